@@ -1,0 +1,1 @@
+"""A speech backend that stays inside a memory budget it knows."""

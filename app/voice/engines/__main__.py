@@ -1,0 +1,118 @@
+"""`python -m app.voice.engines NAME OPTIONS`: one engine, serving its owner over standard input and output."""
+
+import json
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Protocol
+
+from .. import wire
+
+OUT_OF_MEMORY = ("insufficient_memory", "the engine ran out of the memory it is allowed")
+
+
+class EngineProgram(Protocol):
+    """What this process serves: see the package's docstring."""
+
+    def open(self, header: wire.Header) -> Iterator[wire.Message | None]:
+        """Begin a session; the iterator's steps do the work."""
+
+
+def main(name: str, options: wire.Header) -> None:
+    """Serve until the input closes."""
+    answers = keep_pipe_for_ourselves()
+    confine(options.get("data_limit_mb"))
+    questions: queue.SimpleQueue[wire.Message] = queue.SimpleQueue()
+    threading.Thread(target=read_questions, args=(questions,), daemon=True).start()
+    serve(load(name, options), questions, answers)
+
+
+def load(name: str, options: wire.Header) -> EngineProgram:
+    """The engine called *name*; only what it needs is imported."""
+    if name == "whisper":
+        from .whisper import WhisperEngine
+
+        return WhisperEngine(options)
+    if name == "speech":
+        from .speech import SpeechEngine
+
+        return SpeechEngine(options)
+    raise SystemExit(f"no engine is called {name!r}")
+
+
+def keep_pipe_for_ourselves() -> int:
+    """Move the answers' pipe off standard output, so that a library that prints cannot break the wire."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    return answers
+
+
+def confine(data_limit_mb: int | None) -> None:
+    """Make this process, not its owner, the one the kernel ends; bound what it may allocate."""
+    # A terminal or a host signals everyone; when to leave is the owner's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write("1000")
+    except OSError:  # raising one's own score is always allowed; a masked /proc may still refuse the write
+        pass
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if data_limit_mb:
+        resource.setrlimit(resource.RLIMIT_DATA, (data_limit_mb << 20, data_limit_mb << 20))
+
+
+def read_questions(questions: "queue.SimpleQueue[wire.Message]") -> None:
+    """Pass questions on; end the process, even in mid-work, when the owner is gone."""
+    try:
+        while True:
+            questions.put(wire.receive(0))
+    except (EOFError, OSError, wire.Garbled):
+        os._exit(0)
+
+
+def serve(engine: EngineProgram, questions: "queue.SimpleQueue[wire.Message]", answers: int) -> None:
+    """Answer one question after the other; sessions live between them."""
+    sessions: dict[int, Iterator[wire.Message | None]] = {}
+    while True:
+        header = questions.get().header
+        operation, number = header["op"], header["session"]
+        verdict: wire.Header
+        try:
+            if operation == "close":
+                sessions.pop(number, None)
+                verdict = {"state": "done"}
+            else:
+                if operation == "open":
+                    sessions[number] = engine.open(header)
+                verdict = {"state": take_step(sessions[number], answers)}
+        except wire.Refused as refusal:
+            verdict = {
+                "state": "failed",
+                "code": refusal.code,
+                "message": refusal.message,
+                "param": refusal.param,
+            }
+        except MemoryError:
+            code, message = OUT_OF_MEMORY
+            verdict = {"state": "failed", "code": code, "message": message, "param": None}
+        if verdict["state"] != "more":
+            sessions.pop(number, None)
+        wire.send(answers, {"step": header["step"], **verdict})
+
+
+def take_step(session: Iterator[wire.Message | None], answers: int) -> str:
+    """Run *session* to the end of its step, sending what it finds; whether it has "more" or is "done"."""
+    for message in session:
+        if message is None:
+            return "more"
+        wire.send(answers, message.header, message.payload)
+    return "done"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))

@@ -1,0 +1,108 @@
+"""One message between the web worker and an engine process; the only module both sides import.
+
+    +----------------+----------------+-----------------------------+-----------------+
+    | header length  | payload length | header: one JSON object     | payload         |
+    | u32, big end.  | u32, big end.  | UTF-8, at most 1 MiB        | at most 16 MiB  |
+    +----------------+----------------+-----------------------------+-----------------+
+
+The web worker asks, the engine answers; each side reads with plain `os.read`, so nothing is buffered
+twice and a reader can wait on the descriptor itself.
+
+    ask     {"op": "open", "session": 7, ...options}   begin a session and take its first step
+            {"op": "next", "session": 7}               take its next step
+            {"op": "close", "session": 7}              forget it
+    answer  any number of messages with "kind": ...    what the step produced, as it is found
+            {"step": 41, "state": "more"|"done"}       the step is over: it ends every answer
+            {"step": 41, "state": "failed", "code", "message", "param"}
+
+A step is a bounded piece of work (a window of audio, a sentence of text); between two steps of one
+session the engine may serve another. `step` is the number the question carried, so that a reader
+which left early can tell an old answer from its own.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+PREFIX = struct.Struct(">II")
+HEADER_LIMIT = 1 << 20
+PAYLOAD_LIMIT = 1 << 24
+
+Header = dict[str, Any]  # the JSON edge: str, int, float, bool, None, lists and objects of them
+
+
+class Garbled(Exception):
+    """What was read is not a message."""
+
+
+class Refused(Exception):
+    """
+    An engine's "no": the request, not the engine, is at fault, or a part it needs is missing.
+
+    *code* is one of the codes of `app.errors`; *param* names the field at fault.
+    """
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.param = code, message, param
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A header and, with audio, its bytes."""
+
+    header: Header
+    payload: bytes = field(default=b"", repr=False)
+
+
+def send(descriptor: int, header: Header, payload: bytes = b"") -> None:
+    """Write one message whole; OSError when nobody reads any more."""
+    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(encoded) > HEADER_LIMIT or len(payload) > PAYLOAD_LIMIT:
+        raise ValueError(f"message too large: {len(encoded)} + {len(payload)} bytes")
+    rest = memoryview(PREFIX.pack(len(encoded), len(payload)) + encoded + payload)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def receive(descriptor: int, before_read: Callable[[], None] = lambda: None) -> Message:
+    """
+    Read one message; *before_read* runs before every read and may raise to give up.
+
+    EOFError: the other side left between two messages. Garbled: it left inside one, or what came
+    is not a message.
+    """
+    first = _read(descriptor, PREFIX.size, before_read)
+    if not first:
+        raise EOFError
+    if len(first) < PREFIX.size:
+        raise Garbled("cut off inside a message")
+    header_size, payload_size = PREFIX.unpack(first)
+    if header_size > HEADER_LIMIT or payload_size > PAYLOAD_LIMIT:
+        raise Garbled("not the start of a message")
+    body = _read(descriptor, header_size + payload_size, before_read)
+    if len(body) < header_size + payload_size:
+        raise Garbled("cut off inside a message")
+    try:
+        header = json.loads(body[:header_size])
+    except ValueError:
+        raise Garbled("the header is not JSON") from None
+    if not isinstance(header, dict):
+        raise Garbled("the header is not an object")
+    return Message(header, body[header_size:])
+
+
+def _read(descriptor: int, size: int, before_read: Callable[[], None]) -> bytes:
+    """Read *size* bytes, or fewer where the input ends."""
+    parts = []
+    while size:
+        before_read()
+        part = os.read(descriptor, min(size, 1 << 16))
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
