@@ -1,0 +1,256 @@
+"""
+Every error of ours, and how each reads over HTTP.
+
+    ServiceError
+    ├── InvalidRequest          400  a field is missing, unknown or out of range
+    │   ├── InvalidAudio        400  the bytes are not audio this service can decode
+    │   ├── UnsupportedFormat   400  an answer was asked for in a format that is not spoken here
+    │   ├── ModelCannotTranslate 400 an English-only model was asked for another language
+    │   └── NothingToSay        400  the text has nothing in it that can be spoken
+    ├── NotFound                404
+    ├── TooLarge                413  the upload has too many bytes
+    │   └── AudioTooLong        413  the recording has too many minutes
+    ├── UpstreamFailed          502  the OpenAI-compatible server we pass work to
+    └── Unavailable             503  try again: `Retry-After` says when
+        ├── QueueFull           503  every seat is taken
+        ├── InsufficientMemory  503  the engine does not fit into the budget now
+        ├── EngineDied          503  the engine process ended in mid-work
+        ├── EngineTimeout       503  the engine made no progress and was ended
+        ├── Misconfigured       503  trying again does not help: the message has the remedy
+        │   ├── LocalWhisperDisabled
+        │   └── ModelMissing
+        ├── SynthesisFailed     503  one synthesizer could not speak this
+        └── SynthesisUnavailable 503 no synthesizer could
+    ClientGone                       nobody waits for the answer any more; never sent
+
+Everything is answered in one envelope, OpenAI's: `{"error": {"message", "type", "param", "code"}}`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+    from werkzeug.exceptions import HTTPException
+
+log = logging.getLogger(__name__)
+
+
+class ServiceError(Exception):
+    """The root: a message for the caller, a status, and a code that programs can rely on."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    retry_after_seconds: int | None = None
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.param = message, param
+
+
+class InvalidRequest(ServiceError):
+    """A field is missing, unknown or out of range; the message says what is accepted."""
+
+    status, code = 400, "invalid_request"
+
+
+class InvalidAudio(InvalidRequest):
+    """The bytes are not audio this service can decode."""
+
+    code = "invalid_audio"
+
+
+class UnsupportedFormat(InvalidRequest):
+    """An answer was asked for in a format that is not spoken here."""
+
+    code = "unsupported_format"
+
+
+class ModelCannotTranslate(InvalidRequest):
+    """An English-only model was asked for another language."""
+
+    code = "model_cannot_translate"
+
+
+class NothingToSay(InvalidRequest):
+    """The text has nothing in it that can be spoken."""
+
+    code = "nothing_to_say"
+
+
+class NotFound(ServiceError):
+    """What was asked for does not exist."""
+
+    status, code = 404, "not_found"
+
+
+class TooLarge(ServiceError):
+    """The upload has too many bytes."""
+
+    status, code = 413, "upload_too_large"
+
+
+class AudioTooLong(TooLarge):
+    """The recording has too many minutes."""
+
+    code = "audio_too_long"
+
+
+class UpstreamFailed(ServiceError):
+    """The OpenAI-compatible server that work is passed to did not do it."""
+
+    status, code = 502, "upstream_failed"
+
+
+class Unavailable(ServiceError):
+    """It can't be done now; `Retry-After` says when to try again."""
+
+    status, code = 503, "unavailable"
+    retry_after_seconds = 5
+
+    def __init__(
+        self, message: str, param: str | None = None, *, retry_after_seconds: int | None = None
+    ) -> None:
+        super().__init__(message, param)
+        if retry_after_seconds is not None:
+            self.retry_after_seconds = retry_after_seconds
+
+
+class QueueFull(Unavailable):
+    """Every seat of the engine is taken."""
+
+    code = "queue_full"
+
+
+class InsufficientMemory(Unavailable):
+    """The engine does not fit into the budget now."""
+
+    code = "insufficient_memory"
+
+
+class EngineDied(Unavailable):
+    """The engine process ended in mid-work; the next request gets a new one."""
+
+    code = "engine_died"
+    retry_after_seconds = 1
+
+
+class EngineTimeout(Unavailable):
+    """The engine made no progress and was ended; the next request gets a new one."""
+
+    code = "engine_timeout"
+
+
+class Misconfigured(Unavailable):
+    """Something this service needs is not there; trying again does not help."""
+
+    code = "misconfigured"
+    retry_after_seconds = None
+
+
+class LocalWhisperDisabled(Misconfigured):
+    """The operator turned local transcription off and named no other server."""
+
+    code = "local_whisper_disabled"
+
+
+class ModelMissing(Misconfigured):
+    """The model's files are not on this machine."""
+
+    code = "model_missing"
+
+
+class SynthesisFailed(Unavailable):
+    """One synthesizer could not speak this."""
+
+    code = "synthesis_failed"
+
+
+class SynthesisUnavailable(Unavailable):
+    """No synthesizer could speak this; the message has each one's reason."""
+
+    code = "synthesis_unavailable"
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def by_code(code: str, message: str, param: str | None = None) -> ServiceError:
+    """The error of ours an engine's refusal stands for; what it can't name is our own fault."""
+    return _subclasses_by_code().get(code, ServiceError)(message, param)
+
+
+def _subclasses_by_code() -> dict[str, type[ServiceError]]:
+    found: dict[str, type[ServiceError]] = {}
+    pending: list[type[ServiceError]] = [ServiceError]
+    while pending:
+        error = pending.pop()
+        found[error.code] = error
+        pending += error.__subclasses__()
+    return found
+
+
+def envelope(status: int, code: str, message: str, param: str | None = None) -> dict[str, object]:
+    """The one body every error has; *type* follows OpenAI's names for the status."""
+    kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(
+        status, "invalid_request_error" if status < 500 else "server_error"
+    )
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def register(app: Flask) -> None:
+    """Answer every error in the envelope: ours, Werkzeug's, and the ones nobody foresaw."""
+    from flask import jsonify, request
+    from werkzeug.exceptions import HTTPException
+
+    def answer(
+        status: int, code: str, message: str, param: str | None = None, *, retry_after: int | None = None
+    ) -> Response:
+        response = jsonify(envelope(status, code, message, param))
+        response.status_code = status
+        if retry_after is not None:
+            response.headers["Retry-After"] = str(retry_after)
+        if status == 413:
+            response.headers["Connection"] = "close"  # the rest of the body is not read
+        return response
+
+    @app.errorhandler(ServiceError)
+    def ours(error: ServiceError) -> Response:
+        if error.status >= 500:
+            log.warning("%s %s: %s", request.method, request.path, error.code)
+        return answer(
+            error.status, error.code, error.message, error.param, retry_after=error.retry_after_seconds
+        )
+
+    @app.errorhandler(ClientGone)
+    def gone(error: ClientGone) -> tuple[str, int]:
+        return "", 499  # nginx's number for it; nobody reads this
+
+    @app.errorhandler(HTTPException)
+    def werkzeugs(error: HTTPException) -> Response:
+        status = error.code or 500
+        response = answer(status, _code_of(error), _message_of(error))
+        for name, value in error.get_headers():
+            if name.lower() not in ("content-type", "content-length"):
+                response.headers[name] = value  # `Allow` of a 405
+        return response
+
+    @app.errorhandler(Exception)
+    def unforeseen(error: Exception) -> Response:
+        log.exception("%s %s failed", request.method, request.path)
+        return answer(500, "internal_error", "the service failed; the log has the cause under this request's id")
+
+    def _message_of(error: HTTPException) -> str:
+        if error.code == 404:
+            return f"there is nothing at {request.path}; GET / lists what there is"
+        if error.code == 405:
+            allowed = ", ".join(getattr(error, "valid_methods", None) or ())
+            return f"{request.method} is not allowed at {request.path}; allowed: {allowed}"
+        return error.description or error.name
+
+
+def _code_of(error: HTTPException) -> str:
+    return error.name.lower().replace(" ", "_").replace("'", "")
