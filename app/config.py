@@ -47,7 +47,8 @@ class Settings:
     memory_reserve_mb: int = setting(24, "part of the budget that is kept free", least=0)
 
     whisper_model: str = setting(
-        "tiny.en", "speech-to-text model: a name, the path of a CTranslate2 model, or auto (the largest that fits)"
+        "tiny.en",
+        "speech-to-text model: a name, the path of a CTranslate2 model, or auto (the largest that fits)",
     )
     model_dir: str = setting(str(PROJECT / "models"), "where models are kept")
     whisper_beam_size: int = setting(1, "hypotheses kept while decoding; 1 is greedy", least=1, most=10)
@@ -58,12 +59,16 @@ class Settings:
     disable_local_whisper: bool = setting(
         False, "true: no model, no engine; transcription goes to OPENAI_BASE_URL when that is set"
     )
-    openai_base_url: str = setting("", "OpenAI-compatible server that transcribes when local Whisper is disabled")
+    openai_base_url: str = setting(
+        "", "OpenAI-compatible server that transcribes when local Whisper is disabled"
+    )
     openai_api_key: str = setting("", "its key", secret=True)
     openai_model: str = setting("whisper-1", "the model to ask it for")
     openai_timeout_seconds: int = setting(120, "how long it may take", least=1)
 
-    engine_seats: int = setting(8, "requests an engine runs or lets wait; the next is refused", least=1, most=128)
+    engine_seats: int = setting(
+        8, "requests an engine runs or lets wait; the next is refused", least=1, most=128
+    )
     engine_idle_seconds: int = setting(60, "an engine unused for this long is closed", least=0)
     engine_timeout_seconds: int = setting(60, "an engine without progress for this long is ended", least=1)
     engine_profile: str = setting(
@@ -165,7 +170,11 @@ def example() -> str:
     lines = ["# Every setting with its default; copy to .env and uncomment what should differ.", ""]
     for field in dataclasses.fields(Settings):
         accepted = f" ({' | '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
-        lines += [f"# {field.metadata['help']}{accepted}", f"# {field.name.upper()}={_shown(field.default)}", ""]
+        lines += [
+            f"# {field.metadata['help']}{accepted}",
+            f"# {field.name.upper()}={_shown(field.default)}",
+            "",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 

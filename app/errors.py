@@ -241,7 +241,9 @@ def register(app: Flask) -> None:
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> Response:
         log.exception("%s %s failed", request.method, request.path)
-        return answer(500, "internal_error", "the service failed; the log has the cause under this request's id")
+        return answer(
+            500, "internal_error", "the service failed; the log has the cause under this request's id"
+        )
 
     def _message_of(error: HTTPException) -> str:
         if error.code == 404:

@@ -8,16 +8,16 @@
 The web worker asks, the engine answers; each side reads with plain `os.read`, so nothing is buffered
 twice and a reader can wait on the descriptor itself.
 
-    ask     {"op": "open", "session": 7, ...options}   begin a session and take its first step
-            {"op": "next", "session": 7}               take its next step
-            {"op": "close", "session": 7}              forget it
-    answer  any number of messages with "kind": ...    what the step produced, as it is found
-            {"step": 41, "state": "more"|"done"}       the step is over: it ends every answer
+    ask     {"op": "open", "session": 7, "step": 41, ...}  begin a session and take its first step
+            {"op": "next", "session": 7, "step": 42}       take its next step
+            {"op": "close", "session": 7, "step": 0}       forget it
+    answer  {"step": 41, "kind": ...}                      what the step produced, as it is found
+            {"step": 41, "state": "more"|"done"}           the step is over: ends every answer
             {"step": 41, "state": "failed", "code", "message", "param"}
 
 A step is a bounded piece of work (a window of audio, a sentence of text); between two steps of one
-session the engine may serve another. `step` is the number the question carried, so that a reader
-which left early can tell an old answer from its own.
+session the engine may serve another. An answer carries its question's `step`, so that whoever asks next
+can tell the rest of an answer nobody waited for from its own.
 """
 
 import json

@@ -1,6 +1,7 @@
 """`python -m app.voice.engines NAME OPTIONS`: one engine, serving its owner over standard input and output."""
 
 import json
+import logging
 import os
 import queue
 import resource
@@ -12,7 +13,7 @@ from typing import Protocol
 
 from .. import wire
 
-OUT_OF_MEMORY = ("insufficient_memory", "the engine ran out of the memory it is allowed")
+log = logging.getLogger("app.voice.engines")
 
 
 class EngineProgram(Protocol):
@@ -24,6 +25,7 @@ class EngineProgram(Protocol):
 
 def main(name: str, options: wire.Header) -> None:
     """Serve until the input closes."""
+    logging.basicConfig(level=logging.INFO, format=f"engine={name} %(levelname)s %(message)s")
     answers = keep_pipe_for_ourselves()
     confine(options.get("data_limit_mb"))
     questions: queue.SimpleQueue[wire.Message] = queue.SimpleQueue()
@@ -80,38 +82,39 @@ def serve(engine: EngineProgram, questions: "queue.SimpleQueue[wire.Message]", a
     sessions: dict[int, Iterator[wire.Message | None]] = {}
     while True:
         header = questions.get().header
-        operation, number = header["op"], header["session"]
-        verdict: wire.Header
-        try:
-            if operation == "close":
-                sessions.pop(number, None)
-                verdict = {"state": "done"}
-            else:
-                if operation == "open":
-                    sessions[number] = engine.open(header)
-                verdict = {"state": take_step(sessions[number], answers)}
-        except wire.Refused as refusal:
-            verdict = {
-                "state": "failed",
-                "code": refusal.code,
-                "message": refusal.message,
-                "param": refusal.param,
-            }
-        except MemoryError:
-            code, message = OUT_OF_MEMORY
-            verdict = {"state": "failed", "code": code, "message": message, "param": None}
+        number, step = header["session"], header["step"]
+        verdict = {"state": "done"}
+        if header["op"] == "open":
+            sessions[number] = engine.open(header)
+        if header["op"] == "close":
+            sessions.pop(number, None)
+        else:
+            verdict = take_step(sessions[number], step, answers)
         if verdict["state"] != "more":
             sessions.pop(number, None)
-        wire.send(answers, {"step": header["step"], **verdict})
+        wire.send(answers, {"step": step, **verdict})
 
 
-def take_step(session: Iterator[wire.Message | None], answers: int) -> str:
-    """Run *session* to the end of its step, sending what it finds; whether it has "more" or is "done"."""
-    for message in session:
-        if message is None:
-            return "more"
-        wire.send(answers, message.header, message.payload)
-    return "done"
+def take_step(session: Iterator[wire.Message | None], step: int, answers: int) -> wire.Header:
+    """Run *session* to the end of its step, sending what it finds; how the step ended."""
+    try:
+        for message in session:
+            if message is None:
+                return {"state": "more"}
+            wire.send(answers, {"step": step, **message.header}, message.payload)
+        return {"state": "done"}
+    except wire.Refused as refusal:
+        return failed(refusal.code, refusal.message, refusal.param)
+    except MemoryError:
+        return failed("insufficient_memory", "the engine ran out of the memory it is allowed")
+    except Exception:
+        log.exception("a step failed")
+        return failed("internal_error", "the engine failed; the log has the cause")
+
+
+def failed(code: str, message: str, param: str | None = None) -> wire.Header:
+    """The end of a step that did not succeed."""
+    return {"state": "failed", "code": code, "message": message, "param": param}
 
 
 if __name__ == "__main__":

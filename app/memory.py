@@ -1,0 +1,140 @@
+"""How large this process and the whole service are, and what can be given back."""
+
+import ctypes
+import gc
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """
+    One process's memory in MB.
+
+    *pss_mb* counts a page shared by n processes as 1/n in each, so it adds up over processes; *uss_mb* is
+    what would come back if this process ended (Documentation/filesystems/proc.rst, smaps_rollup).
+    """
+
+    rss_mb: float
+    pss_mb: float
+    uss_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the service and what it is there for."""
+
+    pid: int
+    role: str
+    footprint: Footprint
+
+
+def footprint(pid: int | None = None) -> Footprint:
+    """The memory of *pid*, by default of this process; ProcessLookupError when it has ended."""
+    directory = PROC / str(pid or os.getpid())
+    fields: dict[str, int] = {}
+    try:
+        for line in (directory / "smaps_rollup").read_text().splitlines()[1:]:
+            name, kilobytes = line.split()[:2]
+            fields[name] = int(kilobytes)
+    except PermissionError:  # another user's process, or a sandbox without smaps: RSS is what there is
+        resident = int((directory / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return Footprint(resident, resident, resident)
+    except OSError as error:
+        raise ProcessLookupError(pid) from error
+    unshared = fields.get("Private_Clean:", 0) + fields.get("Private_Dirty:", 0)
+    return Footprint(fields.get("Rss:", 0) / 1024, fields.get("Pss:", 0) / 1024, unshared / 1024)
+
+
+def service(root_pid: int) -> list[Process]:
+    """Every process of the service that *root_pid* started, itself first."""
+    children: dict[int, list[int]] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdecimal():
+            try:
+                # The command's name may hold spaces and parentheses: fields count from the last one.
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found = []
+    pending = [root_pid]
+    while pending:
+        pid = pending.pop(0)
+        pending += sorted(children.get(pid, []))
+        try:
+            found.append(Process(pid, _role(pid, root_pid), footprint(pid)))
+        except ProcessLookupError:
+            continue
+    return found
+
+
+def _role(pid: int, root_pid: int) -> str:
+    try:
+        words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError as error:
+        raise ProcessLookupError(pid) from error
+    if b"app.voice.engines" in words:
+        return words[words.index(b"app.voice.engines") + 1].decode()
+    return "master" if pid == root_pid and pid != os.getpid() else "web"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The machine's memory in MB; *used* is what programs can't get."""
+
+    total_mb: float
+    available_mb: float
+
+    @property
+    def used_mb(self) -> float:
+        """Total less available."""
+        return self.total_mb - self.available_mb
+
+    @property
+    def percent(self) -> float:
+        """Used, of total."""
+        return 100 * self.used_mb / self.total_mb
+
+
+def system() -> System:
+    """The machine's memory now."""
+    fields = {}
+    for line in (PROC / "meminfo").read_text().splitlines():
+        name, kilobytes = line.split()[:2]
+        fields[name] = int(kilobytes) / 1024
+    return System(total_mb=fields["MemTotal:"], available_mb=fields["MemAvailable:"])
+
+
+def give_back() -> int:
+    """Collect garbage and return free heap pages to the system; how many objects were collected."""
+    collected = gc.collect()
+    _malloc_trim()(0)
+    return collected
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int]:
+    try:
+        return ctypes.CDLL(None).malloc_trim  # type: ignore[no-any-return]
+    except AttributeError:  # musl has none
+        return lambda pad: 0
+
+
+def after_request(soft_limit_mb: float, hard_limit_mb: float) -> bool:
+    """Give memory back when this process outgrew the soft limit; whether it is past the hard one even then."""
+    if _resident_mb() < soft_limit_mb:
+        return False
+    give_back()
+    return _resident_mb() >= hard_limit_mb
+
+
+def _resident_mb() -> float:
+    """RSS from statm: 20 µs, where smaps_rollup takes a millisecond."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -1,0 +1,88 @@
+"""What fits: the memory this worker may use, and which engine process gets which part of it."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import InsufficientMemory
+
+log = logging.getLogger(__name__)
+
+
+class Tenant(Protocol):
+    """An engine, as the budget sees it."""
+
+    name: str
+
+    def measured_mb(self) -> float:
+        """What its process weighs now (PSS); 0 without one."""
+
+    def stop_if_unused(self) -> bool:
+        """End its process unless a session is running; whether that gave memory back."""
+
+
+@dataclass
+class Budget:
+    """
+    Admits engine processes while they fit, closes unused ones to make room, refuses the rest.
+
+    One per worker, shared by its threads. All figures are MB of PSS. What a running engine is counted
+    with is the larger of what it declared and what it weighs.
+    """
+
+    limit_mb: float
+    reserve_mb: float
+    weigh_web: Callable[[], float]
+    _held: dict[Tenant, float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def admit(self, engine: Tenant, cost_mb: float) -> None:
+        """
+        Grant *engine* a process that grows to *cost_mb*; nothing happens when it has as much already.
+
+        InsufficientMemory: it does not fit, and no unused engine is left to close.
+        """
+        with self._lock:
+            if self._held.get(engine, 0) >= cost_mb:
+                return
+            others = [tenant for tenant in self._held if tenant is not engine]
+            while self._used_without(engine) + cost_mb > self.limit_mb - self.reserve_mb:
+                if not any(self._evict(tenant) for tenant in others if tenant in self._held):
+                    raise self._refusal(engine, cost_mb)
+            self._held[engine] = cost_mb
+
+    def release(self, engine: Tenant) -> None:
+        """*engine*'s process is gone."""
+        self._held.pop(engine, None)
+
+    def fits_alone(self, cost_mb: float) -> bool:
+        """Whether an engine of that cost could ever run here."""
+        return self.weigh_web() + cost_mb <= self.limit_mb - self.reserve_mb
+
+    def used_mb(self) -> float:
+        """What the service weighs now, engines counted with at least what they declared."""
+        return self._used_without(None)
+
+    def _used_without(self, left_out: Tenant | None) -> float:
+        held = [
+            max(cost, tenant.measured_mb())
+            for tenant, cost in [*self._held.items()]
+            if tenant is not left_out
+        ]
+        return self.weigh_web() + sum(held)
+
+    def _evict(self, tenant: Tenant) -> bool:
+        if not tenant.stop_if_unused():
+            return False
+        log.info("engine=%s closed to make room", tenant.name)
+        return True
+
+    def _refusal(self, engine: Tenant, cost_mb: float) -> InsufficientMemory:
+        used = self._used_without(engine)
+        return InsufficientMemory(
+            f"the {engine.name} engine needs {cost_mb:.0f} MB, and of the budget of {self.limit_mb:.0f} MB "
+            f"{used:.0f} MB are in use and {self.reserve_mb:.0f} MB are kept free; try again when other work is "
+            "done, choose a smaller model (WHISPER_MODEL) or raise MEMORY_BUDGET_MB"
+        )
