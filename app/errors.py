@@ -10,12 +10,12 @@ Every error of ours, and how each reads over HTTP.
     ├── NotFound                404
     ├── TooLarge                413  the upload has too many bytes
     │   └── AudioTooLong        413  the recording has too many minutes
-    ├── UpstreamFailed          502  the OpenAI-compatible server we pass work to
     └── Unavailable             503  try again: `Retry-After` says when
         ├── QueueFull           503  every seat is taken
         ├── InsufficientMemory  503  the engine does not fit into the budget now
         ├── EngineDied          503  the engine process ended in mid-work
         ├── EngineTimeout       503  the engine made no progress and was ended
+        ├── UpstreamFailed      503  the OpenAI-compatible server that work is passed to did not do it
         ├── Misconfigured       503  trying again does not help: the message has the remedy
         │   ├── LocalWhisperDisabled
         │   └── ModelMissing
@@ -98,12 +98,6 @@ class AudioTooLong(TooLarge):
     code = "audio_too_long"
 
 
-class UpstreamFailed(ServiceError):
-    """The OpenAI-compatible server that work is passed to did not do it."""
-
-    status, code = 502, "upstream_failed"
-
-
 class Unavailable(ServiceError):
     """It can't be done now; `Retry-After` says when to try again."""
 
@@ -141,6 +135,12 @@ class EngineTimeout(Unavailable):
     """The engine made no progress and was ended; the next request gets a new one."""
 
     code = "engine_timeout"
+
+
+class UpstreamFailed(Unavailable):
+    """The OpenAI-compatible server that work is passed to did not do it."""
+
+    code = "upstream_failed"
 
 
 class Misconfigured(Unavailable):

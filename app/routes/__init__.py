@@ -1,0 +1,7 @@
+"""The doors: HTTP in, HTTP out. What a door leads to is in the room of the same name."""
+
+from .health import health
+from .memory import memory
+from .voice import voice
+
+BLUEPRINTS = (health, memory, voice)

@@ -1,0 +1,44 @@
+# make run   the whole service, on PORT (8000)       make test   every test
+# make check  lint, types                            make bench  what we claim, measured
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check bench install dev model requirements
+
+run: install model
+	@exec $(BIN)/gunicorn wsgi:app
+
+test: dev model
+	$(BIN)/pytest
+	PYTHONOPTIMIZE=2 $(BIN)/python -m tests.optimized
+
+check: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@! git grep -nE '^\s*assert\b' -- 'app/*.py' || { echo "assert in app/ is gone under PYTHONOPTIMIZE"; exit 1; }
+
+bench: dev model
+	$(BIN)/python -m benchmarks
+
+install: $(VENV)/installed
+dev: $(VENV)/installed-dev
+
+$(VENV)/installed: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+model: $(VENV)/installed
+	@$(BIN)/python -m app.voice.models
+
+requirements: dev
+	$(BIN)/uv pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --quiet \
+		--custom-compile-command "make requirements" requirements.in --output-file requirements.txt

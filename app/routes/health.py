@@ -1,0 +1,62 @@
+"""Is it up, and what can it do now. Touches no engine, wakes none."""
+
+import time
+
+from flask import Blueprint, Response, current_app, jsonify
+
+from .. import __version__
+from ..checks import overall
+from .context import services
+
+health = Blueprint("health", __name__)
+
+
+@health.get("/")
+def index() -> Response:
+    """Name, version, how memory is kept small, and where everything is."""
+    disabled = services().settings.disable_local_whisper
+    return jsonify(
+        name="pam-voice",
+        version=__version__,
+        status=overall(services().checks()),
+        memory_optimization={
+            "mode": "memory-optimized",
+            "optimizer": "disabled",
+            "garbage_collection": "python built-in",
+            "local_whisper": "disabled" if disabled else "enabled",
+        },
+        links={rule.endpoint: rule.rule for rule in current_app.url_map.iter_rules() if "<" not in rule.rule},
+    )
+
+
+@health.get("/health")
+def report() -> tuple[Response, int]:
+    """Each thing the service needs, with the reason when it is not well."""
+    checks = services().checks()
+    status = overall(checks)
+    body = jsonify(
+        status=status,
+        version=__version__,
+        uptime_seconds=round(time.time() - services().started_at, 1),
+        checks={
+            check.name: {"status": check.status, "reason": check.reason, "detail": check.detail}
+            for check in checks
+        },
+    )
+    return body, 503 if status == "unhealthy" else 200
+
+
+@health.get("/health/live")
+def live() -> Response:
+    """The web process answers."""
+    return jsonify(status="alive")
+
+
+@health.get("/health/ready")
+def ready() -> tuple[Response, int]:
+    """Whether requests can be served; names what can't."""
+    checks = services().checks()
+    failing = {check.name: check.reason for check in checks if check.reason}
+    status = overall(checks)
+    body = jsonify(status="ready" if status != "unhealthy" else "not ready", failing=failing)
+    return body, 503 if status == "unhealthy" else 200

@@ -1,0 +1,133 @@
+"""How bodies come in: spooled to disk while they arrive, bounded, never whole in memory."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import IO
+
+from flask import Request, current_app, request
+from werkzeug.datastructures import MultiDict
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+from ..errors import InvalidAudio, InvalidRequest, TooLarge
+
+CHUNK_BYTES = 1 << 16
+FIELD_LIMIT_BYTES = 1 << 17  # what the texts of a form may have in all
+MAX_PARTS = 200
+
+FILE_FIELDS = ("audio", "file")
+ACCEPTED = f"send the recording as multipart field {' or '.join(FILE_FIELDS)}, or as the raw body"
+
+
+class Upload:
+    """
+    A recording on disk, without a name: it is gone when it is closed, or when this process ends.
+
+    Owned by the view, which closes it when the answer is complete.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=current_app.config["UPLOAD_DIR"], buffering=0)
+        self.size_bytes = 0
+
+    @property
+    def path(self) -> str:
+        """A path that other processes of the same user can open while this one holds the file."""
+        return f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
+
+    def write(self, data: bytes) -> None:
+        """Append; TooLarge past the limit."""
+        self.size_bytes += len(data)
+        if self.size_bytes > self._limit:
+            raise too_large()
+        self._file.write(data)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+
+def too_large() -> TooLarge:
+    """The refusal of an upload past MAX_UPLOAD_MB."""
+    limit = current_app.config["MAX_UPLOAD_MB"]
+    return TooLarge(f"the upload is larger than {limit} MiB; send a compressed or a shorter recording")
+
+
+def receive_recording() -> tuple[MultiDict[str, str], Upload]:
+    """
+    The fields of this request and its recording, from a form or a raw body.
+
+    Fields stand in the form or in the query string; the form's win. InvalidRequest when there is no
+    recording, InvalidAudio when it is empty, TooLarge past the limit, without reading the rest.
+    """
+    limit = current_app.config["MAX_UPLOAD_MB"] << 20
+    request.max_content_length = limit + 2 * FIELD_LIMIT_BYTES
+    if (request.content_length or 0) > request.max_content_length:
+        raise too_large()
+    fields: MultiDict[str, str] = MultiDict(request.args)
+    if request.mimetype == "multipart/form-data":
+        upload = _receive_form(request, fields, limit)
+    elif request.mimetype in ("application/json", "application/x-www-form-urlencoded"):
+        raise InvalidRequest(f"a body of type {request.mimetype} holds no recording; {ACCEPTED}", "file")
+    else:
+        upload = Upload(limit)
+        for chunk in _chunks(request):
+            upload.write(chunk)
+    if upload is None:
+        raise InvalidRequest(f"the form has no recording; {ACCEPTED}", "file")
+    if not upload.size_bytes:
+        upload.close()
+        raise InvalidAudio(f"the recording is empty (0 bytes); {ACCEPTED}", "file")
+    return fields, upload
+
+
+def _receive_form(source: Request, fields: MultiDict[str, str], limit_bytes: int) -> Upload | None:
+    """
+    Read a form's parts as they come: its first recording into an Upload, texts into *fields*.
+
+    Werkzeug's own parser takes a file without a file name for a text, and keeps it in memory.
+    """
+    boundary = source.mimetype_params.get("boundary", "").encode()
+    if not boundary:
+        raise InvalidRequest("the form's Content-Type names no boundary")
+    upload: Upload | None = None
+    texts: list[tuple[str, bytearray]] = []
+    write: Callable[[bytes], object] = bytearray().extend
+    try:
+        for event in _events(source, boundary):
+            if isinstance(event, Data):
+                write(event.data)
+            elif isinstance(event, Field | File):
+                if event.name in FILE_FIELDS and upload is None:
+                    upload = Upload(limit_bytes)
+                    write = upload.write
+                elif isinstance(event, File):
+                    write = _drop
+                else:
+                    texts.append((event.name or "", bytearray()))
+                    write = texts[-1][1].extend
+    except ValueError as error:
+        raise InvalidRequest(f"the form can't be read ({error}); {ACCEPTED}") from None
+    for name in {name for name, _ in texts}:
+        fields.setlist(name, [text.decode(errors="replace") for other, text in texts if other == name])
+    return upload
+
+
+def _events(source: Request, boundary: bytes) -> Iterator[Event]:
+    """The form, as Werkzeug's decoder sees it; what is not a recording may be FIELD_LIMIT_BYTES in all."""
+    decoder = MultipartDecoder(boundary, max_form_memory_size=2 * FIELD_LIMIT_BYTES, max_parts=MAX_PARTS)
+    for chunk in chain(_chunks(source), [None]):
+        decoder.receive_data(chunk)
+        while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
+            yield event
+
+
+def _drop(data: bytes) -> None:
+    """Where parts nobody asked for go."""
+
+
+def _chunks(source: Request) -> Iterator[bytes]:
+    while chunk := source.stream.read(CHUNK_BYTES):
+        yield chunk

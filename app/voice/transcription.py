@@ -1,0 +1,129 @@
+"""Audio in, text out: what is asked for, what comes back, and the engine that does it here."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .engine import Engine
+from .wire import Header, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word and when it was spoken, in seconds of the recording."""
+
+    word: str
+    start: float
+    end: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """
+    A stretch of speech as Whisper cuts it.
+
+    *start* and *end* are seconds of the whole recording, *seek* is the start of its window in hundredths of
+    a second; *words* is empty unless word times were asked for.
+    """
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+    words: list[Word] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionRequest:
+    """What is to be done with the recording at *path*; the caller keeps it there meanwhile."""
+
+    path: str
+    task: str = "transcribe"
+    language: str | None = None
+    prompt: str | None = None
+    hotwords: str | None = None
+    temperature: float | None = None
+    beam_size: int | None = None
+    word_timestamps: bool = False
+    condition_on_previous_text: bool = True
+
+
+@dataclass(slots=True)
+class Transcription:
+    """
+    A recording being transcribed.
+
+    Iterating yields segments as they are found; *language* is known from the first on, *duration_seconds*
+    after the last. `close()` cancels what is left.
+    """
+
+    model: str
+    messages: Iterator[Message]
+    language: str = "en"
+    language_probability: float = 1.0
+    duration_seconds: float = 0.0
+    seconds_done: float = 0.0
+
+    def __iter__(self) -> Iterator[Segment]:
+        for message in self.messages:
+            found = message.header
+            kind = found["kind"]
+            if kind == "segment":
+                yield _segment(found)
+            elif kind == "progress":
+                self.seconds_done = found["seconds"]
+            elif kind == "start":
+                self.language = found["language"]
+                self.language_probability = found["language_probability"]
+            elif kind == "end":
+                self.duration_seconds = self.seconds_done = found["duration"]
+
+    def close(self) -> None:
+        """Stop; what the engine still finds is dropped."""
+        self.messages.close()  # type: ignore[attr-defined]
+
+
+class Transcriber(Protocol):
+    """Whoever transcribes: the engine here, or another server."""
+
+    model: str
+
+    def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
+        """Begin; errors may come here or while iterating."""
+
+
+class LocalTranscriber:
+    """Transcribes in the whisper engine of this worker."""
+
+    def __init__(self, engine: Engine, model: str, *, beam_size: int, max_audio_seconds: float) -> None:
+        self.engine, self.model = engine, model
+        self._beam_size, self._max_audio_seconds = beam_size, max_audio_seconds
+
+    def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
+        """Begin; the engine is asked when the first segment is."""
+        header: Header = {
+            "path": request.path,
+            "task": request.task,
+            "language": request.language,
+            "prompt": request.prompt,
+            "hotwords": request.hotwords,
+            # Zero asks for the default: start greedy, raise it where the text turns out improbable.
+            "temperatures": [request.temperature] if request.temperature else None,
+            "beam_size": request.beam_size or self._beam_size,
+            "word_timestamps": request.word_timestamps,
+            "condition_on_previous_text": request.condition_on_previous_text,
+            "max_audio_seconds": self._max_audio_seconds,
+        }
+        return Transcription(self.model, self.engine.session(header, wanted=wanted))
+
+
+def _segment(found: Header) -> Segment:
+    fields = {name: found[name] for name in Segment.__dataclass_fields__ if name != "words"}
+    return Segment(**fields, words=[Word(**word) for word in found["words"] or ()])

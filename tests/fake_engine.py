@@ -1,0 +1,44 @@
+"""
+`python -m tests.fake_engine`: a process that speaks the wire and knows no speech.
+
+A session's "steps" says what each of its steps does: "word" sends a message, "hang" sleeps for good, "die"
+ends the process, "refuse" is refused, "garbage" breaks the wire.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from app.voice import wire
+from app.voice.engines.__main__ import confine, keep_pipe_for_ourselves, read_questions, serve
+
+
+class FakeEngine:
+    """Does what the header says."""
+
+    def open(self, header: wire.Header) -> Iterator[wire.Message | None]:
+        for step in header["steps"]:
+            if step == "hang":
+                time.sleep(3600)
+            elif step == "die":
+                os._exit(7)
+            elif step == "refuse":
+                raise wire.Refused("invalid_audio", "this is not audio", "file")
+            elif step == "print":
+                print("a library's chatter")
+            elif step == "garbage":
+                os.write(ANSWERS, b"\xff" * 64)
+            yield wire.Message({"kind": "word", "text": step, "name": header.get("name")}, step.encode())
+            yield None
+
+
+if __name__ == "__main__":
+    ANSWERS = keep_pipe_for_ourselves()
+    confine(json.loads(sys.argv[1]).get("data_limit_mb") if sys.argv[1:] else None)
+    questions: "queue.SimpleQueue[wire.Message]" = queue.SimpleQueue()
+    threading.Thread(target=read_questions, args=(questions,), daemon=True).start()
+    serve(FakeEngine(), questions, ANSWERS)

@@ -1,0 +1,193 @@
+"""The owner of an engine process, with a real process."""
+
+import os
+import signal
+import threading
+from contextlib import closing
+
+import pytest
+
+from app.errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, InvalidAudio, QueueFull
+
+
+def words(session):
+    return [message.header["text"] for message in session]
+
+
+def ask(engine, *steps, **options):
+    return engine.session({"steps": list(steps)}, **options)
+
+
+def test_a_session_yields_what_each_step_found(engine):
+    assert words(ask(engine, "one", "two", "three")) == ["one", "two", "three"]
+
+
+def test_a_payload_comes_with_its_message(engine):
+    (message,) = ask(engine, "one")
+    assert message.payload == b"one"
+
+
+def test_the_process_starts_with_the_first_session_and_serves_the_next(engine):
+    assert engine.state().state == "stopped"
+    words(ask(engine, "one"))
+    pid = engine.state().pid
+    words(ask(engine, "two"))
+    assert engine.state().pid == pid
+    assert engine.starts == 1
+
+
+def test_sessions_take_turns_step_by_step(engine):
+    with closing(ask(engine, "a1", "a2", "a3")) as first, closing(ask(engine, "b1", "b2", "b3")) as second:
+        order = [next(session).header["text"] for _ in range(3) for session in (first, second)]
+    assert order == ["a1", "b1", "a2", "b2", "a3", "b3"]
+
+
+def test_an_idle_process_ends_when_its_time_is_up_and_not_before(engine, clock):
+    words(ask(engine, "one"))
+    clock.advance(59)
+    assert not engine.stop_if_idle()
+    clock.advance(1)
+    assert engine.stop_if_idle()
+    assert engine.state().state == "stopped"
+
+
+def test_idle_time_counts_from_the_end_of_the_last_session(engine, clock):
+    with closing(ask(engine, "one", "two")) as session:
+        next(session)
+        clock.advance(600)
+        assert not engine.stop_if_idle()
+    clock.advance(59)
+    assert not engine.stop_if_idle()
+
+
+def test_the_watching_thread_ends_an_idle_process_by_itself(engine, clock):
+    engine._idle_after = 0
+    words(ask(engine, "one"))
+    watcher = next(thread for thread in threading.enumerate() if thread.name == "fake-idle")
+    watcher.join(5)
+    assert engine.state().state == "stopped"
+
+
+def test_one_session_more_than_there_are_seats_is_refused_at_once(engine):
+    with closing(ask(engine, "a", "b")) as first, closing(ask(engine, "a", "b")) as second:
+        next(first), next(second)
+        with pytest.raises(QueueFull) as refusal:
+            next(ask(engine, "one"))
+        assert refusal.value.retry_after_seconds >= 1
+    assert words(ask(engine, "one")) == ["one"]
+
+
+def test_a_refusal_is_raised_as_its_error_and_the_process_goes_on(engine):
+    with pytest.raises(InvalidAudio, match="not audio") as refusal:
+        words(ask(engine, "refuse"))
+    assert refusal.value.param == "file"
+    assert words(ask(engine, "one")) == ["one"]
+    assert engine.starts == 1
+
+
+def test_an_engine_that_dies_is_a_clear_error_and_the_next_session_gets_a_new_one(engine):
+    with pytest.raises(EngineDied, match="exit status 7"):
+        words(ask(engine, "one", "die"))
+    assert words(ask(engine, "one")) == ["one"]
+    assert engine.starts == 2
+
+
+def test_a_process_killed_between_two_sessions_is_replaced_unnoticed(engine):
+    words(ask(engine, "one"))
+    os.kill(engine.state().pid, signal.SIGKILL)
+    assert words(ask(engine, "one")) == ["one"]
+
+
+def test_a_session_whose_process_ended_in_another_session_ends_too(engine):
+    with closing(ask(engine, "a", "b")) as bystander:
+        next(bystander)
+        with pytest.raises(EngineDied):
+            words(ask(engine, "die"))
+        with pytest.raises(EngineDied):
+            next(bystander)
+    assert words(ask(engine, "one")) == ["one"]
+
+
+def test_a_broken_wire_ends_the_process(engine):
+    with pytest.raises(EngineDied):
+        words(ask(engine, "garbage"))
+    assert words(ask(engine, "one")) == ["one"]
+
+
+def test_what_a_library_prints_does_not_break_the_wire(engine):
+    assert words(ask(engine, "print", "one")) == ["print", "one"]
+
+
+def test_an_engine_without_progress_is_killed_and_replaced(engine, clock):
+    def time_passes():
+        clock.advance(61)
+        return True
+
+    with pytest.raises(EngineTimeout, match="no progress for 60 s"):
+        words(ask(engine, "hang", wanted=time_passes))
+    assert words(ask(engine, "one")) == ["one"]
+
+
+def test_a_client_that_goes_away_frees_its_seat_in_mid_step(engine):
+    with pytest.raises(ClientGone):
+        words(ask(engine, "hang", wanted=lambda: False))
+    assert engine.state().seats_taken == 0
+
+
+def test_a_client_that_goes_away_while_waiting_frees_its_seat(engine):
+    hanging = ask(engine, "one", "hang", wanted=lambda: not gone.is_set())
+    gone = threading.Event()
+    next(hanging)
+    worker = threading.Thread(target=lambda: pytest.raises(ClientGone, next, hanging))
+    worker.start()
+    with pytest.raises(ClientGone):
+        words(ask(engine, "one", wanted=lambda: False))
+    assert engine.state().seats_taken == 1
+    gone.set()
+    worker.join()
+    assert engine.state().seats_taken == 0
+
+
+def test_a_session_closed_early_is_forgotten_and_the_next_one_reads_its_own_answers(engine):
+    session = ask(engine, "a", "b", "c")
+    next(session)
+    session.close()
+    assert words(ask(engine, "one", "two")) == ["one", "two"]
+
+
+def test_close_ends_a_session_at_work(engine):
+    with closing(ask(engine, "a", "b")) as session:
+        next(session)
+        engine.close()
+        with pytest.raises(EngineDied):
+            next(session)
+    with pytest.raises(EngineDied, match="shutting down"):
+        words(ask(engine, "one"))
+
+
+def test_the_process_leaves_when_its_owner_is_gone(engine):
+    words(ask(engine, "one"))
+    process = engine._process
+    process.stdin.close()
+    assert process.wait(5) == 0
+
+
+def test_the_process_ignores_the_signals_a_host_sends_to_everybody(engine):
+    words(ask(engine, "one"))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(engine.state().pid, number)
+    assert words(ask(engine, "two")) == ["two"]
+    assert engine.starts == 1
+
+
+def test_the_process_is_the_one_the_kernel_ends_first(engine):
+    words(ask(engine, "one"))
+    with open(f"/proc/{engine.state().pid}/oom_score_adj") as score:
+        assert score.read().strip() == "1000"
+
+
+def test_an_engine_that_does_not_fit_is_refused_and_its_seat_freed(engine):
+    with pytest.raises(InsufficientMemory, match="needs 2000 MB"):
+        words(ask(engine, "one", cost_mb=2000))
+    assert engine.state().seats_taken == 0
+    assert words(ask(engine, "one")) == ["one"]
