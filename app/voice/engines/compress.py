@@ -1,0 +1,203 @@
+"""What needs PyAV: compressed formats, other sampling rates, time stretching, and reading mp3 again."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.filter import Graph
+from av.packet import Packet
+
+from .encode import Encoder, Patch
+
+SLICE_SECONDS = 1  # fed to a codec at once: a sentence of 30 s need not exist three times
+
+
+class NotAudio(Exception):
+    """What should be mp3 is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """What PyAV calls a format, and the sampling rates it is used at (none named: any)."""
+
+    container: str
+    encoder: str
+    rates: tuple[int, ...] = ()  # the last one where the speech has none of them
+    bit_rate: int | None = None  # of mono speech
+    options: tuple[tuple[str, str], ...] = ()
+
+
+CODECS = {
+    "mp3": Codec("mp3", "libmp3lame", (22050, 24000), 64000),
+    # A page every 100 ms: Ogg's usual second would hold back a whole short sentence.
+    "opus": Codec("ogg", "libopus", (24000,), 40000, (("page_duration", "100000"),)),
+    "aac": Codec("adts", "aac", (22050, 24000), 64000),
+    "flac": Codec("flac", "flac"),
+}
+
+
+class Sink:
+    """
+    The file PyAV writes to: bytes go out as they come, what is rewritten later becomes a patch.
+
+    It has to offer `seek`, or the mp3 muxer leaves out the header with the encoder's delay, and players
+    start 46 ms late.
+    """
+
+    def __init__(self) -> None:
+        self.patches: list[Patch] = []
+        self._fresh = bytearray()
+        self._position = self._end = 0
+
+    def take(self) -> bytes:
+        """What was appended since the last call."""
+        taken, self._fresh = bytes(self._fresh), bytearray()
+        return taken
+
+    def write(self, written: bytes) -> int:
+        if self._position < self._end:
+            self.patches.append((self._position, bytes(written)))
+        else:
+            self._fresh += written
+        self._position += len(written)
+        self._end = max(self._end, self._position)
+        return len(written)
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._position = offset + (0, self._position, self._end)[whence]
+        return self._position
+
+
+class Compressor:
+    """
+    One encoder in its container, for samples at the file's own rate.
+
+    Ogg and FLAC decode to exactly what went in, mp3 once it is patched (47 samples more at worst). An mp3
+    that is streamed can't say how much of its end is padding: up to 1151 samples more. ADTS never can: the
+    first packet, in which AAC only gets going (1024 samples), is left out, which leaves up to 1023.
+    """
+
+    def __init__(self, codec: Codec, rate: int) -> None:
+        self._codec, self._sink = codec, Sink()
+        self.sample_rate, self.samples = rate, 0
+        self.patches = self._sink.patches
+        options = {"flush_packets": "1", **dict(codec.options)}
+        self._container = av.open(self._sink, "w", format=codec.container, options=options, buffer_size=4096)
+        self._stream = cast(AudioStream, self._container.add_stream(codec.encoder, rate=rate))
+        self._stream.layout = "mono"
+        if codec.bit_rate:
+            self._stream.bit_rate = codec.bit_rate
+        self._getting_going = codec.container == "adts"
+
+    def feed(self, pcm: bytes) -> bytes:
+        for frame in frames(pcm, self.sample_rate, begin=self.samples):
+            self.samples += frame.samples
+            self._write(self._stream.encode(frame))
+        return self._sink.take()
+
+    def finish(self) -> bytes:
+        if self.samples:
+            self._write(self._stream.encode(None))
+        self._container.close()
+        return self._sink.take()
+
+    def _write(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            # The mp3 encoder may end with a packet of nothing but padding.
+            if packet.duration and not self._getting_going:
+                self._container.mux(packet)
+            self._getting_going = False
+
+
+class Reshaped:
+    """An encoder behind a change of sampling rate and tempo."""
+
+    def __init__(self, inner: Encoder, rate: int, *, tempo: float = 1.0) -> None:
+        self._inner, self._rate, self._fed = inner, rate, 0
+        self.sample_rate = inner.sample_rate
+        self._graph = Graph()
+        second = Fraction(1, rate)
+        steps = [self._graph.add_abuffer(sample_rate=rate, format="s16", layout="mono", time_base=second)]
+        steps += [self._graph.add("atempo", f"{factor:.6f}") for factor in tempo_factors(tempo)]
+        steps.append(self._graph.add("aresample", str(self.sample_rate)))
+        steps.append(self._graph.add("aformat", "sample_fmts=s16:channel_layouts=mono"))
+        steps.append(self._graph.add("abuffersink"))
+        self._graph.link_nodes(*steps).configure()
+
+    @property
+    def samples(self) -> int:
+        return self._inner.samples
+
+    @property
+    def patches(self) -> list[Patch]:
+        return self._inner.patches
+
+    def feed(self, pcm: bytes) -> bytes:
+        encoded = b""
+        for frame in frames(pcm, self._rate, begin=self._fed):
+            self._fed += frame.samples
+            self._graph.push(frame)
+            encoded += self._inner.feed(self._pull())
+        return encoded
+
+    def finish(self) -> bytes:
+        last = b""
+        if self._fed:
+            self._graph.push(None)
+            last = self._inner.feed(self._pull())
+        return last + self._inner.finish()
+
+    def _pull(self) -> bytes:
+        parts = []
+        while True:
+            try:
+                parts.append(samples_of(cast(AudioFrame, self._graph.pull())))
+            except (av.BlockingIOError, av.EOFError):
+                return b"".join(parts)
+
+
+def tempo_factors(tempo: float) -> list[float]:
+    """Factors that make *tempo*, each within what one atempo filter does well (0.5 to 2)."""
+    factors = []
+    while not 0.5 <= tempo <= 2.0:
+        factors.append(0.5 if tempo < 0.5 else 2.0)
+        tempo /= factors[-1]
+    return [*factors, tempo]
+
+
+def frames(pcm: bytes, rate: int, *, begin: int = 0) -> Iterator[AudioFrame]:
+    """*pcm* as frames of at most a second, the first of them at sample *begin*."""
+    for start in range(0, len(pcm), 2 * rate * SLICE_SECONDS):
+        part = pcm[start : start + 2 * rate * SLICE_SECONDS]
+        frame = AudioFrame(format="s16", layout="mono", samples=len(part) // 2)
+        plane = frame.planes[0]
+        plane.update(part.ljust(plane.buffer_size, b"\0"))
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), begin + start // 2
+        yield frame
+
+
+def samples_of(frame: AudioFrame) -> bytes:
+    """The samples of an s16 mono frame."""
+    return bytes(frame.planes[0])[: 2 * frame.samples]
+
+
+def decoded(mp3: bytes, rate: int) -> bytes:
+    """*mp3* as 16-bit mono samples at *rate*."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+    parts = []
+    try:
+        with av.open(io.BytesIO(mp3), "r", format="mp3") as container:
+            for frame in container.decode(audio=0):
+                parts += [samples_of(piece) for piece in resampler.resample(frame)]
+    except (av.FFmpegError, IndexError) as problem:
+        raise NotAudio(str(problem)) from None
+    parts += [samples_of(piece) for piece in resampler.resample(None)]
+    return b"".join(parts)

@@ -1,0 +1,81 @@
+"""The synthesizer that always works: espeak-ng's library (3 MB, 100 languages, offline)."""
+
+import ctypes
+from collections.abc import Iterator, Sequence
+
+from .. import wire
+from .manner import Manner
+from .text import sentences
+
+# From espeak-ng's speak_lib.h (1.51 and 1.52).
+SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: espeak_Synth returns when the last callback did
+DONT_EXIT = 0x8000  # a wrong data path is an answer, not the end of the process
+UTF8 = 1  # espeak_Synth's flags; SSML (0x10) and phoneme input (0x100) stay off
+END_PAUSE = 0x1000  # the pause that belongs to the end of a sentence
+BY_CHARACTER = 1
+RATE, PITCH = 1, 3  # espeak_PARAMETER
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+WORDS_PER_MINUTE = 175  # espeak-ng's normal rate; it can do 80 to 450 without dropping sound
+SENTENCE_LIMIT = 400  # characters, about 30 s of speech: 1.3 MB
+BUFFER_MILLISECONDS = 200
+
+
+class Espeak:
+    """
+    espeak-ng, initialized with the first of *candidates* (library, data directory) that works.
+
+    The library keeps its state for the whole process: one object of this class, used by one session
+    at a time; every sentence sets the voice anew, so sessions may take turns.
+    """
+
+    name = "espeak"
+    speeds = (80 / WORDS_PER_MINUTE, 450 / WORDS_PER_MINUTE)
+
+    def __init__(self, candidates: Sequence[tuple[str, str | None]]) -> None:
+        problems = []
+        for library, data in candidates:
+            try:
+                self._library = ctypes.CDLL(library)
+            except OSError as problem:
+                problems.append(str(problem))
+                continue
+            path = data.encode() if data else None
+            self.sample_rate = int(
+                self._library.espeak_Initialize(SYNCHRONOUS, BUFFER_MILLISECONDS, path, DONT_EXIT)
+            )
+            if self.sample_rate > 0:
+                break
+            problems.append(f"{library} finds no data in {data or 'its own place'}")
+        else:
+            raise wire.Refused(
+                "misconfigured",
+                "espeak-ng can't be loaded: "
+                + ("; ".join(problems) or "it is not installed")
+                + "; install the system's libespeak-ng1 or the package espeakng-loader",
+            )
+        self._heard: list[bytes] = []
+        self._callback = CALLBACK(self._hear)  # the library calls it for as long as it lives
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
+        """16-bit mono samples of *text*, one sentence at a time."""
+        for sentence in sentences(text, SENTENCE_LIMIT):
+            if self._library.espeak_SetVoiceByName(manner.voice.encode()) != 0:
+                raise wire.Refused("invalid_request", f"espeak-ng has no voice {manner.voice!r}", "voice")
+            self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * manner.speed), 0)
+            self._library.espeak_SetParameter(PITCH, round(50 * manner.pitch), 0)
+            encoded = sentence.encode() + b"\0"
+            flags = UTF8 | END_PAUSE
+            status = self._library.espeak_Synth(
+                encoded, ctypes.c_size_t(len(encoded)), 0, BY_CHARACTER, 0, flags, None, None
+            )
+            speech, self._heard = b"".join(self._heard), []
+            if status != 0:
+                raise wire.Refused("synthesis_failed", f"espeak-ng answered with error {status}")
+            yield speech
+
+    def _hear(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
+        if samples and count > 0:
+            self._heard.append(ctypes.string_at(samples, 2 * count))
+        return 0
