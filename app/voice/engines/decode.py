@@ -1,0 +1,125 @@
+"""
+Any accepted recording to 16 kHz mono, a frame at a time.
+
+Uploads are hostile: only the containers and codecs below are ever opened, by a file object of ours, and every
+attempt to open anything else (a playlist's entry, a reference inside an MP4) is refused.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import av.audio
+import av.error
+import numpy as np
+import numpy.typing as npt
+
+from .. import wire
+from .mel import RATE
+
+CONTAINERS = "wav,w64,mp3,mov,mp4,m4a,3gp,matroska,webm,ogg,flac,aac,amr,aiff,caf"  # FFmpeg's names
+CODECS = (
+    "aac,aac_latm,alac,amrnb,amrwb,flac,mp1float,mp2float,mp3float,opus,libopus,vorbis,speex,gsm_ms,"
+    "adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,pcm_alaw,pcm_mulaw,pcm_u8,pcm_s8,pcm_s16be,pcm_s16le,pcm_s24be,pcm_s24le,"
+    "pcm_s32be,pcm_s32le,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le"
+)
+ACCEPTED = "wav, mp3, mp4, m4a, mov, webm, mkv, ogg, flac, aac, amr, aiff and caf are accepted"
+# A header may claim 1 Hz, and 4 KB would become 65 million samples.
+RATES = range(4000, 384001)
+Samples = npt.NDArray[np.int16]
+
+
+def decode(path: str, max_seconds: float) -> Iterator[Samples]:
+    """
+    Samples of the first audio stream, 16 kHz mono, as they are decoded.
+
+    What is corrupt is left out as long as anything can be heard; Refused where nothing can, and once
+    there is more than *max_seconds*.
+    """
+    count = 0
+    try:
+        with open(path, "rb") as file, open_container(file) as container:
+            if not container.streams.audio:
+                raise wire.Refused("invalid_audio", f"the file has no sound in it; {ACCEPTED}", "file")
+            for samples in resampled(frames(container)):
+                count += len(samples)
+                if count > max_seconds * RATE:
+                    raise wire.Refused(
+                        "audio_too_long",
+                        f"the recording is longer than the {max_seconds / 60:g} minutes accepted",
+                        "file",
+                    )
+                yield samples
+    except av.error.MemoryError:
+        raise MemoryError from None
+    except (av.error.FFmpegError, ValueError) as error:
+        if not count:
+            raise wire.Refused("invalid_audio", f"the file can't be decoded ({error}); {ACCEPTED}", "file") from None
+    if not count:
+        raise wire.Refused("invalid_audio", f"nothing in the file can be decoded; {ACCEPTED}", "file")
+
+
+def open_container(file: Any) -> "av.container.InputContainer":  # Any: PyAV takes any object with read and seek
+    """The container in *file*, with one thread and nothing but audio decoders."""
+    if not file.read(1):
+        raise wire.Refused("invalid_audio", f"the file is empty; {ACCEPTED}", "file")
+    file.seek(0)
+    options = {"format_whitelist": CONTAINERS, "codec_whitelist": CODECS, "protocol_whitelist": "none"}
+    try:
+        return av.open(
+            file, "r", container_options=options, metadata_errors="ignore", io_open=refuse_to_open
+        )
+    except av.error.MemoryError:
+        raise MemoryError from None
+    except (av.error.FFmpegError, ValueError):
+        raise wire.Refused("invalid_audio", f"the file is not audio; {ACCEPTED}", "file") from None
+
+
+def refuse_to_open(url: str, flags: int, options: dict[str, str]) -> None:
+    """What FFmpeg is told when a file wants another one."""
+    raise PermissionError("a recording may not refer to other files")
+
+
+def frames(container: "av.container.InputContainer") -> Iterator[av.AudioFrame]:
+    """Decoded frames; packets that can't be decoded are left out, and a broken tail ends them."""
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise wire.Refused("invalid_audio", f"the audio in the file has an unknown codec; {ACCEPTED}", "file")
+    if stream.codec_context.name not in CODECS.split(","):
+        codec = stream.codec_context.name
+        raise wire.Refused("invalid_audio", f"audio as {codec} is not decoded here; {ACCEPTED}", "file")
+    stream.codec_context.thread_count = 1
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.InvalidDataError, av.error.EOFError):
+            return
+        with contextlib.suppress(av.error.InvalidDataError, av.error.EOFError):
+            yield from packet.decode()
+
+
+def resampled(decoded: Iterator[av.AudioFrame]) -> Iterator[Samples]:
+    """*decoded* as 16 kHz mono; a change of rate or channels in mid-stream starts a new resampler."""
+    resampler = None
+    shape = None
+    for frame in decoded:
+        if frame.sample_rate not in RATES:
+            raise ValueError(f"{frame.sample_rate} Hz; {RATES[0]} to {RATES[-1]} Hz are accepted")
+        frame.pts = None  # what the file says about time is often wrong, and gaps would be filled with silence
+        current = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or current != shape:
+            yield from flushed(resampler)
+            resampler = av.audio.resampler.AudioResampler(format="s16", layout="mono", rate=RATE)
+            shape = current
+        for piece in resampler.resample(frame):
+            yield piece.to_ndarray()[0]
+    yield from flushed(resampler)
+
+
+def flushed(resampler: "av.audio.resampler.AudioResampler | None") -> Iterator[Samples]:
+    """What *resampler* still holds: up to 20 ms."""
+    for piece in resampler.resample(None) if resampler else ():
+        if piece is not None:  # a resampler with nothing to do hands the None back
+            yield piece.to_ndarray()[0]

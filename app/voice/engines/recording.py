@@ -1,0 +1,83 @@
+"""A recording as the transcriber reads it: the half minute ahead of it, and where in it there is speech."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .decode import Samples
+from .mel import HOP, RATE, REACH, WINDOW_FRAMES
+from .vad import CHUNK, SpeechDetector
+
+# A frame looks 200 samples ahead; with these in hand a full window can be told from the last one.
+AHEAD = WINDOW_FRAMES * HOP + REACH
+SPEECH = 0.5  # Silero's own threshold
+
+
+class Recording:
+    """
+    Bounded view of one recording: 30 seconds, however long it is. One session owns it.
+
+    Positions are frames of 10 ms from the beginning of the recording.
+    """
+
+    def __init__(self, samples: Iterator[Samples], detector: SpeechDetector | None) -> None:
+        self.source = samples
+        self.detector = detector
+        self.held = np.zeros(0, np.int16)
+        self.first = 0  # position of held[0], in samples
+        self.complete = False
+        self.verdicts: list[bool] = []
+        self.first_verdict = 0
+
+    @property
+    def heard(self) -> int:
+        """Samples decoded so far."""
+        return self.first + len(self.held)
+
+    def advance(self, frame: int) -> int:
+        """Move the window to *frame*; how many frames it has there, at most 3000, 0 at the end."""
+        position, wanted = self.heard, frame * HOP + AHEAD
+        pieces = []
+        while not self.complete and position < wanted:
+            piece = next(self.source, None)
+            if piece is None:
+                self.complete = True
+                break
+            position += len(piece)
+            pieces.append(piece)
+        fresh = np.concatenate([np.zeros(0, np.int16), *pieces])
+        if self.detector:
+            chances = self.detector.hear(fresh) + (self.detector.finish() if self.complete else [])
+            self.verdicts += [chance >= SPEECH for chance in chances]
+        self.held = np.concatenate([self.held, fresh])
+        self.forget(max(0, frame * HOP - REACH))
+        return max(0, min(WINDOW_FRAMES, self.heard // HOP - frame))
+
+    def forget(self, begin: int) -> None:
+        """Let go of what comes before sample *begin*."""
+        begin = min(begin, self.heard)
+        self.held = self.held[begin - self.first :].copy()
+        self.first = begin
+        passed = begin // CHUNK - self.first_verdict
+        del self.verdicts[:passed]
+        self.first_verdict += passed
+
+    def window(self, frame: int, frames: int) -> Samples:
+        """
+        Samples for `LogMel`: those of *frames* frames from *frame*, and 200 before and after.
+
+        The recording goes on backwards before its beginning and is silent after its end, as in the stock call.
+        """
+        begin = frame * HOP - REACH - self.first
+        samples = self.held[max(0, begin) : begin + frames * HOP + 2 * REACH]
+        before = samples[-begin:0:-1] if begin < 0 else samples[:0]
+        samples = np.concatenate([np.zeros(max(0, -begin) - len(before), np.int16), before, samples])
+        return np.pad(samples, (0, frames * HOP + 2 * REACH - len(samples)))
+
+    def speech_seconds(self, begin: int, end: int) -> float:
+        """Seconds of speech the detector heard between two frames; all of them where there is no detector."""
+        if self.detector is None:
+            return (end - begin) * HOP / RATE
+        first = max(0, begin * HOP // CHUNK - self.first_verdict)
+        last = max(0, -(-end * HOP // CHUNK) - self.first_verdict)
+        return sum(self.verdicts[first:last]) * CHUNK / RATE
