@@ -283,3 +283,10 @@ def _spoken(paragraph: str) -> Samples:
         unfinished.replace(kept)
     samples: Samples = np.load(kept)
     return samples
+
+
+if __name__ == "__main__":  # SECONDS PATH: writes the recording, and what is said in it beside it
+    import sys
+
+    destination = Path(sys.argv[2])
+    destination.with_suffix(".txt").write_text(long_recording(float(sys.argv[1]), destination))

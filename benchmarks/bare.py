@@ -1,0 +1,11 @@
+"""A Flask that does nothing, to compare with."""
+
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/health")
+def health() -> str:
+    """That it answers."""
+    return "ok"
