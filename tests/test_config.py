@@ -1,0 +1,72 @@
+"""Settings are typed, checked, and their problems reported in one message."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from app.config import PROJECT, ConfigError, Settings, example
+
+
+def test_an_empty_environment_gives_the_defaults():
+    assert Settings.from_env({}) == Settings()
+
+
+def test_values_are_read_as_their_types():
+    settings = Settings.from_env({"PORT": " 9000 ", "DISABLE_LOCAL_WHISPER": "True", "WHISPER_MODEL": "base"})
+    assert (settings.port, settings.disable_local_whisper, settings.whisper_model) == (9000, True, "base")
+
+
+def test_an_empty_value_counts_as_not_set():
+    assert Settings.from_env({"PORT": ""}).port == 8000
+
+
+@pytest.mark.parametrize(("text", "value"), [("yes", True), ("ON", True), ("1", True), ("off", False), ("0", False)])
+def test_booleans_are_read_in_every_usual_spelling(text, value):
+    assert Settings.from_env({"DISABLE_LOCAL_WHISPER": text}).disable_local_whisper is value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("PORT", "eighty", "is not a whole number"),
+        ("PORT", "70000", "is more than 65535"),
+        ("WEB_CONCURRENCY", "0", "is less than 1"),
+        ("DISABLE_LOCAL_WHISPER", "maybe", "is neither true nor false"),
+        ("LOG_LEVEL", "loud", "is none of debug, info, warning, error"),
+        ("ENGINE_SEATS", "24", "must be less than WEB_THREADS"),
+        ("OPENAI_BASE_URL", "api.example.com", "must start with http"),
+    ],
+)
+def test_an_unusable_value_is_named_with_what_is_wrong(name, text, complaint):
+    with pytest.raises(ConfigError, match=f"{name}: .*{complaint}"):
+        Settings.from_env({name: text})
+
+
+def test_all_problems_are_reported_at_once():
+    with pytest.raises(ConfigError, match="PORT: .*; LOG_LEVEL: "):
+        Settings.from_env({"PORT": "x", "LOG_LEVEL": "x"})
+
+
+def test_the_example_file_is_what_the_settings_print():
+    assert (PROJECT / ".env.example").read_text() == example()
+
+
+def test_every_setting_has_a_line_of_help():
+    import dataclasses
+
+    assert all(field.metadata["help"] for field in dataclasses.fields(Settings))
+
+
+def test_an_unusable_value_stops_the_boot():
+    served = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "wsgi:app"],
+        cwd=PROJECT,
+        env={**os.environ, "PORT": "eighty", "LOG_LEVEL": "loud"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert served.returncode != 0
+    assert "PORT: 'eighty' is not a whole number; LOG_LEVEL: 'loud'" in served.stderr
