@@ -85,7 +85,7 @@ def serve(engine: EngineProgram, questions: "queue.SimpleQueue[wire.Message]", a
         number, step = header["session"], header["step"]
         verdict = {"state": "done"}
         if header["op"] == "open":
-            sessions[number] = engine.open(header)
+            sessions[number] = begin(engine, header)
         if header["op"] == "close":
             sessions.pop(number, None)
         else:
@@ -93,6 +93,11 @@ def serve(engine: EngineProgram, questions: "queue.SimpleQueue[wire.Message]", a
         if verdict["state"] != "more":
             sessions.pop(number, None)
         wire.send(answers, {"step": step, **verdict})
+
+
+def begin(engine: EngineProgram, header: wire.Header) -> Iterator[wire.Message | None]:
+    """The session *header* opens; what goes wrong in opening it goes wrong in its first step."""
+    yield from engine.open(header)
 
 
 def take_step(session: Iterator[wire.Message | None], step: int, answers: int) -> wire.Header:
