@@ -1,0 +1,112 @@
+"""The real server on the loopback interface, for tests."""
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from app.config import PROJECT
+
+STARTING_SECONDS = 30
+
+
+class Answer:
+    """A response, read to its end."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status, self.headers = response.status, response.headers
+        self.body = response.read()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """What the envelope holds."""
+        return self.json["error"]
+
+
+class Server:
+    """gunicorn with its Procfile's command; from `with` to its end. `log` is all it wrote."""
+
+    def __init__(self, **environment: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(self.port), **environment}
+        self._log = tempfile.TemporaryFile("w+")
+
+    def __enter__(self) -> "Server":
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "wsgi:app"],
+            cwd=PROJECT,
+            env=self._environment,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        limit = time.monotonic() + STARTING_SECONDS
+        while time.monotonic() < limit and self.process.poll() is None:
+            with contextlib.suppress(OSError):
+                if self.get("/health/live").status == 200:
+                    return self
+            time.sleep(0.02)
+        self.stop()
+        raise AssertionError(f"the server did not start:\n{self.log}")
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+        self._log.close()
+
+    def stop(self) -> int:
+        """End it as a host does; its exit status."""
+        self.process.terminate()
+        try:
+            return self.process.wait(35)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    @property
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.request("GET", path, headers=headers)
+
+    def post(self, path: str, body: Any = b"", **headers: str) -> Answer:
+        """A dict is sent as JSON, anything else as it is."""
+        if isinstance(body, dict):
+            body, headers = json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
+        return self.request("POST", path, body, headers)
+
+    def upload(self, path: str, recording: bytes, *, field: str = "audio", name: str = "a", **texts: str) -> Answer:
+        """A multipart form with one file and any texts."""
+        body, content_type = form(recording, field=field, name=name, **texts)
+        return self.request("POST", path, body, {"Content-Type": content_type})
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)) as connection:
+            connection.request(method, path, body, dict(headers or {}))
+            return Answer(connection.getresponse())
+
+
+def form(recording: bytes, *, field: str = "audio", name: str | None = "a", **texts: str) -> tuple[bytes, str]:
+    """A multipart body and its content type; without *name* the file has no file name."""
+    parts = [f'Content-Disposition: form-data; name="{key}"\r\n\r\n{text}'.encode() for key, text in texts.items()]
+    filename = "" if name is None else f'; filename="{name}"'
+    parts.append(f'Content-Disposition: form-data; name="{field}"{filename}\r\n\r\n'.encode() + recording)
+    boundary = b"----boundary"
+    body = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts) + b"--" + boundary + b"--\r\n"
+    return body, f"multipart/form-data; boundary={boundary.decode()}"
