@@ -95,7 +95,9 @@ def test_an_engine_that_dies_is_a_clear_error_and_the_next_session_gets_a_new_on
 def test_a_process_killed_between_two_sessions_is_replaced_unnoticed(engine):
     words(ask(engine, "one"))
     os.kill(engine.state().pid, signal.SIGKILL)
+    os.waitid(os.P_PID, engine.state().pid, os.WEXITED | os.WNOWAIT)
     assert words(ask(engine, "one")) == ["one"]
+    assert engine.starts == 2
 
 
 def test_a_session_whose_process_ended_in_another_session_ends_too(engine):
