@@ -69,16 +69,25 @@ def peaks(model: str, recordings: list[Recording], limits: dict[int, float] | No
 
 
 def drift(requests: int) -> Iterator[Row]:
-    """What the service weighs more after many transcriptions than after the first few."""
+    """What each process weighs more after many requests, every tenth a transcription, than after a few."""
     with Service({"ENGINE_IDLE_SECONDS": "600"}) as service:
-        for _ in range(20):
-            service.transcribe(CLIP.path)
+        ask(service, 200)
         before = service.weigh()
-        for _ in range(requests):
-            service.transcribe(CLIP.path)
+        ask(service, requests)
         after = service.weigh()
     for role, weight in sorted(after.roles.items()):
-        yield Row(f"drift over {requests} transcriptions, {role}", weight - before.roles.get(role, 0), "MB")
+        yield Row(f"drift over {requests} requests, {role}", weight - before.roles.get(role, 0), "MB")
+
+
+def ask(service: Service, requests: int) -> None:
+    """A mixture: health, figures, a bad upload, and every tenth time speech."""
+    for number in range(requests):
+        if number % 10 == 9:
+            service.transcribe(CLIP.path)
+        elif number % 10 == 4:
+            service.transcribe(CLIP.path.with_suffix(".txt"))
+        else:
+            service.get("/health" if number % 2 else "/api/memory")
 
 
 if __name__ == "__main__":

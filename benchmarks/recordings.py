@@ -31,6 +31,6 @@ def long_recording(minutes: int, suffix: str = ".ogg") -> Recording:
     KEPT.mkdir(exist_ok=True)
     path = KEPT / f"speech_{minutes}min{suffix}"
     if not path.with_suffix(".txt").exists():  # written last
-        command = [sys.executable, "-m", "tests.recordings", str(minutes * 60), str(path)]
+        command = [sys.executable, "-m", "tests.long_speech", str(minutes * 60), str(path)]
         subprocess.run(command, cwd=ROOT, check=True)
     return Recording(path, minutes * 60)

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from app import cgroup
 from app.config import Settings
+from tests.server import form
 
 from .recordings import KEPT, ROOT
 from .weighing import Weight, weigh
@@ -141,19 +141,12 @@ class Service:
 
     def transcribe(self, recording: Path, **fields: object) -> Answer:
         """Speech to text, as a browser's form sends it."""
-        boundary = uuid.uuid4().hex
-        parts = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-            for name, value in fields.items()
-        ]
-        parts.append(
-            f'--{boundary}\r\nContent-Disposition: form-data; name="audio"; filename="{recording.name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
+        body, content_type = form(
+            recording.read_bytes(),
+            name=recording.name,
+            **{name: str(value) for name, value in fields.items()},
         )
-        body = "".join(parts).encode() + recording.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-        return self._ask(
-            "POST", TRANSCRIBE, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        )
+        return self._ask("POST", TRANSCRIBE, body, {"Content-Type": content_type})
 
     def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         with contextlib.closing(

@@ -52,7 +52,7 @@ def cold_start(rounds: int) -> Iterator[Row]:
 
 
 def weights() -> Iterator[Row]:
-    """Of the whole service while it speaks the longest text it takes by default, each engine in a fresh process."""
+    """Of the whole service while it speaks the longest text it takes; each engine in a fresh process."""
     for engine, limit in (("espeak", 75.0), ("neural", 280.0)):
         for form in ("wav", "mp3"):
             with Service(NO_CACHE) as service, Peak(service.pid) as peak:

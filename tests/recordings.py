@@ -1,6 +1,6 @@
 """
 Recordings for tests and benchmarks: clips with their text, every container a browser or phone records
-them in, and files that are no recording.
+them in, and files that are no recording. `long_speech.py` makes long ones.
 
 Only the clips are committed (`tests/data/README.md`); the rest is made from them, a clip in a container
 in about 20 ms.
@@ -9,7 +9,7 @@ in about 20 ms.
 import io
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +19,6 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
 DATA = Path(__file__).parent / "data"
-LONG_SPEECH_RATE = 24_000  # what the neural voice speaks at
-LONG_SPEECH_EDITION = 1  # a new number when the same arguments give a different recording
 
 Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
 
@@ -180,12 +178,30 @@ def noise(seconds: float, level: float = 0.1) -> bytes:
     return wav(drawn.clip(-32_768, 32_767).astype(np.int16))
 
 
+def hours_of_silence(hours: float) -> bytes:
+    """Silence as FLAC at 1,000 samples a second: an hour has 280 kB, and 115 MB once it is 16 kHz PCM."""
+    target = io.BytesIO()
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, 4_608), np.int16), "s16", "mono")
+    frame.sample_rate = 1_000
+    with av.open(target, "w", "flac") as output:
+        stream = output.add_stream("flac", 1_000, layout="mono", format="s16")
+        for _ in range(round(hours * 3_600_000 / frame.samples)):
+            frame.pts = None
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return target.getvalue()
+
+
 # What nobody can make sound of, by the name a client gives it.
 NOT_RECORDINGS: dict[str, Callable[[], bytes]] = {
     "empty.wav": lambda: b"",
     "one_byte.mp3": lambda: b"\xff",
     "text_named.wav": lambda: b"Dear sir, this is a letter and no recording of anything.\n" * 40,
     "page_named.mp3": lambda: b"<!DOCTYPE html><html><body><h1>502 Bad Gateway</h1></body></html>\n",
+    # What players follow to other files and addresses; nobody may.
+    "playlist.m3u8": lambda: b"#EXTM3U\n#EXTINF:10,\nfile://" + bytes(AUSTEN.path) + b"\n",
+    "script.ffconcat": lambda: b"ffconcat version 1.0\nfile '" + bytes(AUSTEN.path) + b"'\n",
+    "session.sdp": lambda: b"v=0\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
     "random_bytes.webm": lambda: random.Random(1).randbytes(20_000),
     "header_only.wav": lambda: wav(np.zeros(0, np.int16)),
     "header_only.webm": lambda: recorded_as("webm_chrome")[:200],
@@ -205,88 +221,3 @@ BROKEN_OFF: dict[str, Callable[[], bytes]] = {
         "broken_off.flac": "flac",
     }.items()
 }
-
-
-def long_recording(seconds: float, path: Path, *, seed: int = 1) -> str:
-    """
-    Write about *seconds* of clean synthetic speech to *path* (its suffix says how) and return what is said.
-
-    The paragraphs of `data/prose.txt` (about 10 minutes) come in order, then again in shuffled orders, with
-    pauses of 0.3 to 1.5 s between them. An hour of Ogg Opus has 14 MB, under every upload limit; WAV 173 MB.
-    """
-    paragraphs = [line for line in (DATA / "prose.txt").read_text().splitlines() if line]
-    said: list[str] = []
-    draw = random.Random(seed)
-    codec, rate, bit_rate = LONG_SUFFIXES[path.suffix]
-    with av.open(path, "w") as output:
-        stream = output.add_stream(codec, rate, layout="mono")
-        if bit_rate:
-            stream.bit_rate = bit_rate
-        resampler = resampler_for(stream)
-
-        def write(samples: Samples | None) -> None:
-            frame = None
-            if samples is not None:
-                frame = av.AudioFrame.from_ndarray(samples[np.newaxis], "s16", "mono")
-                frame.sample_rate = LONG_SPEECH_RATE
-            for resampled in resampler.resample(frame):
-                output.mux(stream.encode(resampled))
-
-        left = int(seconds * LONG_SPEECH_RATE)
-        for paragraph in _without_end(paragraphs, draw):
-            samples = _spoken(paragraph)
-            pause = np.zeros(int(draw.uniform(0.3, 1.5) * LONG_SPEECH_RATE), np.int16)
-            if said and samples.size > left:
-                break
-            write(samples)
-            write(pause)
-            said.append(paragraph)
-            left -= samples.size + pause.size
-        write(None)
-        output.mux(stream.encode(None))
-    return " ".join(said)
-
-
-# Codec, rate and bit rate of long recordings.
-LONG_SUFFIXES: dict[str, tuple[str, int, int | None]] = {
-    ".ogg": ("libopus", 48_000, 32_000),
-    ".webm": ("libopus", 48_000, 32_000),
-    ".mp3": ("libmp3lame", 24_000, 48_000),
-    ".m4a": ("aac", 24_000, 48_000),
-    ".flac": ("flac", 16_000, None),
-    ".wav": ("pcm_s16le", 16_000, None),
-}
-
-
-def _without_end(paragraphs: list[str], draw: random.Random) -> Iterator[str]:
-    """The paragraphs in order, then in one shuffled order after the other."""
-    while True:
-        yield from paragraphs
-        paragraphs = draw.sample(paragraphs, len(paragraphs))
-
-
-def _spoken(paragraph: str) -> Samples:
-    """*paragraph* by the neural voice, kept between runs: an hour is spoken once in 10 minutes' worth."""
-    # Imported here: tests that need no long recording need no voice.
-    import hashlib
-
-    from hibari import Hibari
-
-    key = hashlib.sha256(f"{LONG_SPEECH_EDITION} {paragraph}".encode()).hexdigest()[:16]
-    kept = Path(tempfile.gettempdir()) / "voice-recordings" / f"{key}.npy"
-    if not kept.exists():
-        kept.parent.mkdir(exist_ok=True)
-        samples = (Hibari()(paragraph, seed=1) * 32_767).astype(np.int16)
-        unfinished = kept.with_suffix(f".{random.SystemRandom().randrange(1 << 30)}")
-        with unfinished.open("wb") as target:
-            np.save(target, samples)
-        unfinished.replace(kept)
-    samples: Samples = np.load(kept)
-    return samples
-
-
-if __name__ == "__main__":  # SECONDS PATH: writes the recording, and what is said in it beside it
-    import sys
-
-    destination = Path(sys.argv[2])
-    destination.with_suffix(".txt").write_text(long_recording(float(sys.argv[1]), destination))
