@@ -66,6 +66,18 @@ class Settings:
     openai_model: str = setting("whisper-1", "the model to ask it for")
     openai_timeout_seconds: int = setting(120, "how long it may take", least=1)
 
+    tts_engine: str = setting(
+        "auto", "who speaks; auto: gtts (texts go to Google), else neural, else espeak (both offline)",
+        choices=("auto", "gtts", "neural", "espeak"),
+    )  # fmt: skip
+    tts_language: str = setting("en", "language of texts when a request names none")
+    tts_max_characters: int = setting(4096, "longest text that is spoken", least=1, most=100_000)
+    tts_timeout_seconds: int = setting(25, "how long until the first audio, all engines together", least=1)
+    tts_cache_mb: int = setting(64, "speech kept on disk for identical requests; 0: none", least=0)
+    tts_cache_dir: str = setting(str(PROJECT / "cache" / "speech"), "where it is kept")
+    neural_voice_download: bool = setting(False, "true: neural voices not on this machine may be downloaded")
+    gtts_url: str = setting("", "another server that speaks Google Translate's protocol; empty: Google's")
+
     engine_seats: int = setting(
         8, "requests an engine runs or lets wait; the next is refused", least=1, most=128
     )
@@ -162,6 +174,8 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append("ENGINE_SEATS: must be less than WEB_THREADS")
     if settings.openai_base_url and not settings.openai_base_url.startswith(("http://", "https://")):
         problems.append("OPENAI_BASE_URL: must start with http:// or https://")
+    if settings.gtts_url and not settings.gtts_url.startswith(("http://", "https://")):
+        problems.append("GTTS_URL: must start with http:// or https://")
     return problems
 
 

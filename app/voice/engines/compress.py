@@ -60,6 +60,7 @@ class Sink:
         return taken
 
     def write(self, written: bytes) -> int:
+        """Append, or note a patch."""
         if self._position < self._end:
             self.patches.append((self._position, bytes(written)))
         else:
@@ -69,9 +70,11 @@ class Sink:
         return len(written)
 
     def tell(self) -> int:
+        """Where the next byte goes."""
         return self._position
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """Go there, as `io.IOBase.seek` does."""
         self._position = offset + (0, self._position, self._end)[whence]
         return self._position
 
@@ -98,18 +101,20 @@ class Compressor:
         self._getting_going = codec.container == "adts"
 
     def feed(self, pcm: bytes) -> bytes:
+        """The bytes that are ready after *pcm*."""
         for frame in frames(pcm, self.sample_rate, begin=self.samples):
             self.samples += frame.samples
             self._write(self._stream.encode(frame))
         return self._sink.take()
 
     def finish(self) -> bytes:
+        """The last bytes."""
         if self.samples:
             self._write(self._stream.encode(None))
         self._container.close()
         return self._sink.take()
 
-    def _write(self, packets: list[Packet]) -> None:
+    def _write(self, packets: list[Packet[AudioStream]]) -> None:
         for packet in packets:
             # The mp3 encoder may end with a packet of nothing but padding.
             if packet.duration and not self._getting_going:
@@ -134,13 +139,16 @@ class Reshaped:
 
     @property
     def samples(self) -> int:
+        """How many the file has so far, at its rate."""
         return self._inner.samples
 
     @property
     def patches(self) -> list[Patch]:
+        """The final header, after `finish`."""
         return self._inner.patches
 
     def feed(self, pcm: bytes) -> bytes:
+        """The bytes that are ready after *pcm*."""
         encoded = b""
         for frame in frames(pcm, self._rate, begin=self._fed):
             self._fed += frame.samples
@@ -149,6 +157,7 @@ class Reshaped:
         return encoded
 
     def finish(self) -> bytes:
+        """The last bytes."""
         last = b""
         if self._fed:
             self._graph.push(None)

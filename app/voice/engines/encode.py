@@ -18,8 +18,14 @@ class Encoder(Protocol):
     """Takes 16-bit mono samples, gives bytes of the file."""
 
     sample_rate: int  # of the file
-    samples: int  # in the file so far, at that rate
-    patches: list[Patch]  # after finish(): the final header
+
+    @property
+    def samples(self) -> int:
+        """How many the file has so far, at its rate."""
+
+    @property
+    def patches(self) -> list[Patch]:
+        """The final header, after `finish`."""
 
     def feed(self, pcm: bytes) -> bytes:
         """The bytes that are ready after *pcm*."""
@@ -56,10 +62,12 @@ class Raw:
         self.patches: list[Patch] = []
 
     def feed(self, pcm: bytes) -> bytes:
+        """*pcm* itself."""
         self.samples += len(pcm) // 2
         return pcm
 
     def finish(self) -> bytes:
+        """Nothing."""
         return b""
 
 
@@ -67,10 +75,12 @@ class Wave(Raw):
     """A RIFF header of unknown length, then the samples."""
 
     def feed(self, pcm: bytes) -> bytes:
+        """*pcm*, after the header where it is the first."""
         header = b"" if self.samples or not pcm else self._header(UNKNOWN_SIZE, UNKNOWN_SIZE)
         return header + super().feed(pcm)
 
     def finish(self) -> bytes:
+        """The header, where nothing came."""
         size = 2 * self.samples
         if not size:
             return self._header(36, 0)
