@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..checks import Check
-from ..errors import ClientGone, InvalidRequest, QueueFull, SynthesisFailed, SynthesisUnavailable, Unavailable
+from ..errors import (
+    ClientGone,
+    InvalidRequest,
+    QueueFull,
+    ServiceError,
+    SynthesisFailed,
+    SynthesisUnavailable,
+)
 from . import languages
 from .breaker import Breaker
 from .cache import Cache, Draft, Facts, Hit
@@ -113,9 +120,9 @@ class Synthesis:
                 return recalled(hit, attempt, request, reasons)
             try:
                 return self._attempt(attempt, request, wanted, seconds=share, before=tuple(reasons))
-            except QueueFull:
-                raise  # the seats are the same for all of them
-            except Unavailable as error:
+            except (InvalidRequest, QueueFull):
+                raise  # the request, or the seats, are the same for all of them
+            except ServiceError as error:
                 log.warning("synthesizer=%s failed: %s", attempt.engine, error.code)
                 reasons.append(f"{attempt.engine}: {error.message}")
         raise SynthesisUnavailable("nobody could speak: " + "; ".join(reasons))
@@ -159,7 +166,7 @@ class Synthesis:
         seconds: float,
         before: tuple[str, ...],
     ) -> Spoken:
-        """Have one synthesizer speak, its breaker willing; Unavailable when it can't."""
+        """Have one synthesizer speak, its breaker willing; ServiceError when it can't."""
         if attempt.engine not in ONLINE:
             return self._begin(attempt, request, wanted, seconds=seconds, before=before)
         if not self.breaker.allows():

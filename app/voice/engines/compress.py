@@ -114,7 +114,7 @@ class Compressor:
         self._container.close()
         return self._sink.take()
 
-    def _write(self, packets: list[Packet[AudioStream]]) -> None:
+    def _write(self, packets: "list[Packet[AudioStream]]") -> None:
         for packet in packets:
             # The mp3 encoder may end with a packet of nothing but padding.
             if packet.duration and not self._getting_going:
