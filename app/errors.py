@@ -8,6 +8,7 @@ Every error of ours, and how each reads over HTTP.
     │   ├── ModelCannotTranslate 400 an English-only model was asked for another language
     │   └── NothingToSay        400  the text has nothing in it that can be spoken
     ├── NotFound                404
+    │   └── ModelNotFound       404  nothing here goes by that name
     ├── TooLarge                413  the upload has too many bytes
     │   └── AudioTooLong        413  the recording has too many minutes
     └── Unavailable             503  try again: `Retry-After` says when
@@ -44,6 +45,8 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     retry_after_seconds: int | None = None
+    # Whether a client should repeat the request by itself, as the OpenAI clients do; only told with a 5xx.
+    should_retry: ClassVar[bool] = False
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -86,6 +89,12 @@ class NotFound(ServiceError):
     status, code = 404, "not_found"
 
 
+class ModelNotFound(NotFound):
+    """Nothing here goes by that name; the message has the names that are known."""
+
+    code = "model_not_found"
+
+
 class TooLarge(ServiceError):
     """The upload has too many bytes."""
 
@@ -103,6 +112,7 @@ class Unavailable(ServiceError):
 
     status, code = 503, "unavailable"
     retry_after_seconds = 5
+    should_retry = True
 
     def __init__(
         self, message: str, param: str | None = None, *, retry_after_seconds: int | None = None
@@ -132,9 +142,10 @@ class EngineDied(Unavailable):
 
 
 class EngineTimeout(Unavailable):
-    """The engine made no progress and was ended; the next request gets a new one."""
+    """The engine made no progress and was ended; the same work would only do it again."""
 
     code = "engine_timeout"
+    should_retry = False
 
 
 class UpstreamFailed(Unavailable):
@@ -148,6 +159,7 @@ class Misconfigured(Unavailable):
 
     code = "misconfigured"
     retry_after_seconds = None
+    should_retry = False
 
 
 class LocalWhisperDisabled(Misconfigured):
@@ -207,12 +219,21 @@ def register(app: Flask) -> None:
     from werkzeug.exceptions import HTTPException
 
     def answer(
-        status: int, code: str, message: str, param: str | None = None, *, retry_after: int | None = None
+        status: int,
+        code: str,
+        message: str,
+        param: str | None = None,
+        *,
+        retry_after: int | None = None,
+        should_retry: bool = False,
     ) -> Response:
         response = jsonify(envelope(status, code, message, param))
         response.status_code = status
         if retry_after is not None:
             response.headers["Retry-After"] = str(retry_after)
+        if status >= 500:
+            # The OpenAI clients repeat every 5xx twice unless they are told not to.
+            response.headers["X-Should-Retry"] = str(should_retry).lower()
         if status == 413:
             response.headers["Connection"] = "close"  # the rest of the body is not read
         return response
@@ -222,7 +243,12 @@ def register(app: Flask) -> None:
         if error.status >= 500:
             log.warning("%s %s: %s", request.method, request.path, error.code)
         return answer(
-            error.status, error.code, error.message, error.param, retry_after=error.retry_after_seconds
+            error.status,
+            error.code,
+            error.message,
+            error.param,
+            retry_after=error.retry_after_seconds,
+            should_retry=error.should_retry,
         )
 
     @app.errorhandler(ClientGone)

@@ -2,6 +2,7 @@
 
 from .health import health
 from .memory import memory
+from .openai_audio import openai_audio
 from .voice import voice
 
-BLUEPRINTS = (health, memory, voice)
+BLUEPRINTS = (health, memory, openai_audio, voice)
