@@ -6,7 +6,7 @@ COPY requirements.txt .
 RUN /venv/bin/pip install --no-cache-dir -r requirements.txt
 COPY app app
 ARG WHISPER_MODEL=tiny.en
-RUN WHISPER_MODEL=$WHISPER_MODEL /venv/bin/python -m app.voice.models
+RUN WHISPER_MODEL=$WHISPER_MODEL /venv/bin/python -m app models fetch
 
 FROM python:3.11-slim
 RUN apt-get update \

@@ -37,7 +37,7 @@ $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
 	@touch $@
 
 model: $(VENV)/installed
-	@$(BIN)/python -m app.voice.models
+	@$(BIN)/python -m app models fetch
 
 requirements: dev
 	$(BIN)/uv pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --quiet \

@@ -30,6 +30,6 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     context.register(app, settings)
     for blueprint in routes.BLUEPRINTS:
         app.register_blueprint(blueprint)
-    cli.register(app)
+    app.cli.add_command(cli.models_group)
     startup.announce(settings)
     return app

@@ -7,14 +7,16 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from .. import cgroup
+from ..checks import Check
 from ..config import ConfigError, Settings
-from ..errors import LocalWhisperDisabled, ModelMissing
+from ..errors import LocalWhisperDisabled
 from . import environment, models
 from .budget import Budget
 from .engine import Engine, Program
-from .synthesis import Synthesis
+from .synthesis import SpeakRequest, Spoken, Synthesis
 from .transcription import LocalTranscriber, Transcriber, Transcription, TranscriptionRequest
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,30 @@ class Speech:
             )
         return self.transcriber.transcribe(request, wanted)
 
+    def speak(self, request: SpeakRequest, wanted: Callable[[], bool]) -> Spoken:
+        """Begin to speak; the answer's audio comes while it is made. Close it."""
+        return self.synthesis.speak(request, wanted)
+
+    def checks(self) -> list[Check]:
+        """Whether recordings can be transcribed and texts spoken; wakes nothing."""
+        synthesizers = self.synthesis.checks()
+        well = [check.name for check in synthesizers if not check.reason]
+        ill = "; ".join(f"{check.name} {check.reason}" for check in synthesizers if check.reason)
+        return [
+            self._check_transcription(),
+            Check("synthesis", reason="" if well else ill, detail=", ".join(well) + (f" ({ill})" if well and ill else "")),
+        ]
+
+    def _check_transcription(self) -> Check:
+        if self.transcriber is None:
+            return Check("transcription", detail="disabled (DISABLE_LOCAL_WHISPER=true)")
+        reason = ""
+        if not self.settings.disable_local_whisper:
+            model_dir = Path(self.settings.model_dir)
+            if models.find(self.transcriber.model, model_dir) is None:
+                reason = f"the model {self.transcriber.model} is not in {model_dir}; run `make run` to fetch it"
+        return Check("transcription", reason, self.transcriber.model)
+
     def unload(self) -> int:
         """End every engine that no request is using; how many that were."""
         return sum([engine.stop_if_unused() for engine in self.engines])
@@ -75,3 +101,55 @@ class Speech:
                 engine.close()
             except OSError:
                 log.exception("engine=%s could not be closed", engine.name)
+
+
+def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
+    """The whisper engine with the model that is set; ConfigError when its process could never fit."""
+    model_dir = Path(settings.model_dir)
+    name = settings.whisper_model
+    if name == models.AUTO:
+        name = _largest_that_fits(model_dir, budget)
+    model = models.describe(name, model_dir)
+    if model is None:
+        raise ConfigError(f"WHISPER_MODEL: no model is called {name!r}; known are {', '.join(models.CATALOGUE)}")
+    profile = settings.engine_profile
+    if profile == "auto":
+        profile = "fast" if budget.fits_alone(model.cost_mb("fast")) else "lean"
+    cost_mb = model.cost_mb(profile)
+    if not budget.fits_alone(cost_mb):
+        fitting = [name for name in models.CATALOGUE if budget.fits_alone(models.CATALOGUE[name].cost_mb(profile))]
+        raise ConfigError(
+            f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB, the web server weighs "
+            f"{budget.weigh_web():.0f} MB, and the budget is {budget.limit_mb:.0f} MB with {budget.reserve_mb:.0f} MB "
+            f"kept free; models that fit: {', '.join(fitting) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
+        )
+    options = {
+        "model": name,
+        "model_dir": str(models.find(name, model_dir) or model_dir / name),
+        "threads": settings.stt_threads or cgroup.processors(),
+    }
+    engine = Engine(
+        "whisper",
+        Program(
+            (sys.executable, "-m", "app.voice.engines", "whisper", json.dumps(options)),
+            environment.WHISPER[profile],
+            cost_mb,
+        ),
+        budget,
+        seats=settings.engine_seats,
+        timeout_seconds=settings.engine_timeout_seconds,
+        idle_after_seconds=settings.engine_idle_seconds,
+    )
+    return LocalTranscriber(
+        engine,
+        name,
+        beam_size=settings.whisper_beam_size,
+        max_audio_seconds=settings.max_audio_minutes * 60,
+    )
+
+
+def _largest_that_fits(model_dir: Path, budget: Budget) -> str:
+    """The largest model on this machine whose engine fits; the smallest known one where there is none."""
+    here = models.installed(model_dir)
+    fitting = [name for name in models.that_fit(budget.limit_mb) if budget.fits_alone(models.CATALOGUE[name].cost_mb())]
+    return next((name for name in fitting if name in here), "tiny.en")

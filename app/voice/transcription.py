@@ -66,8 +66,8 @@ class Transcription:
 
     model: str
     messages: Iterator[Message]
-    language: str = "en"
-    language_probability: float = 1.0
+    language: str | None = None
+    language_probability: float = 0.0
     duration_seconds: float = 0.0
     seconds_done: float = 0.0
 

@@ -1,0 +1,5 @@
+"""`python -m app`: the commands."""
+
+from .cli import cli
+
+cli(prog_name="python -m app")

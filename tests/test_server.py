@@ -1,0 +1,389 @@
+"""The service as its users meet it: the real server, the real model, real recordings."""
+
+import io
+import os
+import signal
+import subprocess
+import time
+import wave
+
+import pytest
+
+from .recordings import AUSTEN, AUSTEN_SHORT, CONTAINERS, NOT_RECORDINGS, noise, recorded_as, silence
+from .server import Server, form
+from .speech import likeness
+
+VOICE = "/api/v1/pam/voice"
+
+
+def eventually(holds, what, seconds=15.0):
+    """Poll until *holds*; another process needs its time."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"did not happen in {seconds} s: {what}")
+
+
+def engine_roles(server):
+    processes = server.get("/api/memory").json["service"]["processes"]
+    return {process["role"] for process in processes} - {"master", "web"}
+
+
+def open_files(server):
+    """What the web workers hold open on disk, by name."""
+    found = []
+    for process in server.get("/api/memory").json["service"]["processes"]:
+        folder = f"/proc/{process['pid']}/fd"
+        for number in os.listdir(folder):
+            try:
+                found.append(os.readlink(f"{folder}/{number}"))
+            except OSError:
+                continue
+    return [name for name in found if "(deleted)" in name and "/dev/shm" not in name]
+
+
+def test_the_index_says_what_this_is(server):
+    index = server.get("/").json
+    assert index["name"] == "pam-voice"
+    assert index["status"] == "healthy"
+    assert index["memory_optimization"]["optimizer"] == "disabled"
+    assert index["memory_optimization"]["local_whisper"] == "enabled"
+    assert {"/health", "/api/memory", f"{VOICE}/transcribe", f"{VOICE}/speak"} <= set(index["links"].values())
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+def test_health_is_answered_and_wakes_nothing(server, path):
+    eventually(lambda: not engine_roles(server), "engines are idle and gone")
+    assert server.get(path).status == 200
+    assert not engine_roles(server)
+
+
+def test_health_has_an_entry_for_each_thing_needed(server):
+    report = server.get("/health").json
+    assert report["status"] == "healthy"
+    assert {"transcription", "synthesis", "uploads"} <= set(report["checks"])
+    assert report["uptime_seconds"] > 0
+
+
+@pytest.mark.parametrize("path", ["/api/memory", "/memory"])
+def test_memory_tells_of_every_process(server, path):
+    sizes = server.get(path).json
+    assert {"total_mb", "used_mb", "available_mb", "percent"} == set(sizes["system"])
+    assert {"rss_mb", "pss_mb", "uss_mb", "percent"} == set(sizes["process"])
+    roles = [process["role"] for process in sizes["service"]["processes"]]
+    assert roles[0] == "master"
+    assert "web" in roles
+    total = sum(process["pss_mb"] for process in sizes["service"]["processes"])
+    assert sizes["service"]["pss_mb"] == pytest.approx(total, abs=0.5)
+    assert sizes["gc"]["frozen"] > 0
+    assert {engine["name"] for engine in sizes["budget"]["engines"]} == {"whisper", "speech"}
+
+
+@pytest.mark.parametrize("path", ["/api/memory/optimize", "/memory/optimize"])
+def test_optimize_collects_and_reports(server, path):
+    report = server.post(path).json
+    assert report["objects_collected"] >= 0
+    assert {"message", "before_mb", "after_mb", "freed_mb"} <= set(report)
+
+
+def test_optimize_with_unload_ends_idle_engines():
+    with Server(ENGINE_IDLE_SECONDS="600") as server:
+        server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        assert engine_roles(server) == {"whisper"}
+        server.post("/api/memory/optimize")
+        assert engine_roles(server) == {"whisper"}
+        freed = server.post("/api/memory/optimize", {"unload": True}).json
+        assert freed["engines_unloaded"] == 1
+        assert freed["freed_mb"] > 50
+        assert engine_roles(server) == set()
+        refused = server.post("/api/memory/optimize", {"unload": "perhaps"})
+        assert (refused.status, refused.error["param"]) == (400, "unload")
+
+
+def test_a_recording_becomes_its_text(server):
+    answer = server.upload(f"{VOICE}/transcribe", AUSTEN.path.read_bytes())
+    assert answer.status == 200
+    found = answer.json
+    assert likeness(found["text"], AUSTEN.text) > 0.9
+    assert found["duration"] == pytest.approx(AUSTEN.seconds, abs=0.1)
+    assert (found["language"], found["model"]) == ("en", "tiny.en")
+    assert found["segments"][0]["start"] < found["segments"][-1]["end"] <= AUSTEN.seconds + 0.5
+    assert " ".join(segment["text"] for segment in found["segments"]) == found["text"]
+    assert "transcribe;dur=" in answer.headers["Server-Timing"]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_every_container_that_browsers_and_phones_record_is_understood(server, container):
+    found = server.upload(f"{VOICE}/transcribe", recorded_as(container), field="file").json
+    assert likeness(found["text"], AUSTEN_SHORT.text) > 0.8
+    assert found["duration"] == pytest.approx(AUSTEN_SHORT.seconds, abs=0.25)
+
+
+def test_a_raw_body_is_a_recording_too(server):
+    sent = AUSTEN_SHORT.path.read_bytes()
+    for headers in ({"Content-Type": "audio/flac"}, {}, {"Transfer-Encoding": "chunked"}):
+        answer = server.request("POST", f"{VOICE}/transcribe", iter([sent]) if headers.get("Transfer-Encoding") else sent, headers)
+        assert likeness(answer.json["text"], AUSTEN_SHORT.text) > 0.8
+
+
+def test_a_file_without_a_name_is_a_file(server):
+    body, content_type = form(AUSTEN.path.read_bytes(), field="file", name=None, language="en")
+    answer = server.post(f"{VOICE}/transcribe", body, **{"Content-Type": content_type})
+    assert likeness(answer.json["text"], AUSTEN.text) > 0.9
+
+
+def test_the_front_door_transcribes_a_form_and_speaks_json(server):
+    heard = server.upload(VOICE, AUSTEN_SHORT.path.read_bytes())
+    assert likeness(heard.json["text"], AUSTEN_SHORT.text) > 0.8
+    said = server.post(VOICE, {"text": "Good morning.", "engine": "espeak", "format": "wav"})
+    assert said.headers["X-TTS-Engine"] == "espeak"
+
+
+def test_what_is_spoken_can_be_heard(server):
+    said = "The quick brown fox jumps over the lazy dog."
+    spoken = server.post(f"{VOICE}/speak", {"text": said, "format": "wav", "engine": "neural"})
+    assert (spoken.status, spoken.headers["Content-Type"]) == (200, "audio/wav")
+    heard = server.upload(f"{VOICE}/transcribe", spoken.body)
+    assert likeness(heard.json["text"], said) > 0.85
+
+
+def test_the_test_sentence_is_audio_or_a_report(server):
+    for method in ("GET", "POST"):
+        audio = server.request(method, f"{VOICE}/test")
+        assert audio.status == 200
+        assert audio.headers["X-TTS-Engine"] in ("gtts", "neural", "espeak")
+        with wave.open(io.BytesIO(audio.body)) as file:
+            seconds = file.getnframes() / file.getframerate()
+        assert float(audio.headers["X-Audio-Duration"]) == pytest.approx(seconds, abs=0.05)
+    report = server.get(f"{VOICE}/test", Accept="application/json").json
+    outcomes = {outcome["engine"]: outcome for outcome in report["engines"]}
+    assert set(outcomes) == {"gtts", "neural", "espeak"}
+    assert outcomes["espeak"]["ok"]
+    assert all("seconds" in outcome for outcome in outcomes.values())
+
+
+def test_voices_and_their_engines_are_listed(server):
+    voices = server.get(f"{VOICE}/voices").json["voices"]
+    assert {voice["engine"] for voice in voices} >= {"neural", "espeak"}
+    assert {"id", "name", "language", "engine", "offline"} <= set(voices[0])
+    condition = server.get(f"{VOICE}/health").json
+    assert condition["model"] == "tiny.en"
+    assert condition["status"] == "healthy"
+
+
+@pytest.mark.parametrize("name", NOT_RECORDINGS)
+def test_what_is_no_recording_is_refused_and_nothing_is_left(server, name):
+    answer = server.upload(f"{VOICE}/transcribe", NOT_RECORDINGS[name](), name=name)
+    assert 400 <= answer.status < 500
+    assert answer.error["code"] == "invalid_audio"
+    assert answer.error["message"]
+    assert open_files(server) == []
+
+
+@pytest.mark.parametrize("recording", [silence(5), silence(40), noise(5), noise(35, 0.02)])
+def test_silence_and_noise_have_no_text(server, recording):
+    found = server.upload(f"{VOICE}/transcribe", recording).json
+    assert (found["text"], found["segments"]) == ("", [])
+
+
+def test_an_upload_past_the_limit_is_refused(server):
+    answer = server.upload(f"{VOICE}/transcribe", bytes(26 << 20))
+    assert (answer.status, answer.error["code"]) == (413, "upload_too_large")
+    assert "25 MiB" in answer.error["message"]
+
+
+def test_a_chunked_upload_past_the_limit_is_refused_without_reading_the_rest(server):
+    sent = 0
+
+    def endless():
+        nonlocal sent
+        while sent < 1 << 30:
+            sent += 1 << 20
+            yield bytes(1 << 20)
+
+    try:
+        answer = server.request("POST", f"{VOICE}/transcribe", endless(), {"Transfer-Encoding": "chunked"})
+        assert answer.status == 413
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the server hung up before this client had looked for an answer
+    assert sent < 200 << 20
+    assert open_files(server) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("speak", {}, "text"),
+        ("speak", {"text": 7}, "text"),
+        ("speak", {"text": ""}, "text"),
+        ("speak", {"text": "🎉🎉🎉"}, "text"),
+        ("speak", {"text": "a" * 100_000}, "text"),
+        ("speak", {"text": "Hello.", "speed": -1}, "speed"),
+        ("speak", {"text": "Hello.", "speed": "fast"}, "speed"),
+        ("speak", {"text": "Hello.", "format": "midi"}, "format"),
+        ("speak", {"text": "Hello.", "engine": "parrot"}, "engine"),
+        ("speak", {"text": "Hello.", "voice": "nobody"}, "voice"),
+        ("speak", {"text": "Hello.", "language": "xx-klingon"}, "language"),
+    ],
+)
+def test_a_bad_field_is_named_with_what_is_accepted(server, path, body, param):
+    answer = server.post(f"{VOICE}/{path}", body)
+    assert answer.status == 400
+    assert answer.error["param"] == param
+    assert len(answer.error["message"]) > 15
+
+
+@pytest.mark.parametrize("body", [b"", b"text", b"[]", b'{"text"', b"\xff\xfe"])
+def test_a_body_that_is_no_json_object_is_refused(server, body):
+    answer = server.post(f"{VOICE}/speak", body, **{"Content-Type": "application/json"})
+    assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
+
+
+@pytest.mark.parametrize(
+    ("texts", "param"),
+    [({"language": "tlh"}, "language"), ({"temperature": "hot"}, "temperature"), ({"beam_size": "99"}, "beam_size"),
+     ({"task": "sing"}, "task"), ({"word_timestamps": "perhaps"}, "word_timestamps")],
+)  # fmt: skip
+def test_a_bad_field_beside_a_recording_is_named(server, texts, param):
+    answer = server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes(), **texts)
+    assert (answer.status, answer.error["param"]) == (400, param)
+
+
+def test_a_form_without_a_recording_is_refused(server):
+    answer = server.upload(f"{VOICE}/transcribe", b"abc", field="picture")
+    assert answer.status == 400
+    assert "audio or file" in answer.error["message"]
+
+
+def test_an_unknown_route_and_a_wrong_method_are_answered_in_the_envelope(server):
+    unknown, wrong = server.get("/nowhere"), server.get(f"{VOICE}/speak")
+    assert (unknown.status, set(unknown.error)) == (404, {"message", "type", "param", "code"})
+    assert wrong.status == 405
+    assert "POST" in wrong.headers["Allow"]
+    assert "POST" in wrong.error["message"]
+
+
+def test_every_response_has_a_request_id(server):
+    assert server.get("/health").headers["X-Request-ID"] != server.get("/health").headers["X-Request-ID"]
+    assert server.get("/nowhere").headers["X-Request-ID"]
+    assert server.get("/health", **{"X-Request-ID": "abc-1"}).headers["X-Request-ID"] == "abc-1"
+    assert server.get("/health", **{"X-Request-ID": "<script>"}).headers["X-Request-ID"] != "<script>"
+
+
+def test_a_client_that_goes_away_frees_its_seat():
+    with Server(ENGINE_SEATS="1") as server:
+        body, content_type = form(silence(0) + noise(1) + AUSTEN.path.read_bytes() * 1)
+        recording = recorded_as("mp3", AUSTEN) * 12
+        body, content_type = form(recording)
+        curl = subprocess.Popen(
+            ["curl", "-s", "-X", "POST", "-H", f"Content-Type: {content_type}", "--data-binary", "@-",
+             f"{server.url}{VOICE}/transcribe"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        curl.stdin.write(body)
+        curl.stdin.close()
+
+        def taken():
+            return server.get("/api/memory").json["budget"]["engines"][0]["seats_taken"]
+
+        eventually(lambda: taken() == 1, "the recording is being transcribed")
+        busy = server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        assert (busy.status, busy.error["code"]) == (503, "queue_full")
+        assert int(busy.headers["Retry-After"]) >= 1
+        curl.kill()
+        curl.wait()
+        eventually(lambda: taken() == 0, "the seat is free", seconds=3)
+
+
+def test_an_engine_killed_in_mid_work_is_a_clear_error_and_the_next_request_is_answered():
+    with Server() as server:
+        server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        pid = server.get("/api/memory").json["budget"]["engines"][0]["pid"]
+        os.kill(pid, signal.SIGSTOP)  # so that it is killed with a request in it, however fast it is
+        body, content_type = form(AUSTEN.path.read_bytes())
+        curl = subprocess.Popen(
+            ["curl", "-s", "-H", f"Content-Type: {content_type}", "--data-binary", "@-", f"{server.url}{VOICE}/transcribe"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        curl.stdin.write(body)
+        curl.stdin.close()
+        curl.stdin = None
+        eventually(
+            lambda: server.get("/api/memory").json["budget"]["engines"][0]["seats_taken"], "a request is in it"
+        )
+        os.kill(pid, signal.SIGKILL)
+        answer, _ = curl.communicate()
+        assert b'"engine_died"' in answer
+        assert server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes()).status == 200
+
+
+def test_the_server_stops_on_sigterm_and_leaves_no_process():
+    with Server() as server:
+        server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        pids = [process["pid"] for process in server.get("/api/memory").json["service"]["processes"]]
+        assert len(pids) == 3
+        assert server.stop() == 0
+        eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "every process is gone")
+
+
+def test_engines_leave_when_their_worker_is_killed():
+    with Server() as server:
+        server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        pids = {p["role"]: p["pid"] for p in server.get("/api/memory").json["service"]["processes"]}
+        os.kill(pids["web"], signal.SIGKILL)
+        eventually(lambda: not os.path.exists(f"/proc/{pids['whisper']}"), "the engine has left")
+        eventually(lambda: server.get("/health/live").status == 200, "a new worker answers")
+
+
+def test_the_start_up_lines_are_the_old_deployments():
+    with Server() as server:
+        assert "💡 Memory optimizer disabled - using Python's built-in garbage collection" in server.log
+        assert "🎯 Memory-optimized mode active" in server.log
+        assert "🚫" not in server.log
+
+
+def test_without_local_whisper_nothing_is_transcribed_here():
+    with Server(DISABLE_LOCAL_WHISPER="true", MODEL_DIR="/nonexistent") as server:
+        assert "🚫 Local Whisper disabled via environment variable (memory conservation)" in server.log
+        assert server.get("/").json["memory_optimization"]["local_whisper"] == "disabled"
+        answer = server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        assert (answer.status, answer.error["code"]) == (503, "local_whisper_disabled")
+        assert "OPENAI_BASE_URL" in answer.error["message"]
+        assert engine_roles(server) == set()
+
+
+def test_a_missing_model_is_named_with_its_remedy():
+    with Server(MODEL_DIR="/nonexistent") as server:
+        answer = server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        assert (answer.status, answer.error["code"]) == (503, "model_missing")
+        assert "make run" in answer.error["message"]
+        health = server.get("/health").json
+        assert health["status"] == "degraded"
+        assert "model" in health["checks"]["transcription"]["reason"]
+
+
+def test_two_workers_share_the_budget():
+    with Server(WEB_CONCURRENCY="2", MEMORY_BUDGET_MB="1000") as server:
+        assert server.get("/api/memory").json["budget"]["limit_mb"] == 500
+        roles = [process["role"] for process in server.get("/api/memory").json["service"]["processes"]]
+        assert roles.count("web") == 2
+
+
+def test_a_worker_past_the_hard_limit_is_replaced():
+    with Server(WORKER_SOFT_LIMIT_MB="1", WORKER_HARD_LIMIT_MB="2") as server:
+        first = server.get("/api/memory").json["service"]["processes"][1]["pid"]
+        eventually(
+            lambda: server.get("/api/memory").json["service"]["processes"][1]["pid"] != first,
+            "another worker answers",
+        )
+
+
+def test_a_model_too_large_for_the_budget_stops_the_boot_and_names_those_that_fit():
+    with pytest.raises(AssertionError, match=r"large-v3.*tiny\.en"), Server(
+        WHISPER_MODEL="large-v3", MEMORY_BUDGET_MB="512"
+    ):
+        pass
