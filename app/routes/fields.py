@@ -15,11 +15,11 @@ TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 Fields = Mapping[str, Any]  # a form's are all text, a JSON body's may be anything
 
 
-def json_body() -> Fields:
-    """The request's JSON object; InvalidRequest for anything else."""
+def json_body(example: str = '{"text": "Hello."}') -> Fields:
+    """The request's JSON object; InvalidRequest for anything else, with an *example* of what is accepted."""
     body = request.get_json(force=True, silent=True)
     if not isinstance(body, dict):
-        raise InvalidRequest('the body must be a JSON object, such as {"text": "Hello."}')
+        raise InvalidRequest(f"the body must be a JSON object, such as {example}")
     return body
 
 
@@ -202,7 +202,7 @@ class Choice(Field):
 
     def value(self, given: Fields) -> str | None:
         """The text, in lower case."""
-        return choice(given, self.name, self.of, "") or None
+        return None if given.get(self.name) in (None, "") else choice(given, self.name, self.of, "")
 
     def accepts(self) -> str:
         """All of them."""

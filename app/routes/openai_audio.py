@@ -210,7 +210,9 @@ def _events(
 @openai_audio.post("/audio/speech")
 def speech() -> Response:
     """A text, spoken."""
-    asked = fields.read(SPEECH, fields.json_body())
+    asked = fields.read(
+        SPEECH, fields.json_body('{"model": "tts-1", "voice": "alloy", "input": "Hello."}')
+    )
     engine = _engine(asked["model"])
     request = SpeakRequest(
         text=asked["input"],
