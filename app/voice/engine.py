@@ -22,6 +22,7 @@ from .turns import LOOK_UP_SECONDS, Turns
 
 log = logging.getLogger(__name__)
 
+LONGEST_WAIT_SECONDS = 60  # the OpenAI clients of the first major version obey no longer Retry-After
 LEAVING_SECONDS = 2.0  # from the end of its input until a process that has not left is killed
 
 
@@ -73,11 +74,12 @@ class Engine:
         self._timeout, self._idle_after = timeout_seconds, idle_after_seconds
         self._turns = Turns()
         self._numbers = itertools.count(1)
-        self._changed = threading.Condition()  # guards the four below
+        self._changed = threading.Condition()  # guards the five below
         self._process: subprocess.Popen[bytes] | None = None
         self._open_sessions = 0
         self._last_used = clock()
         self._service_seconds = 1.0  # moving average of the work one session is, for Retry-After
+        self._expected: list[float] = []  # when clients that were refused will be back
         self._closed = False
         self._forgotten: deque[int] = deque()  # sessions whose asker left, still open in the process
         self.starts = 0
@@ -127,12 +129,22 @@ class Engine:
             if self._closed:
                 raise EngineDied(f"the {self.name} engine is shutting down")
             if self._open_sessions >= self.seats:
-                wait = math.ceil(self._service_seconds * self._open_sessions)
+                wait = self._seconds_until_a_seat()
                 raise QueueFull(
                     f"all {self.seats} seats of the {self.name} engine are taken; try again in {wait} s",
-                    retry_after_seconds=max(1, min(wait, 120)),
+                    retry_after_seconds=wait,
                 )
             self._open_sessions += 1
+
+    def _seconds_until_a_seat(self) -> int:
+        """When a refused client should be back: after those refused before it, so they don't come at once."""
+        now = self._clock()
+        self._expected = [when for when in self._expected if when > now]
+        ahead = self._open_sessions + len(self._expected)
+        wait = max(1, min(math.ceil(self._service_seconds * ahead), LONGEST_WAIT_SECONDS))
+        if wait < LONGEST_WAIT_SECONDS:
+            self._expected.append(now + wait)
+        return wait
 
     def _leave_seat(self, worked_seconds: float) -> None:
         with self._changed:

@@ -77,6 +77,21 @@ def test_one_session_more_than_there_are_seats_is_refused_at_once(engine):
     assert words(ask(engine, "one")) == ["one"]
 
 
+def test_refused_clients_are_told_to_come_back_one_after_the_other(engine, clock):
+    def refusal():
+        with pytest.raises(QueueFull) as refused:
+            next(ask(engine, "one"))
+        return refused.value.retry_after_seconds
+
+    with closing(ask(engine, "a", "b")) as first, closing(ask(engine, "a", "b")) as second:
+        next(first), next(second)
+        waits = [refusal() for _ in range(5)]
+        assert waits == sorted(set(waits))
+        clock.advance(waits[-1])  # all are back, or will not come
+        assert refusal() == waits[0]
+        assert max(refusal() for _ in range(100)) == 60
+
+
 def test_a_refusal_is_raised_as_its_error_and_the_process_goes_on(engine):
     with pytest.raises(InvalidAudio, match="not audio") as refusal:
         words(ask(engine, "refuse"))
