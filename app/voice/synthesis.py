@@ -38,7 +38,7 @@ __all__ = ["ENGINES", "SpeakRequest", "Spoken", "Synthesis"]
 log = logging.getLogger(__name__)
 
 # MB of PSS the engine process grows to, by who speaks; `benchmarks/synthesis.py` measures them.
-COSTS_MB = {"gtts": 50.0, "neural": 230.0, "espeak": 32.0}
+COSTS_MB = {"gtts": 50.0, "neural": 185.0, "espeak": 32.0}
 NETWORK_SECONDS = 8.0  # until one answer of Google's is given up; they usually take 0.3
 STAND_IN_SECONDS = 600.0  # how long a cached answer may stand in for a better engine that failed
 RECIPE = 1  # part of every key: raise it when the engines make something else of the same request
