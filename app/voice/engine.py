@@ -22,6 +22,9 @@ from .turns import LOOK_UP_SECONDS, Turns
 
 log = logging.getLogger(__name__)
 
+# Of work one session is, until one has been measured. Too low a guess has refused clients back before there is
+# a seat, and they give up after two: at 1.0, 3 of 20 did on a machine with twice the load it could bear.
+FIRST_GUESS_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 60  # the OpenAI clients of the first major version obey no longer Retry-After
 LEAVING_SECONDS = 2.0  # from the end of its input until a process that has not left is killed
 
@@ -78,7 +81,7 @@ class Engine:
         self._process: subprocess.Popen[bytes] | None = None
         self._open_sessions = 0
         self._last_used = clock()
-        self._service_seconds = 1.0  # moving average of the work one session is, for Retry-After
+        self._service_seconds = FIRST_GUESS_SECONDS  # moving average of the work one session is
         self._expected: list[float] = []  # when clients that were refused will be back
         self._closed = False
         self._forgotten: deque[int] = deque()  # sessions whose asker left, still open in the process
@@ -122,7 +125,7 @@ class Engine:
                 self._forgotten.append(number)
             raise
         finally:
-            self._leave_seat(worked)
+            self._leave_seat(0.0 if more else worked)  # what broke off says nothing of the next
 
     def _take_seat(self) -> None:
         with self._changed:
@@ -151,7 +154,8 @@ class Engine:
             self._open_sessions -= 1
             self._last_used = self._clock()
             if worked_seconds:
-                self._service_seconds += 0.3 * (worked_seconds - self._service_seconds)
+                weight = 1.0 if self._service_seconds == FIRST_GUESS_SECONDS else 0.3
+                self._service_seconds += weight * (worked_seconds - self._service_seconds)
             self._changed.notify_all()
 
     def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Callable[[], bool]) -> None:
