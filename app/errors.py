@@ -111,7 +111,7 @@ class Unavailable(ServiceError):
     """It can't be done now; `Retry-After` says when to try again."""
 
     status, code = 503, "unavailable"
-    retry_after_seconds = 5
+    retry_after_seconds: int | None = 5
     should_retry = True
 
     def __init__(

@@ -25,7 +25,9 @@ class Services:
     @classmethod
     def build(cls, settings: Settings) -> Services:
         """Everything, from the settings; nothing is started yet. ConfigError: the model can't fit the budget."""
-        return cls(settings, Speech.build(settings, budget_mb(settings) / settings.web_concurrency, weigh_web))
+        return cls(
+            settings, Speech.build(settings, budget_mb(settings) / settings.web_concurrency, weigh_web)
+        )
 
     def processes(self) -> list[memory.Process]:
         """Every process of the service, over all workers."""

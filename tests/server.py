@@ -43,15 +43,15 @@ class Server:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(self.port), **environment}
-        self._log = tempfile.TemporaryFile("w+")
+        self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in `__exit__`)
 
     def __enter__(self) -> "Server":
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "wsgi:app"],
             cwd=PROJECT,
             env=self._environment,
-            stdout=self._log,
-            stderr=self._log,
+            stdout=self.output,
+            stderr=self.output,
         )
         limit = time.monotonic() + STARTING_SECONDS
         while time.monotonic() < limit and self.process.poll() is None:
@@ -60,11 +60,13 @@ class Server:
                     return self
             time.sleep(0.02)
         self.stop()
-        raise AssertionError(f"the server did not start:\n{self.log}")
+        said = self.log
+        self.output.close()
+        raise AssertionError(f"the server did not start:\n{said}")
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
-        self._log.close()
+        self.output.close()
 
     def stop(self) -> int:
         """End it as a host does; its exit status."""
@@ -77,8 +79,8 @@ class Server:
 
     @property
     def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
+        self.output.seek(0)
+        return self.output.read()
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.request("GET", path, headers=headers)
@@ -89,7 +91,9 @@ class Server:
             body, headers = json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
         return self.request("POST", path, body, headers)
 
-    def upload(self, path: str, recording: bytes, *, field: str = "audio", name: str = "a", **texts: str) -> Answer:
+    def upload(
+        self, path: str, recording: bytes, *, field: str = "audio", name: str = "a", **texts: str
+    ) -> Answer:
         """A multipart form with one file and any texts."""
         body, content_type = form(recording, field=field, name=name, **texts)
         return self.request("POST", path, body, {"Content-Type": content_type})
@@ -97,16 +101,24 @@ class Server:
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)) as connection:
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+        ) as connection:
             connection.request(method, path, body, dict(headers or {}))
             return Answer(connection.getresponse())
 
 
-def form(recording: bytes, *, field: str = "audio", name: str | None = "a", **texts: str) -> tuple[bytes, str]:
+def form(
+    recording: bytes, *, field: str = "audio", name: str | None = "a", **texts: str
+) -> tuple[bytes, str]:
     """A multipart body and its content type; without *name* the file has no file name."""
-    parts = [f'Content-Disposition: form-data; name="{key}"\r\n\r\n{text}'.encode() for key, text in texts.items()]
+    parts = [
+        f'Content-Disposition: form-data; name="{key}"\r\n\r\n{text}'.encode() for key, text in texts.items()
+    ]
     filename = "" if name is None else f'; filename="{name}"'
     parts.append(f'Content-Disposition: form-data; name="{field}"{filename}\r\n\r\n'.encode() + recording)
     boundary = b"----boundary"
-    body = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts) + b"--" + boundary + b"--\r\n"
+    body = (
+        b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts) + b"--" + boundary + b"--\r\n"
+    )
     return body, f"multipart/form-data; boundary={boundary.decode()}"

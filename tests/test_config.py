@@ -22,7 +22,9 @@ def test_an_empty_value_counts_as_not_set():
     assert Settings.from_env({"PORT": ""}).port == 8000
 
 
-@pytest.mark.parametrize(("text", "value"), [("yes", True), ("ON", True), ("1", True), ("off", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("yes", True), ("ON", True), ("1", True), ("off", False), ("0", False)]
+)
 def test_booleans_are_read_in_every_usual_spelling(text, value):
     assert Settings.from_env({"DISABLE_LOCAL_WHISPER": text}).disable_local_whisper is value
 
@@ -40,12 +42,12 @@ def test_booleans_are_read_in_every_usual_spelling(text, value):
     ],
 )
 def test_an_unusable_value_is_named_with_what_is_wrong(name, text, complaint):
-    with pytest.raises(ConfigError, match=f"{name}: .*{complaint}"):
+    with pytest.raises(ConfigError, match=rf"{name}: .*{complaint}"):
         Settings.from_env({name: text})
 
 
 def test_all_problems_are_reported_at_once():
-    with pytest.raises(ConfigError, match="PORT: .*; LOG_LEVEL: "):
+    with pytest.raises(ConfigError, match=r"PORT: .*; LOG_LEVEL: "):
         Settings.from_env({"PORT": "x", "LOG_LEVEL": "x"})
 
 

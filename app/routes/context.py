@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, g, request
 
 from ..config import Settings
 from ..services import Services
+from .uploads import linger
 
 log = logging.getLogger("app.requests")
 
@@ -49,4 +50,6 @@ def _name_request() -> None:
 
 def _stamp_response(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
+    if response.status_code == 413:
+        linger()
     return response

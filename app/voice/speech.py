@@ -1,4 +1,4 @@
-"""Speech: transcribe() and speak(), whoever does the work."""
+"""Speech: recordings to text and texts to audio, and the engines that do it within one budget."""
 
 from __future__ import annotations
 
@@ -77,7 +77,11 @@ class Speech:
         ill = "; ".join(f"{check.name} {check.reason}" for check in synthesizers if check.reason)
         return [
             self._check_transcription(),
-            Check("synthesis", reason="" if well else ill, detail=", ".join(well) + (f" ({ill})" if well and ill else "")),
+            Check(
+                "synthesis",
+                reason="" if well else ill,
+                detail=", ".join(well) + (f" ({ill})" if well and ill else ""),
+            ),
         ]
 
     def _check_transcription(self) -> Check:
@@ -87,7 +91,9 @@ class Speech:
         if not self.settings.disable_local_whisper:
             model_dir = Path(self.settings.model_dir)
             if models.find(self.transcriber.model, model_dir) is None:
-                reason = f"the model {self.transcriber.model} is not in {model_dir}; run `make run` to fetch it"
+                reason = (
+                    f"the model {self.transcriber.model} is not in {model_dir}; run `make run` to fetch it"
+                )
         return Check("transcription", reason, self.transcriber.model)
 
     def unload(self) -> int:
@@ -111,13 +117,17 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
         name = _largest_that_fits(model_dir, budget)
     model = models.describe(name, model_dir)
     if model is None:
-        raise ConfigError(f"WHISPER_MODEL: no model is called {name!r}; known are {', '.join(models.CATALOGUE)}")
+        raise ConfigError(
+            f"WHISPER_MODEL: no model is called {name!r}; known are {', '.join(models.CATALOGUE)}"
+        )
     profile = settings.engine_profile
     if profile == "auto":
         profile = "fast" if budget.fits_alone(model.cost_mb("fast")) else "lean"
     cost_mb = model.cost_mb(profile)
     if not budget.fits_alone(cost_mb):
-        fitting = [name for name in models.CATALOGUE if budget.fits_alone(models.CATALOGUE[name].cost_mb(profile))]
+        fitting = [
+            name for name in models.CATALOGUE if budget.fits_alone(models.CATALOGUE[name].cost_mb(profile))
+        ]
         raise ConfigError(
             f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB, the web server weighs "
             f"{budget.weigh_web():.0f} MB, and the budget is {budget.limit_mb:.0f} MB with {budget.reserve_mb:.0f} MB "
@@ -151,5 +161,9 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
 def _largest_that_fits(model_dir: Path, budget: Budget) -> str:
     """The largest model on this machine whose engine fits; the smallest known one where there is none."""
     here = models.installed(model_dir)
-    fitting = [name for name in models.that_fit(budget.limit_mb) if budget.fits_alone(models.CATALOGUE[name].cost_mb())]
+    fitting = [
+        name
+        for name in models.that_fit(budget.limit_mb)
+        if budget.fits_alone(models.CATALOGUE[name].cost_mb())
+    ]
     return next((name for name in fitting if name in here), "tiny.en")
