@@ -123,7 +123,8 @@ class Compressor:
     def _write(self, packets: "list[Packet[AudioStream]]") -> None:
         for packet in packets:
             # The mp3 encoder may end with a packet of nothing but padding.
-            if packet.duration and not self._getting_going:
+            padding = self._codec.container == "mp3" and not packet.duration
+            if not (padding or self._getting_going):
                 self._container.mux(packet)
             self._getting_going = False
 

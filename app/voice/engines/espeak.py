@@ -55,8 +55,7 @@ class Espeak:
                 + "; install the system's libespeak-ng1 or the package espeakng-loader",
             )
         self._heard: list[bytes] = []
-        self._callback = CALLBACK(self._hear)  # the library calls it for as long as it lives
-        self._library.espeak_SetSynthCallback(self._callback)
+        self._callback = CALLBACK(self._hear)  # kept: the library calls it as long as it speaks
 
     def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
         """16-bit mono samples of *text*, one sentence at a time."""
@@ -65,6 +64,8 @@ class Espeak:
                 raise wire.Refused("invalid_request", f"espeak-ng has no voice {manner.voice!r}", "voice")
             self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * manner.speed), 0)
             self._library.espeak_SetParameter(PITCH, round(50 * manner.pitch), 0)
+            # Set each time: a second object of this class in the same process has the same library.
+            self._library.espeak_SetSynthCallback(self._callback)
             encoded = sentence.encode() + b"\0"
             flags = UTF8 | END_PAUSE
             status = self._library.espeak_Synth(

@@ -27,7 +27,9 @@ FIRST_PICTOGRAM = 0x2190  # below it are the symbols that are read aloud: ° © 
 JOINERS = "\u200c\u200d"  # part of the spelling in Persian and the scripts of India, and of emoji
 
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？｡।])")
-ABBREVIATION = re.compile(r"(?:^|[\s(\"“'])(?:[A-Z][a-z]{0,2}|\w|(?:\w\.)+\w)\.$")
+# A full stop after these, an initial or "e.g." ends no sentence.
+SHORT_FORMS = "Dr|Mr|Mrs|Ms|Mx|St|Prof|Jr|Sr|Rev|Hon|Gen|Col|Capt|Lt|Sgt|No|Nos|vs|cf|Fig|Vol|approx"
+ABBREVIATION = re.compile(rf"(?:^|[\s(\"“'])(?:{SHORT_FORMS}|\w|(?:\w\.)+\w)\.$")
 CLAUSE_END = re.compile(r"(?<=[,;:—–])\s+|(?<=[，、；：])")
 
 
