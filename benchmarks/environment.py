@@ -12,8 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 
+from app.config import Settings
 from app.voice import environment, models, wire
 
 from .recordings import CLIP, ROOT, Recording, long_recording
@@ -32,7 +34,11 @@ class WhisperProcess:
         self._numbers = itertools.count(1)
 
     def __enter__(self) -> "WhisperProcess":
-        options = {"model": MODEL, "model_dir": str(models.find(MODEL)), "threads": processors()}
+        options = {
+            "model": MODEL,
+            "model_dir": str(models.find(MODEL, Path(Settings().model_dir))),
+            "threads": processors(),
+        }
         command = [sys.executable, "-m", "app.voice.engines", "whisper", json.dumps(options)]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
@@ -71,22 +77,24 @@ class WhisperProcess:
 
 def measure(quick: bool) -> Iterator[Row]:
     """Alternating rounds; the medians of the peak and of the time for 2 minutes (quick) or 10."""
-    table = dict(environment.WHISPER)
-    cases = {"all settings": table}
-    cases |= {f"without {name}": {k: v for k, v in table.items() if k != name} for name in table}
-    cases["none of them"] = {}
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    peaks: dict[str, list[float]] = {name: [] for name in cases}
+    recording = long_recording(2 if quick else 10)
+    cases: dict[str, Mapping[str, str]] = {"none": {}}
+    for profile, table in environment.WHISPER.items():
+        cases[profile] = table
+        for name in table if len(table) > 1 else ():
+            cases[f"{profile} without {name}"] = {other: table[other] for other in table if other != name}
+    seconds: dict[str, list[float]] = {case: [] for case in cases}
+    peaks: dict[str, list[float]] = {case: [] for case in cases}
     for _ in range(1 if quick else 3):
-        for name, settings in cases.items():
+        for case, settings in cases.items():
             with WhisperProcess(settings) as engine:
                 engine.transcribe(CLIP)
                 with Peak(engine.process.pid) as peak:
-                    seconds[name].append(engine.transcribe(long_recording(2 if quick else 10)))
-                peaks[name].append(peak.total_mb)
-    for name in cases:
-        yield Row(f"whisper's environment, {name}: peak", statistics.median(peaks[name]), "MB")
-        yield Row(f"whisper's environment, {name}: time", statistics.median(seconds[name]), "s")
+                    seconds[case].append(engine.transcribe(recording))
+                peaks[case].append(peak.total_mb)
+    for case in cases:
+        yield Row(f"engine with environment {case}: peak", statistics.median(peaks[case]), "MB")
+        yield Row(f"engine with environment {case}: time", statistics.median(seconds[case]), "s")
 
 
 if __name__ == "__main__":
