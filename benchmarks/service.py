@@ -22,6 +22,7 @@ from .recordings import KEPT, ROOT
 from .weighing import Weight, weigh
 
 START_LIMIT_SECONDS = 60
+LOG = KEPT / "server.log"
 ENGINE_IDLE_SECONDS = 3  # short, for benchmarks that wait for the engine to go
 TRANSCRIBE = "/api/v1/pam/voice/transcribe"
 SPEAK = "/api/v1/pam/voice/speak"
@@ -74,7 +75,7 @@ class Service:
         self._command = [*command_prefix, sys.executable, "-m", "gunicorn", bind, *options, application]
         self._folder = folder
         KEPT.mkdir(exist_ok=True)
-        self._log = (KEPT / "server.log").open("a")
+        self._log = LOG.open("a")
         self.start_seconds = 0.0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -85,7 +86,7 @@ class Service:
         )
         while True:
             if self.process.poll() is not None:
-                raise ServiceStopped(self.process.returncode)
+                raise ServiceStopped(self.process.returncode, LOG.read_text().splitlines()[-12:])
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if self.get("/health").status == 200:
                     break
@@ -163,7 +164,7 @@ class Service:
 
 
 class ServiceStopped(Exception):
-    """It ended by itself before it answered; the argument is its exit status. Its log is in KEPT."""
+    """It ended by itself before it answered; its exit status and last words."""
 
 
 def bare() -> Service:
