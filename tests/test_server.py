@@ -393,3 +393,23 @@ def test_a_model_too_large_for_the_budget_stops_the_boot_and_names_those_that_fi
         Server(WHISPER_MODEL="large-v3", MEMORY_BUDGET_MB="512"),
     ):
         pass
+
+
+def test_another_server_transcribes_where_local_whisper_is_disabled(server):
+    """The other server is this service itself, spoken to in OpenAI's dialect."""
+    with Server(DISABLE_LOCAL_WHISPER="true", OPENAI_BASE_URL=f"{server.url}/v1", OPENAI_API_KEY="key") as front:
+        found = front.upload(f"{VOICE}/transcribe", recorded_as("m4a_phone", AUSTEN), word_timestamps="true").json
+        assert likeness(found["text"], AUSTEN.text) > 0.9
+        assert found["duration"] == pytest.approx(AUSTEN.seconds, abs=0.1)
+        assert found["model"] == "whisper-1"
+        assert found["segments"][0]["words"][0]["start"] < 1
+        refused = front.upload(f"{VOICE}/transcribe", b"no recording at all")
+        assert (refused.status, refused.error["code"]) == (400, "invalid_request")
+        assert engine_roles(front) == set()
+
+
+def test_a_server_that_does_not_answer_is_named():
+    with Server(DISABLE_LOCAL_WHISPER="true", OPENAI_BASE_URL="http://127.0.0.1:9/v1") as front:
+        answer = front.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        assert (answer.status, answer.error["code"]) == (503, "upstream_failed")
+        assert "OPENAI_BASE_URL" in answer.error["message"]
