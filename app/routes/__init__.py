@@ -3,6 +3,7 @@
 from .health import health
 from .memory import memory
 from .openai_audio import openai_audio
+from .openapi import openapi
 from .voice import voice
 
-BLUEPRINTS = (health, memory, openai_audio, voice)
+BLUEPRINTS = (health, memory, openai_audio, openapi, voice)

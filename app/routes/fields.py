@@ -1,7 +1,7 @@
 """Fields of forms, query strings and JSON bodies: what each accepts, how it is read, how it is described."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,50 +23,6 @@ def json_body(example: str = '{"text": "Hello."}') -> Fields:
     return body
 
 
-def text(fields: Fields, name: str, default: str | None = None) -> str | None:
-    """A text, stripped; an empty one counts as not given."""
-    value = fields.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{name} must be a text", name)
-    return value.strip() or default
-
-
-def choice(fields: Fields, name: str, accepted: Collection[str], default: str) -> str:
-    """One of *accepted*, whatever its case."""
-    value = text(fields, name, default)
-    if value is None or value.lower() not in accepted:
-        raise InvalidRequest(f"{name} must be one of {', '.join(accepted)}", name)
-    return value.lower()
-
-
-def number(fields: Fields, name: str, *, least: float, most: float) -> float | None:
-    """A finite number from *least* to *most*, also when it is written as a text; None when not given."""
-    value = fields.get(name)
-    if value is None or value == "":
-        return None
-    try:
-        found = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        found = math.nan
-    if not least <= found <= most:
-        raise InvalidRequest(f"{name} must be a number from {least:g} to {most:g}", name)
-    return found
-
-
-def flag(fields: Fields, name: str, default: bool = False) -> bool:
-    """True or false, also when it is written as a text."""
-    value = fields.get(name)
-    if value is None or value == "":
-        return default
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() not in (*TRUE, *FALSE):
-        raise InvalidRequest(f"{name} must be true or false", name)
-    return str(value).lower() in TRUE
-
-
 @dataclass(frozen=True, slots=True)
 class Field:
     """
@@ -82,7 +38,8 @@ class Field:
 
     def read(self, given: Fields) -> Any:
         """Its value in *given*, its default where there is none; InvalidRequest says what is accepted."""
-        found = self.value(given)
+        written = given.get(self.name)
+        found = None if written is None or written == "" else self.value(written)
         if found is None and self.required:
             raise InvalidRequest(f"{self.name} is missing; send {self.accepts()}", self.name)
         return self.default if found is None else found
@@ -92,9 +49,8 @@ class Field:
         default = {} if self.default is None else {"default": self.default}
         return {**self.type(), "description": self.help, **default}
 
-    def value(self, given: Fields) -> Any:
-        """What *given* holds of it; None for nothing."""
-        return None
+    def value(self, written: Any) -> Any:
+        """What *written* stands for; None for nothing."""
 
     def accepts(self) -> str:
         """What to send, in words."""
@@ -104,13 +60,14 @@ class Field:
         """The part of its schema that says what is accepted."""
         return {}
 
+    def wrong(self) -> InvalidRequest:
+        """The refusal of something else."""
+        return InvalidRequest(f"{self.name} must be {self.accepts()}", self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Recording(Field):
-    """A file, which the upload is read from."""
-
-    def read(self, given: Fields) -> None:
-        """Nothing: `receive_recording` has it."""
+    """A file; `receive_recording` reads it."""
 
     def type(self) -> dict[str, Any]:
         """Bytes."""
@@ -123,14 +80,16 @@ class Text(Field):
 
     longest: int = field(default=0, kw_only=True)
 
-    def value(self, given: Fields) -> str | None:
+    def value(self, written: Any) -> str | None:
         """The text, stripped."""
-        found = text(given, self.name)
-        if found and self.longest and len(found) > self.longest:
+        if not isinstance(written, str):
+            raise InvalidRequest(f"{self.name} must be a text", self.name)
+        found = written.strip()
+        if self.longest and len(found) > self.longest:
             raise InvalidRequest(
                 f"{self.name} has {len(found)} characters; accepted are at most {self.longest}", self.name
             )
-        return found
+        return found or None
 
     def type(self) -> dict[str, Any]:
         """A string."""
@@ -142,12 +101,14 @@ class Text(Field):
 class Name(Field):
     """A text, or an object that has it as its `id`."""
 
-    def value(self, given: Fields) -> str | None:
+    def value(self, written: Any) -> str | None:
         """The text."""
-        found = given.get(self.name)
-        if isinstance(found, dict):
-            found = found.get("id", found)
-        return text({self.name: found}, self.name)
+        found = written.get("id") if isinstance(written, dict) else written
+        if not isinstance(found, str):
+            raise InvalidRequest(
+                f'{self.name} must be a text, or an object such as {{"id": "alloy"}}', self.name
+            )
+        return found.strip() or None
 
     def type(self) -> dict[str, Any]:
         """Either."""
@@ -163,14 +124,15 @@ class Number(Field):
     most: float = field(kw_only=True)
     whole: bool = field(default=False, kw_only=True)
 
-    def value(self, given: Fields) -> float | None:
+    def value(self, written: Any) -> float:
         """The number, also where it is written as a text."""
-        found = number(given, self.name, least=self.least, most=self.most)
-        if found is None or not self.whole:
-            return found
-        if found != int(found):
-            raise InvalidRequest(f"{self.name} must be {self.accepts()}", self.name)
-        return int(found)
+        try:
+            found = math.nan if isinstance(written, bool) else float(written)
+        except (TypeError, ValueError, OverflowError):
+            found = math.nan
+        if not self.least <= found <= self.most or (self.whole and found != int(found)):
+            raise self.wrong()
+        return int(found) if self.whole else found
 
     def accepts(self) -> str:
         """Its range."""
@@ -185,9 +147,16 @@ class Number(Field):
 class Flag(Field):
     """True or false."""
 
-    def value(self, given: Fields) -> bool | None:
+    def value(self, written: Any) -> bool:
         """The flag, also where it is written as a text."""
-        return None if given.get(self.name) in (None, "") else flag(given, self.name)
+        text = str(written).lower()
+        if text not in (*TRUE, *FALSE):
+            raise self.wrong()
+        return text in TRUE
+
+    def accepts(self) -> str:
+        """Either."""
+        return "true or false"
 
     def type(self) -> dict[str, Any]:
         """A boolean."""
@@ -196,13 +165,17 @@ class Flag(Field):
 
 @dataclass(frozen=True, slots=True)
 class Choice(Field):
-    """One of the texts in *of*."""
+    """One of the texts in *of*; anything else is refused with *refusal*."""
 
     of: tuple[str, ...] = field(kw_only=True)
+    refusal: type[InvalidRequest] = field(default=InvalidRequest, kw_only=True)
 
-    def value(self, given: Fields) -> str | None:
+    def value(self, written: Any) -> str:
         """The text, in lower case."""
-        return None if given.get(self.name) in (None, "") else choice(given, self.name, self.of, "")
+        text = str(written).lower()
+        if text not in self.of:
+            raise self.refusal(f"{self.name} must be {self.accepts()}", self.name)
+        return text
 
     def accepts(self) -> str:
         """All of them."""
@@ -219,18 +192,21 @@ class Choices(Field):
 
     of: tuple[str, ...] = field(kw_only=True)
 
-    def value(self, given: Fields) -> list[str] | None:
-        """The texts."""
+    def read(self, given: Fields) -> list[str]:
+        """The texts, each once."""
         found: list[object] = []
         for name in (self.name, self.name.removesuffix("[]")):
             if isinstance(given, MultiDict):
                 found += given.getlist(name)
             elif name in given:
                 found += given[name] if isinstance(given[name], list) else [given[name]]
-        wrong = [value for value in found if value not in self.of]
-        if wrong:
-            raise InvalidRequest(f"{self.name} must be of {', '.join(self.of)}", self.name)
-        return [value for value in self.of if value in found] or None
+        if any(one not in self.of for one in found):
+            raise self.wrong()
+        return [one for one in self.of if one in found] or list(self.default)
+
+    def accepts(self) -> str:
+        """All of them."""
+        return f"any of {', '.join(self.of)}"
 
     def type(self) -> dict[str, Any]:
         """A list of an enumeration."""
@@ -238,5 +214,5 @@ class Choices(Field):
 
 
 def read(table: Iterable[Field], given: Fields) -> dict[str, Any]:
-    """The value of every field of *table*, by its name; InvalidRequest for the first that is wrong."""
-    return {field.name: field.read(given) for field in table}
+    """The value of each field of *table* by its name, without those that are ignored or no value but a file."""
+    return {one.name: one.read(given) for one in table if type(one) not in (Field, Recording)}

@@ -7,11 +7,13 @@ from flask import Blueprint, Response, jsonify, request
 
 from .. import cgroup
 from .. import memory as room
-from ..errors import InvalidRequest
+from . import fields
 from .context import services
+from .fields import Flag
 
 memory = Blueprint("memory", __name__)
 
+UNLOAD = (Flag("unload", "end the engines that nobody is using, too", False),)
 NOTE = (
     "Memory optimizer disabled: Python's garbage collector runs as it is, and speech runs in processes that "
     "give their memory back by ending. PSS counts a page shared by n processes as 1/n, so it adds up."
@@ -105,11 +107,8 @@ def optimize() -> Response:
 def _wants_unload() -> bool:
     if not request.get_data(cache=True):
         return False
-    options = request.get_json(force=True, silent=True)
-    unload = options.get("unload", False) if isinstance(options, dict) else None
-    if not isinstance(unload, bool):
-        raise InvalidRequest('send nothing, or JSON: {"unload": true} or {"unload": false}', "unload")
-    return unload
+    asked = fields.read(UNLOAD, fields.json_body('{"unload": true}'))
+    return bool(asked["unload"])
 
 
 def _mb(megabytes: float) -> float:

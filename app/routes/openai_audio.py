@@ -3,13 +3,14 @@
 import base64
 import math
 import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
+from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from ..errors import InvalidRequest, ModelCannotTranslate, ModelNotFound, ServiceError, UnsupportedFormat
-from ..voice import languages, subtitles, whisper_languages
+from ..voice import languages, whisper_languages
 from ..voice.chain import FORMATS as AUDIO_FORMATS
 from ..voice.chain import SpeakRequest
 from ..voice.spoken import Spoken
@@ -17,8 +18,10 @@ from ..voice.transcription import Segment, Transcription, TranscriptionRequest
 from . import fields
 from .context import client_waits, services
 from .fields import Choice, Choices, Field, Flag, Name, Number, Recording, Text
-from .streaming import LAST, Background, error_event, event, event_stream
-from .uploads import Upload, receive_recording
+from .streaming import error_event, event, event_stream
+from .transcripts import MEDIA_TYPES, answered, language_code, streamed, whole_text, written
+from .uploads import receive_recording
+from .voice import audio
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
 
@@ -37,13 +40,12 @@ VOICES = (
 
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
 EVENT_BYTES = 24_576  # of audio: some clients take no line over 64 KiB
-MEDIA_TYPES = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"}
 
 TRANSLATION = (
     Recording("file", "the recording, in any container browsers and phones record", required=True),
     Text("model", "one of OpenAI's names, or the local model's", required=True),
     Text("prompt", "text that came before, in the style the answer should have"),
-    Text("response_format", f"one of {', '.join(FORMATS)}", "json"),
+    Choice("response_format", "diarized_json is refused", "json", of=FORMATS, refusal=UnsupportedFormat),
     Number("temperature", "0 starts greedy and rises where the text turns out improbable", most=1),
 )
 TRANSCRIPTION = (
@@ -86,27 +88,20 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
     given, upload = receive_recording()
     with ExitStack() as until_answered:
         until_answered.enter_context(closing(upload))
-        asked = fields.read(table, given)
+        asked = {"timestamp_granularities[]": ["segment"], "stream": False, **fields.read(table, given)}
         _check_model(asked["model"], task)
-        granularities = asked.get("timestamp_granularities[]", ["segment"])
         request = TranscriptionRequest(
             path=upload.path,
             task=task,
-            language=_language(asked.get("language")),
+            language=language_code(asked.get("language")),
             prompt=asked["prompt"],
             temperature=asked["temperature"],
-            word_timestamps="word" in granularities,
+            word_timestamps="word" in asked["timestamp_granularities[]"],
         )
-        wanted, speech = client_waits(), services().speech
-        format = _format(asked["response_format"])
-        if asked.get("stream"):
-            body = Background(_events(lambda wanted: speech.transcribe(request, wanted), upload), wanted)
-            until_answered.pop_all()  # the background owns the upload from here on
-            body.raise_early_refusal()
-            return event_stream(body)
-        with closing(speech.transcribe(request, wanted)) as transcription:
-            segments = list(transcription)
-    return _answer(transcription, segments, format, task=task, granularities=granularities)
+        if asked["stream"]:
+            until_answered.pop_all()
+            return streamed(request, upload, _events)
+        return answered(request, lambda done, segments: _answer(done, segments, task=task, **asked))
 
 
 def _check_model(asked: str, task: str) -> None:
@@ -123,52 +118,29 @@ def _check_model(asked: str, task: str) -> None:
         )
 
 
-def _language(written: str | None) -> str | None:
-    try:
-        return whisper_languages.code(written) if written else None
-    except ValueError as problem:
-        raise InvalidRequest(f"language: {problem}", "language") from None
-
-
-def _format(asked: str) -> str:
-    if asked in FORMATS:
-        return asked
-    why = "this server can't tell speakers apart" if asked == "diarized_json" else f"{asked!r} is unknown"
-    raise UnsupportedFormat(f"response_format: {why}; accepted: {', '.join(FORMATS)}", "response_format")
-
-
 def _answer(
-    transcription: Transcription, segments: list[Segment], format: str, *, task: str, granularities: list[str]
+    done: Transcription, segments: list[Segment], *, task: str, response_format: str, **asked: Any
 ) -> Response:
-    text = whole_text(segments)
-    if format in MEDIA_TYPES:
-        written = {"srt": subtitles.srt, "vtt": subtitles.vtt}.get(format)
-        body = "".join(written(segments)) if written else text + "\n"
-        return Response(body, content_type=f"{MEDIA_TYPES[format]}; charset=utf-8")
-    usage = {"type": "duration", "seconds": math.ceil(transcription.duration_seconds)}
-    if format == "json":
+    if response_format in MEDIA_TYPES:
+        return written(segments, response_format)
+    text, usage = whole_text(segments), _usage(done)
+    if response_format == "json":
         return jsonify(text=text, usage=usage)
-    language = "english" if task == "translate" else whisper_languages.name(transcription.language)
     answer: dict[str, object] = {
         "task": task,
-        "language": language,
-        "duration": round(transcription.duration_seconds, 2),
+        "language": "english" if task == "translate" else whisper_languages.name(done.language),
+        "duration": round(done.duration_seconds, 2),
         "text": text,
     }
-    if "segment" in granularities:
+    if "segment" in asked["timestamp_granularities[]"]:
         answer["segments"] = [_segment(number, segment) for number, segment in enumerate(segments)]
-    if "word" in granularities:
+    if "word" in asked["timestamp_granularities[]"]:
         answer["words"] = [
             {"word": word.word.strip(), "start": word.start, "end": word.end}
             for segment in segments
             for word in segment.words
         ]
     return jsonify(**answer, usage=usage)
-
-
-def whole_text(segments: Iterable[Segment]) -> str:
-    """What all of *segments* say."""
-    return "".join(segment.text for segment in segments).strip()
 
 
 def _segment(number: int, segment: Segment) -> dict[str, object]:
@@ -187,32 +159,25 @@ def _segment(number: int, segment: Segment) -> dict[str, object]:
     }
 
 
-def _events(
-    begin: Callable[[Callable[[], bool]], Transcription], upload: Upload
-) -> Callable[[Callable[[], bool]], Generator[bytes]]:
+def _events(transcription: Transcription) -> Iterator[bytes]:
     """The events of a transcript; joined, the deltas are its text."""
+    said = ""
+    for segment in transcription:
+        delta = segment.text if said else segment.text.lstrip()
+        said += delta
+        yield event({"type": "transcript.text.delta", "delta": delta})
+    yield event({"type": "transcript.text.done", "text": said, "usage": _usage(transcription)})
 
-    def events(wanted: Callable[[], bool]) -> Generator[bytes]:
-        said: list[str] = []
-        with closing(upload), closing(begin(wanted)) as transcription:
-            for segment in transcription:
-                delta = segment.text if said else segment.text.lstrip()
-                said.append(delta)
-                yield event({"type": "transcript.text.delta", "delta": delta})
-            seconds = math.ceil(transcription.duration_seconds)
-        usage = {"type": "duration", "seconds": seconds}
-        yield event({"type": "transcript.text.done", "text": "".join(said), "usage": usage})
-        yield LAST
 
-    return events
+def _usage(done: Transcription) -> dict[str, object]:
+    """What OpenAI would bill: begun seconds."""
+    return {"type": "duration", "seconds": math.ceil(done.duration_seconds)}
 
 
 @openai_audio.post("/audio/speech")
 def speech() -> Response:
     """A text, spoken."""
-    asked = fields.read(
-        SPEECH, fields.json_body('{"model": "tts-1", "voice": "alloy", "input": "Hello."}')
-    )
+    asked = fields.read(SPEECH, fields.json_body('{"model": "tts-1", "voice": "alloy", "input": "Hello."}'))
     engine = _engine(asked["model"])
     request = SpeakRequest(
         text=asked["input"],
@@ -229,9 +194,7 @@ def speech() -> Response:
         raise type(error)(error.message.replace("text:", "input:", 1), param) from None
     if asked["stream_format"] == "sse":
         return event_stream(_audio_events(spoken, asked["input"]))
-    response = Response(spoken.audio, mimetype=spoken.media_type)
-    response.call_on_close(spoken.close)
-    return response
+    return audio(spoken)
 
 
 def _engine(model: str) -> str | None:

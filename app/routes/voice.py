@@ -1,43 +1,88 @@
 """Our own API: audio in, text out; text in, audio out."""
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify, request
 
 from ..checks import Check, overall
-from ..errors import InvalidRequest, ServiceError
-from ..voice.synthesis import ENGINES, SpeakRequest, Spoken
-from ..voice.transcription import Segment, TranscriptionRequest
+from ..errors import ServiceError, UnsupportedFormat
+from ..voice.chain import ENGINES, SpeakRequest
+from ..voice.chain import FORMATS as AUDIO_FORMATS
+from ..voice.spoken import Spoken
+from ..voice.transcription import Segment, Transcription, TranscriptionRequest
 from . import fields
 from .context import client_waits, services
-from .uploads import Upload, receive_recording
+from .fields import Choice, Flag, Number, Recording, Text
+from .streaming import event
+from .transcripts import MEDIA_TYPES, answered, language_code, streamed, whole_text, written
+from .uploads import receive_recording
 
 TEST_SENTENCE = "This is a test of the speech service. If you can hear it, it works."
 
 voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
+
+TRANSCRIBE = (
+    Recording("audio", "the recording; the field may be called file, too", required=True),
+    Choice(
+        "format",
+        "what is answered: JSON, plain text or subtitles",
+        "json",
+        of=("json", *MEDIA_TYPES),
+        refusal=UnsupportedFormat,
+    ),
+    Flag("stream", "server-sent events as segments are found", False),
+    Choice("task", "translate: into English", "transcribe", of=("transcribe", "translate")),
+    Text("language", "ISO 639-1 code or English name; heard when it is not given"),
+    Text("prompt", "text that came before, in the style the answer should have"),
+    Text("hotwords", "words that may come up"),
+    Number("temperature", "0 starts greedy and rises where the text turns out improbable", most=1),
+    Number("beam_size", "hypotheses kept while decoding; WHISPER_BEAM_SIZE", least=1, most=10, whole=True),
+    Flag("word_timestamps", "when each word was said, too", False),
+    Flag("condition_on_previous_text", "each window is told what the one before said", True),
+)
+SPEAK = (
+    Text("text", 'the text to speak, such as {"text": "Hello."}', required=True),
+    Text("engine", "gtts, neural, espeak, or auto: the first that can; TTS_ENGINE"),
+    Text("voice", "a voice's id or name; GET /api/v1/pam/voice/voices lists them"),
+    Text("language", "language tag of the text; TTS_LANGUAGE"),
+    Choice("format", "the audio's format", "mp3", of=AUDIO_FORMATS, refusal=UnsupportedFormat),
+    Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
+    Number("pitch", "1.0 is the voice's own; espeak-ng only", 1.0, least=0.5, most=2),
+)
+VOICES = (Text("language", "only voices that speak it"),)
 
 
 @voice.post("/transcribe")
 def transcribe() -> Response:
     """The text of a recording, with its segments."""
     given, upload = receive_recording()
-    began = time.perf_counter()
-    with closing(upload):
-        transcription = services().speech.transcribe(_transcription_request(given, upload), client_waits())
-        with closing(transcription):
-            segments = [_segment(found) for found in transcription]
-    seconds = time.perf_counter() - began
-    response = jsonify(
-        text=" ".join(str(segment["text"]) for segment in segments),
-        language=transcription.language,
-        duration=round(transcription.duration_seconds, 2),
-        model=transcription.model,
-        segments=segments,
-    )
-    response.headers["Server-Timing"] = f"transcribe;dur={seconds * 1000:.0f}"
-    return response
+    with ExitStack() as until_answered:
+        until_answered.enter_context(closing(upload))
+        asked = fields.read(TRANSCRIBE, given)
+        format, stream = asked.pop("format"), asked.pop("stream")
+        asked["language"] = language_code(asked["language"])
+        wanted = TranscriptionRequest(path=upload.path, **asked)
+        if stream:
+            until_answered.pop_all()
+            return streamed(wanted, upload, _events)
+        if format in MEDIA_TYPES:
+            return answered(wanted, lambda _, segments: written(segments, format))
+        return answered(
+            wanted,
+            lambda done, found: jsonify(**_facts(done, found), segments=[_segment(one) for one in found]),
+        )
+
+
+def _facts(done: Transcription, segments: list[Segment]) -> dict[str, object]:
+    return {
+        "text": whole_text(segments),
+        "language": done.language,
+        "duration": round(done.duration_seconds, 2),
+        "model": done.model,
+    }
 
 
 def _segment(found: Segment) -> dict[str, object]:
@@ -46,51 +91,28 @@ def _segment(found: Segment) -> dict[str, object]:
     return {"start": round(found.start, 2), "end": round(found.end, 2), "text": found.text.strip(), **words}
 
 
-def _transcription_request(given: fields.Fields, upload: Upload) -> TranscriptionRequest:
-    beam_size = fields.number(given, "beam_size", least=1, most=10)
-    return TranscriptionRequest(
-        path=upload.path,
-        task=fields.choice(given, "task", ("transcribe", "translate"), "transcribe"),
-        language=fields.text(given, "language"),
-        prompt=fields.text(given, "prompt"),
-        hotwords=fields.text(given, "hotwords"),
-        temperature=fields.number(given, "temperature", least=0, most=1),
-        beam_size=int(beam_size) if beam_size else None,
-        word_timestamps=fields.flag(given, "word_timestamps"),
-        condition_on_previous_text=fields.flag(given, "condition_on_previous_text", True),
-    )
+def _events(transcription: Transcription) -> Iterator[bytes]:
+    """Each segment as it is found, then what is known at the end."""
+    found = []
+    for segment in transcription:
+        found.append(segment)
+        yield event({"type": "segment", **_segment(segment)})
+    yield event({"type": "done", **_facts(transcription, found)})
 
 
 @voice.post("/speak")
 def speak() -> Response:
     """A text, spoken; the audio comes while it is made."""
-    asked = _speak_request(request.form or fields.json_body())
+    asked = SpeakRequest(**fields.read(SPEAK, request.form or fields.json_body()))
     speech = services().speech
     if request.if_none_match and (tag := speech.synthesis.etag(asked, request.headers["If-None-Match"])):
         unchanged = Response(status=304)
         unchanged.set_etag(tag)
         return unchanged
-    return _audio(speech.speak(asked, client_waits()))
+    return audio(speech.speak(asked, client_waits()))
 
 
-def _speak_request(given: fields.Fields) -> SpeakRequest:
-    said = given.get("text")
-    if not isinstance(said, str):
-        raise InvalidRequest('text is missing; send JSON such as {"text": "Hello."}', "text")
-    speed = fields.number(given, "speed", least=0.25, most=4)
-    pitch = fields.number(given, "pitch", least=0.5, most=2)
-    return SpeakRequest(
-        text=said,
-        engine=fields.text(given, "engine"),
-        voice=fields.text(given, "voice"),
-        language=fields.text(given, "language"),
-        speed=1.0 if speed is None else speed,
-        pitch=1.0 if pitch is None else pitch,
-        format=fields.text(given, "format", "mp3") or "mp3",
-    )
-
-
-def _audio(spoken: Spoken) -> Response:
+def audio(spoken: Spoken) -> Response:
     """The response for speech: who spoke, whether it was kept from before, and the bytes as they come."""
     response = Response(spoken.audio, mimetype=spoken.media_type)
     response.call_on_close(spoken.close)
@@ -113,7 +135,7 @@ def test() -> Response:
     if request.accept_mimetypes.best_match(["audio/wav", "application/json"]) == "application/json":
         return jsonify(text=TEST_SENTENCE, engines=[_outcome(engine) for engine in ENGINES])
     asked = SpeakRequest(text=TEST_SENTENCE, format="wav", streaming=False)
-    return _audio(services().speech.speak(asked, client_waits()))
+    return audio(services().speech.speak(asked, client_waits()))
 
 
 def _outcome(engine: str) -> dict[str, object]:
@@ -143,7 +165,7 @@ def _since(began: float) -> float:
 @voice.get("/voices")
 def voices() -> Response:
     """Every voice that can be asked for; `?language=` narrows it down."""
-    found = services().speech.synthesis.voices(fields.text(request.args, "language"))
+    found = services().speech.synthesis.voices(fields.read(VOICES, request.args)["language"])
     shown = ("id", "name", "language", "engine", "offline")
     return jsonify(
         voices=[{name: getattr(one, name) for name in shown} for one in found],

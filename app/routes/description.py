@@ -1,0 +1,299 @@
+"""Every route in the words of OpenAPI 3.1; what a request may hold comes from the tables that read it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask
+from werkzeug.routing import Rule
+
+from .. import __version__
+from ..voice.spoken import MEDIA_TYPES as AUDIO_TYPES
+from .fields import Field
+from .memory import UNLOAD
+from .openai_audio import SPEECH, TRANSCRIPTION, TRANSLATION
+from .transcripts import MEDIA_TYPES as TRANSCRIPT_TYPES
+from .voice import SPEAK, TRANSCRIBE, VOICES
+
+Schema = dict[str, Any]
+
+TAGS = {
+    "voice": "Recordings to text, text to speech",
+    "openai": "The same in OpenAI's dialect: its clients work with this server as their base URL",
+    "health": "Whether the service is up, and what it can do",
+    "memory": "How large it is, and a way to ask for memory back",
+    "description": "This description",
+}
+REASONS = {
+    400: "A field is missing, unknown or out of range, or the recording is none; the message says what is accepted",
+    404: "Nothing goes by that name",
+    413: "The upload has too many bytes, or the recording too many minutes",
+    503: "Not now: `Retry-After` says when to try again, `X-Should-Retry` whether that helps",
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a route does, takes and answers; *answers* are the media types of success with their schemas."""
+
+    tag: str
+    summary: str
+    answers: dict[str, Schema]
+    form: Iterable[Field] = ()
+    json: Iterable[Field] = ()
+    query: Iterable[Field] = ()
+    raw: bool = False  # the recording may be the whole body
+    errors: tuple[int, ...] = ()
+    statuses: dict[int, str] = field(default_factory=dict)  # further ones that are no error
+    example: str = ""  # what follows `curl -s`, URL's server left out as $URL
+
+
+def obj(**properties: Schema | type) -> Schema:
+    """An object that has all of *properties*."""
+    described = {name: TYPES[kind] if isinstance(kind, type) else kind for name, kind in properties.items()}
+    return {"type": "object", "properties": described, "required": list(described)}
+
+
+def some(kind: Schema | type, **properties: Schema | type) -> Schema:
+    """An object like `obj`'s *kind* that may have *properties* as well."""
+    base = dict(kind) if isinstance(kind, dict) else obj()
+    return {**base, "properties": {**base["properties"], **obj(**properties)["properties"]}}
+
+
+def many(item: Schema | type) -> Schema:
+    """A list."""
+    return {"type": "array", "items": TYPES[item] if isinstance(item, type) else item}
+
+
+def maybe(kind: Schema | type) -> Schema:
+    """It, or null."""
+    return {"anyOf": [TYPES[kind] if isinstance(kind, type) else kind, {"type": "null"}]}
+
+
+TYPES: dict[type, Schema] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    dict: {"type": "object"},
+}
+STATUS: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]}
+BYTES: Schema = {"type": "string", "format": "binary"}
+TEXT: Schema = {"type": "string"}
+AUDIO = dict.fromkeys(AUDIO_TYPES.values(), BYTES)
+EVENTS = {"text/event-stream": TEXT}
+TRANSCRIPTS = {**dict.fromkeys(TRANSCRIPT_TYPES.values(), TEXT), **EVENTS}
+
+WORD = obj(word=str, start=float, end=float)
+SEGMENT = obj(
+    id=int, seek=int, start=float, end=float, text=str, tokens=many(int), temperature=float, avg_logprob=float,
+    compression_ratio=float, no_speech_prob=float,
+)  # fmt: skip
+USAGE = obj(type={"const": "duration"}, seconds=int)
+TRANSCRIPT = some(
+    obj(text=str, usage=USAGE),
+    task=str, language=str, duration=float, segments=many(SEGMENT), words=many(WORD),
+)  # fmt: skip
+OWN_SEGMENT = some(obj(start=float, end=float, text=str), words=many(some(WORD, probability=float)))
+OWN_TRANSCRIPT = obj(text=str, language=maybe(str), duration=float, model=str, segments=many(OWN_SEGMENT))
+MODEL = obj(id=str, object={"const": "model"}, created=int, owned_by=str)
+VOICE = obj(id=str, name=str, language=str, engine=str, offline=bool)
+CHECK = obj(status=STATUS, reason=str)
+ENGINE = obj(
+    name=str, state={"type": "string", "enum": ["stopped", "idle", "working"]}, cost_mb=float, pid=maybe(int),
+    pss_mb=float, idle_seconds=maybe(float), seats=int, seats_taken=int,
+)  # fmt: skip
+OUTCOME = some(
+    obj(engine=str, ok=bool, seconds=float),
+    error=str, voice=str, bytes=int, duration=maybe(float), cached=bool,
+)  # fmt: skip
+OUTCOMES = obj(text=str, engines=many(OUTCOME))
+PROCESS = obj(pid=int, role=str, rss_mb=float, pss_mb=float)
+MEMORY = obj(
+    system=obj(total_mb=float, used_mb=float, available_mb=float, percent=float),
+    process=obj(rss_mb=float, pss_mb=float, uss_mb=float, percent=float),
+    service=obj(pss_mb=float, processes=many(PROCESS)),
+    cgroup=maybe(obj(limit_mb=maybe(float), usage_mb=float, oom_kills=maybe(int))),
+    budget=obj(limit_mb=float, reserve_mb=float, used_mb=float, available_mb=float, engines=many(ENGINE)),
+    gc=obj(counts=many(int), collections=many(int), frozen=int),
+    note=str,
+)
+FREED = obj(
+    message=str, objects_collected=int, engines_unloaded=int, before_mb=float, after_mb=float, freed_mb=float
+)
+REPORT = obj(
+    status=STATUS, version=str, uptime_seconds=float,
+    checks={"type": "object", "additionalProperties": some(CHECK, detail=str)},
+)  # fmt: skip
+ERROR = obj(error=obj(message=str, type=str, param=maybe(str), code=maybe(str)))
+
+
+def json(schema: Schema) -> dict[str, Schema]:
+    """An answer in JSON."""
+    return {"application/json": schema}
+
+
+OPERATIONS: dict[str, Operation] = {
+    "health.index": Operation(
+        "health", "Name, version, how memory is kept small, and where everything is",
+        json(obj(name=str, version=str, status=STATUS, memory_optimization=dict, links=dict)),
+    ),
+    "health.report": Operation(
+        "health", "Each thing the service needs, with the reason when it is not well", json(REPORT),
+        statuses={503: "Nothing works"}, example="$URL/health",
+    ),
+    "health.live": Operation("health", "The web process answers", json(obj(status=str))),
+    "health.ready": Operation(
+        "health", "Whether requests can be served, and what can't", json(obj(status=str, failing=dict)),
+        statuses={503: "Nothing works"},
+    ),
+    "memory.sizes": Operation(
+        "memory", "The machine, the service's processes, its container, the budget and the garbage collector, in MB",
+        json(MEMORY), example="$URL/api/memory",
+    ),
+    "memory.optimize": Operation(
+        "memory", "Collect garbage and trim the heap; unload also ends the engines nobody is using", json(FREED),
+        json=UNLOAD, errors=(400,),
+        example="-H 'Content-Type: application/json' -d '{\"unload\": true}' $URL/api/memory/optimize",
+    ),
+    "voice.transcribe": Operation(
+        "voice", "The text of a recording, with its segments", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS},
+        form=TRANSCRIBE, raw=True, errors=(400, 413, 503),
+        example="-F audio=@recording.webm $URL/api/v1/pam/voice/transcribe",
+    ),
+    "voice.speak": Operation(
+        "voice", "A text, spoken; the audio comes while it is made", AUDIO, json=SPEAK, errors=(400, 503),
+        statuses={304: "The audio is the one of `If-None-Match`"},
+        example="-d '{\"text\": \"Hello.\", \"format\": \"mp3\"}' -H 'Content-Type: application/json' -o hello.mp3 "
+        "$URL/api/v1/pam/voice/speak",
+    ),
+    "voice.test": Operation(
+        "voice", "A test sentence, spoken; with `Accept: application/json`, each engine's outcome and time",
+        {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(503,), example="-o test.wav $URL/api/v1/pam/voice/test",
+    ),
+    "voice.voices": Operation(
+        "voice", "Every voice that can be asked for", json(obj(voices=many(VOICE), languages=many(str))),
+        query=VOICES, errors=(400,), example="$URL/api/v1/pam/voice/voices?language=de",
+    ),
+    "voice.condition": Operation(
+        "voice", "The engines, what they can do now, and what keeps them from it; wakes none",
+        json(
+            obj(
+                status=STATUS, transcription=some(CHECK, model=maybe(str)), synthesis=CHECK,
+                synthesizers={"type": "object", "additionalProperties": CHECK}, breakers=dict,
+                engines=many(ENGINE),
+            )
+        ),
+    ),
+    "voice.front_door": Operation(
+        "voice", "JSON with a text is spoken, anything else is a recording to transcribe",
+        {**json(OWN_TRANSCRIPT), **TRANSCRIPTS, **AUDIO}, form=TRANSCRIBE, json=SPEAK, raw=True,
+        errors=(400, 413, 503),
+    ),
+    "openai_audio.transcriptions": Operation(
+        "openai", "What is said in a recording", {**json(TRANSCRIPT), **TRANSCRIPTS},
+        form=TRANSCRIPTION, errors=(400, 404, 413, 503),
+        example="-F file=@recording.webm -F model=whisper-1 $URL/v1/audio/transcriptions",
+    ),
+    "openai_audio.translations": Operation(
+        "openai", "What is said in a recording, in English; needs a multilingual model",
+        {**json(TRANSCRIPT), **TRANSCRIPTS}, form=TRANSLATION, errors=(400, 404, 413, 503),
+    ),
+    "openai_audio.speech": Operation(
+        "openai", "A text, spoken", {**AUDIO, **EVENTS}, json=SPEECH, errors=(400, 404, 503),
+        example="-d '{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}' "
+        "-H 'Content-Type: application/json' -o hello.mp3 $URL/v1/audio/speech",
+    ),
+    "openai_audio.models": Operation(
+        "openai", "Every model that can be asked for", json(obj(object={"const": "list"}, data=many(MODEL))),
+        example="$URL/v1/models",
+    ),
+    "openai_audio.model": Operation("openai", "One model", json(MODEL), errors=(404,)),
+    "openai_audio.speaking_models": Operation(
+        "openai", "The models that speech can be asked of", json(obj(models=many(obj(id=str))))
+    ),
+    "openai_audio.voices": Operation(
+        "openai", "OpenAI's voices and every local one", json(obj(voices=many(obj(id=str, name=str))))
+    ),
+    "openapi.document": Operation("description", "This description, for programs", json({"type": "object"})),
+    "openapi.page": Operation("description", "This description, for people", {"text/html": TEXT}),
+}  # fmt: skip
+
+
+def describe(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of all routes of *app*; KeyError for one that OPERATIONS does not know."""
+    paths: dict[str, Any] = {}
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (order(rule), rule.rule)):
+        if rule.endpoint == "static":
+            continue
+        operation = OPERATIONS[rule.endpoint]
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        for method in sorted(set(rule.methods or ()) - {"HEAD", "OPTIONS"}):
+            paths.setdefault(path, {})[method.lower()] = {
+                "operationId": re.sub(r"\W+", "_", f"{method.lower()}{rule.rule}").strip("_"),
+                "tags": [operation.tag],
+                "summary": operation.summary,
+                "parameters": list(parameters(rule, operation)),
+                **(request_body(operation) if method == "POST" else {}),
+                "responses": responses(operation),
+                **({"x-curl": f"curl -s {operation.example}"} if operation.example else {}),
+            }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "pam-voice",
+            "version": __version__,
+            "description": "Speech to text and text to speech, inside a memory budget it knows.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "components": {"schemas": {"Error": ERROR}},
+    }
+
+
+def order(rule: Rule) -> int:
+    """Where a route's tag stands among TAGS."""
+    return list(TAGS).index(OPERATIONS[rule.endpoint].tag) if rule.endpoint in OPERATIONS else -1
+
+
+def parameters(rule: Rule, operation: Operation) -> Iterator[Schema]:
+    """What stands in the path and behind the question mark."""
+    for name in sorted(rule.arguments):
+        yield {"name": name, "in": "path", "required": True, "schema": TEXT}
+    for one in operation.query:
+        yield {"name": one.name, "in": "query", "required": one.required, "schema": one.schema()}
+
+
+def request_body(operation: Operation) -> Schema:
+    """What is sent: a form, JSON, or a recording as it is."""
+    content: dict[str, Any] = {}
+    if operation.form:
+        content["multipart/form-data"] = {"schema": of_fields(operation.form)}
+    if operation.json:
+        content["application/json"] = {"schema": of_fields(operation.json)}
+    if operation.raw:
+        content["application/octet-stream"] = {"schema": BYTES}
+    required = any(one.required for one in (*operation.form, *operation.json))
+    return {"requestBody": {"required": required, "content": content}} if content else {}
+
+
+def of_fields(table: Iterable[Field]) -> Schema:
+    """The schema of an object with these fields."""
+    required = [one.name for one in table if one.required]
+    properties = {one.name: one.schema() for one in table}
+    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+
+def responses(operation: Operation) -> dict[str, Any]:
+    """By status: what success looks like, and the errors, which all have one envelope."""
+    content = {media_type: {"schema": schema} for media_type, schema in operation.answers.items()}
+    said: dict[str, Any] = {"200": {"description": "Success", "content": content}}
+    for status, text in operation.statuses.items():
+        said[str(status)] = {"description": text, **({"content": content} if status != 304 else {})}
+    for status in operation.errors:
+        envelope = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+        said[str(status)] = {"description": REASONS[status], "content": envelope}
+    return said
