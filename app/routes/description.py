@@ -19,17 +19,17 @@ from .voice import SPEAK, TRANSCRIBE, VOICES
 Schema = dict[str, Any]
 
 TAGS = {
-    "voice": "Recordings to text, text to speech",
-    "openai": "The same in OpenAI's dialect: its clients work with this server as their base URL",
-    "health": "Whether the service is up, and what it can do",
-    "memory": "How large it is, and a way to ask for memory back",
-    "description": "This description",
+    "Voice": "Recordings to text, text to speech",
+    "OpenAI": "The same in OpenAI's dialect: its clients work with this server as their base URL",
+    "Health": "Whether the service is up, and what it can do",
+    "Memory": "How large it is, and a way to ask for memory back",
+    "Description": "This description",
 }
 REASONS = {
     400: "A field is missing, unknown or out of range, or the recording is none; the message says what is accepted",
     404: "Nothing goes by that name",
     413: "The upload has too many bytes, or the recording too many minutes",
-    503: "Not now: `Retry-After` says when to try again, `X-Should-Retry` whether that helps",
+    503: "Not now: Retry-After says when to try again, X-Should-Retry whether that helps",
 }
 
 
@@ -135,49 +135,27 @@ def json(schema: Schema) -> dict[str, Schema]:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "health.index": Operation(
-        "health", "Name, version, how memory is kept small, and where everything is",
-        json(obj(name=str, version=str, status=STATUS, memory_optimization=dict, links=dict)),
-    ),
-    "health.report": Operation(
-        "health", "Each thing the service needs, with the reason when it is not well", json(REPORT),
-        statuses={503: "Nothing works"}, example="$URL/health",
-    ),
-    "health.live": Operation("health", "The web process answers", json(obj(status=str))),
-    "health.ready": Operation(
-        "health", "Whether requests can be served, and what can't", json(obj(status=str, failing=dict)),
-        statuses={503: "Nothing works"},
-    ),
-    "memory.sizes": Operation(
-        "memory", "The machine, the service's processes, its container, the budget and the garbage collector, in MB",
-        json(MEMORY), example="$URL/api/memory",
-    ),
-    "memory.optimize": Operation(
-        "memory", "Collect garbage and trim the heap; unload also ends the engines nobody is using", json(FREED),
-        json=UNLOAD, errors=(400,),
-        example="-H 'Content-Type: application/json' -d '{\"unload\": true}' $URL/api/memory/optimize",
-    ),
     "voice.transcribe": Operation(
-        "voice", "The text of a recording, with its segments", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS},
+        "Voice", "The text of a recording, with its segments", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS},
         form=TRANSCRIBE, raw=True, errors=(400, 413, 503),
         example="-F audio=@recording.webm $URL/api/v1/pam/voice/transcribe",
     ),
     "voice.speak": Operation(
-        "voice", "A text, spoken; the audio comes while it is made", AUDIO, json=SPEAK, errors=(400, 503),
-        statuses={304: "The audio is the one of `If-None-Match`"},
+        "Voice", "A text, spoken; the audio comes while it is made", AUDIO, json=SPEAK, errors=(400, 503),
+        statuses={304: "The audio is the one of If-None-Match"},
         example="-d '{\"text\": \"Hello.\", \"format\": \"mp3\"}' -H 'Content-Type: application/json' -o hello.mp3 "
         "$URL/api/v1/pam/voice/speak",
     ),
     "voice.test": Operation(
-        "voice", "A test sentence, spoken; with `Accept: application/json`, each engine's outcome and time",
+        "Voice", "A test sentence, spoken; with Accept: application/json, each engine's outcome and time",
         {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(503,), example="-o test.wav $URL/api/v1/pam/voice/test",
     ),
     "voice.voices": Operation(
-        "voice", "Every voice that can be asked for", json(obj(voices=many(VOICE), languages=many(str))),
+        "Voice", "Every voice that can be asked for", json(obj(voices=many(VOICE), languages=many(str))),
         query=VOICES, errors=(400,), example="$URL/api/v1/pam/voice/voices?language=de",
     ),
     "voice.condition": Operation(
-        "voice", "The engines, what they can do now, and what keeps them from it; wakes none",
+        "Voice", "The engines, what they can do now, and what keeps them from it; wakes none",
         json(
             obj(
                 status=STATUS, transcription=some(CHECK, model=maybe(str)), synthesis=CHECK,
@@ -187,46 +165,67 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "voice.front_door": Operation(
-        "voice", "JSON with a text is spoken, anything else is a recording to transcribe",
+        "Voice", "JSON with a text is spoken, anything else is a recording to transcribe",
         {**json(OWN_TRANSCRIPT), **TRANSCRIPTS, **AUDIO}, form=TRANSCRIBE, json=SPEAK, raw=True,
         errors=(400, 413, 503),
     ),
     "openai_audio.transcriptions": Operation(
-        "openai", "What is said in a recording", {**json(TRANSCRIPT), **TRANSCRIPTS},
+        "OpenAI", "What is said in a recording", {**json(TRANSCRIPT), **TRANSCRIPTS},
         form=TRANSCRIPTION, errors=(400, 404, 413, 503),
         example="-F file=@recording.webm -F model=whisper-1 $URL/v1/audio/transcriptions",
     ),
     "openai_audio.translations": Operation(
-        "openai", "What is said in a recording, in English; needs a multilingual model",
+        "OpenAI", "What is said in a recording, in English; needs a multilingual model",
         {**json(TRANSCRIPT), **TRANSCRIPTS}, form=TRANSLATION, errors=(400, 404, 413, 503),
     ),
     "openai_audio.speech": Operation(
-        "openai", "A text, spoken", {**AUDIO, **EVENTS}, json=SPEECH, errors=(400, 404, 503),
+        "OpenAI", "A text, spoken", {**AUDIO, **EVENTS}, json=SPEECH, errors=(400, 404, 503),
         example="-d '{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}' "
         "-H 'Content-Type: application/json' -o hello.mp3 $URL/v1/audio/speech",
     ),
     "openai_audio.models": Operation(
-        "openai", "Every model that can be asked for", json(obj(object={"const": "list"}, data=many(MODEL))),
+        "OpenAI", "Every model that can be asked for", json(obj(object={"const": "list"}, data=many(MODEL))),
         example="$URL/v1/models",
     ),
-    "openai_audio.model": Operation("openai", "One model", json(MODEL), errors=(404,)),
+    "openai_audio.model": Operation("OpenAI", "One model", json(MODEL), errors=(404,)),
     "openai_audio.speaking_models": Operation(
-        "openai", "The models that speech can be asked of", json(obj(models=many(obj(id=str))))
+        "OpenAI", "The models that speech can be asked of", json(obj(models=many(obj(id=str))))
     ),
     "openai_audio.voices": Operation(
-        "openai", "OpenAI's voices and every local one", json(obj(voices=many(obj(id=str, name=str))))
+        "OpenAI", "OpenAI's voices and every local one", json(obj(voices=many(obj(id=str, name=str))))
     ),
-    "openapi.document": Operation("description", "This description, for programs", json({"type": "object"})),
-    "openapi.page": Operation("description", "This description, for people", {"text/html": TEXT}),
+    "health.index": Operation(
+        "Health", "Name, version, how memory is kept small, and where everything is",
+        json(obj(name=str, version=str, status=STATUS, memory_optimization=dict, links=dict)),
+    ),
+    "health.report": Operation(
+        "Health", "Each thing the service needs, with the reason when it is not well", json(REPORT),
+        statuses={503: "Nothing works"}, example="$URL/health",
+    ),
+    "health.live": Operation("Health", "The web process answers", json(obj(status=str))),
+    "health.ready": Operation(
+        "Health", "Whether requests can be served, and what can't", json(obj(status=str, failing=dict)),
+        statuses={503: "Nothing works"},
+    ),
+    "memory.sizes": Operation(
+        "Memory", "The machine, the service's processes, its container, the budget and the garbage collector, in MB",
+        json(MEMORY), example="$URL/api/memory",
+    ),
+    "memory.optimize": Operation(
+        "Memory", "Collect garbage and trim the heap; unload also ends the engines nobody is using", json(FREED),
+        json=UNLOAD, errors=(400,),
+        example="-H 'Content-Type: application/json' -d '{\"unload\": true}' $URL/api/memory/optimize",
+    ),
+    "openapi.document": Operation("Description", "This description, for programs", json({"type": "object"})),
+    "openapi.page": Operation("Description", "This description, for people", {"text/html": TEXT}),
 }  # fmt: skip
 
 
 def describe(app: Flask) -> dict[str, Any]:
-    """The OpenAPI document of all routes of *app*; KeyError for one that OPERATIONS does not know."""
+    """The OpenAPI document of all routes of *app*; ValueError for one that OPERATIONS does not know."""
     paths: dict[str, Any] = {}
-    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (order(rule), rule.rule)):
-        if rule.endpoint == "static":
-            continue
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"]
+    for rule in sorted(rules, key=lambda rule: list(OPERATIONS).index(rule.endpoint)):
         operation = OPERATIONS[rule.endpoint]
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for method in sorted(set(rule.methods or ()) - {"HEAD", "OPTIONS"}):
@@ -244,7 +243,7 @@ def describe(app: Flask) -> dict[str, Any]:
         "info": {
             "title": "pam-voice",
             "version": __version__,
-            "description": "Speech to text and text to speech, inside a memory budget it knows.",
+            "Description": "Speech to text and text to speech, inside a memory budget it knows.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -252,11 +251,6 @@ def describe(app: Flask) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": {"Error": ERROR}},
     }
-
-
-def order(rule: Rule) -> int:
-    """Where a route's tag stands among TAGS."""
-    return list(TAGS).index(OPERATIONS[rule.endpoint].tag) if rule.endpoint in OPERATIONS else -1
 
 
 def parameters(rule: Rule, operation: Operation) -> Iterator[Schema]:
