@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from .decode import Samples
-from .mel import HOP, RATE, REACH, WINDOW_FRAMES
+from .mel import HOP, REACH, WINDOW_FRAMES
 from .vad import CHUNK, SpeechDetector
 
 # A frame looks 200 samples ahead; with these in hand a full window can be told from the last one.
 AHEAD = WINDOW_FRAMES * HOP + REACH
 SPEECH = 0.5  # Silero's own threshold
+LEAST_CHUNKS = 3  # a tenth of a second; a plain "yes" has six
 
 
 class Recording:
@@ -74,10 +75,18 @@ class Recording:
         samples = np.concatenate([np.zeros(max(0, -begin) - len(before), np.int16), before, samples])
         return np.pad(samples, (0, frames * HOP + 2 * REACH - len(samples)))
 
-    def speech_seconds(self, begin: int, end: int) -> float:
-        """Seconds of speech the detector heard between two frames; all of them where there is no detector."""
+    def speech(self, begin: int, end: int) -> tuple[int, int] | None:
+        """
+        The frames where speech begins and ends between two frames, None where nobody speaks.
+
+        Where there is no detector everything is speech.
+        """
         if self.detector is None:
-            return (end - begin) * HOP / RATE
+            return begin, end
         first = max(0, begin * HOP // CHUNK - self.first_verdict)
         last = max(0, -(-end * HOP // CHUNK) - self.first_verdict)
-        return sum(self.verdicts[first:last]) * CHUNK / RATE
+        spoken = [index for index in range(first, min(last, len(self.verdicts))) if self.verdicts[index]]
+        if len(spoken) < LEAST_CHUNKS:
+            return None
+        frames = [(index + self.first_verdict) * CHUNK // HOP for index in (spoken[0], spoken[-1] + 1)]
+        return max(begin, frames[0]), min(end, frames[1])

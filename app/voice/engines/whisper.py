@@ -15,10 +15,13 @@ from .generate import Hypothesis
 from .mel import HOP, RATE, LogMel
 from .recording import Recording
 from .tokens import Vocabulary
-from .windows import FRAMES_PER_SECOND, LEAST_SPEECH_SECONDS, Segment, Task, Transcriber
+from .windows import FRAMES_PER_SECOND, Segment, Task, Transcriber
 
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-KEPT_FRAMES = 100  # a window without speech is passed over but for its last second: a word may begin there
+# Silence longer than a speaker's pause is passed over, but for the second before the next word or, where none
+# comes in this window, for its last: the model puts a text's beginning at the beginning of the silence before it.
+LONGEST_PAUSE_FRAMES = 300
+KEPT_FRAMES = 100
 
 
 class WhisperEngine:
@@ -37,7 +40,9 @@ class WhisperEngine:
     def vocabulary(self) -> Vocabulary:
         """The model's tokens; Refused where there is no model."""
         if not (self.model_dir / "model.bin").is_file():
-            raise wire.Refused("model_missing", f"there is no model in {self.model_dir}; run `make run` to fetch it")
+            raise wire.Refused(
+                "model_missing", f"there is no model in {self.model_dir}; run `make run` to fetch it"
+            )
         return Vocabulary(self.model_dir)
 
     @cached_property
@@ -67,9 +72,13 @@ class WhisperEngine:
         numbers = itertools.count(1)
         frame = 0
         while frames := recording.advance(frame):
-            if recording.speech_seconds(frame, frame + frames) < LEAST_SPEECH_SECONDS:
-                frame += frames if recording.complete else frames - KEPT_FRAMES
-                yield progress(frame)
+            speech = recording.speech(frame, frame + frames)
+            if speech is None or speech[0] - frame > LONGEST_PAUSE_FRAMES:
+                if speech is not None:
+                    frame = speech[0] - KEPT_FRAMES
+                else:
+                    frame += frames if recording.complete else frames - KEPT_FRAMES
+                yield progress(min(frame, recording.heard // HOP))
                 yield None
                 continue
             encoded = self.encode(recording, frame, frames)
@@ -92,12 +101,16 @@ class WhisperEngine:
     def check(self, task: str, language: str | None) -> str | None:
         """The language to transcribe from, None where it is to be heard; Refused where this model can't."""
         if task not in ("transcribe", "translate"):
-            raise wire.Refused("invalid_request", f"the task {task!r} is unknown; transcribe or translate", "task")
+            raise wire.Refused(
+                "invalid_request", f"the task {task!r} is unknown; transcribe or translate", "task"
+            )
         known = self.vocabulary.languages
         if language is not None and language not in known:
             accepted = ", ".join(sorted(known if self.vocabulary.multilingual else ["en"]))
             raise wire.Refused(
-                "invalid_request", f"the language {language!r} is unknown; accepted are {accepted}", "language"
+                "invalid_request",
+                f"the language {language!r} is unknown; accepted are {accepted}",
+                "language",
             )
         if self.vocabulary.multilingual:
             return language
@@ -115,7 +128,10 @@ class WhisperEngine:
         vocabulary = self.vocabulary
         sequence = [vocabulary.start]
         if vocabulary.multilingual:
-            sequence += [vocabulary.number_of(f"<|{language}|>"), vocabulary.number_of(f"<|{header['task']}|>")]
+            sequence += [
+                vocabulary.number_of(f"<|{language}|>"),
+                vocabulary.number_of(f"<|{header['task']}|>"),
+            ]
         prompt, hotwords = header.get("prompt"), header.get("hotwords")
         return Task(
             language,
@@ -128,7 +144,9 @@ class WhisperEngine:
             condition_on_previous_text=header.get("condition_on_previous_text", True),
         )
 
-    def encode(self, recording: Recording, frame: int, frames: int) -> Any:  # the extension module has no types
+    def encode(
+        self, recording: Recording, frame: int, frames: int
+    ) -> Any:  # the extension module has no types
         """The encoder's view of a window."""
         features = self.mel(recording.window(frame, frames), frames)
         return self.model.encode(extension().StorageView.from_array(features))

@@ -20,7 +20,6 @@ FRAMES_PER_TIMESTAMP = 2
 CONTEXT_LIMIT = LENGTH_LIMIT // 2 - 1
 UNSAFE_CONTEXT = 0.5  # text found above this temperature is not shown to the next window
 NEAR_FRAMES = 50  # Whisper's times are up to half a second off; speech this near a segment is its own
-LEAST_SPEECH_SECONDS = 0.09  # three verdicts of the detector; a plain "yes" has six
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Transcriber:
             said = [word.end for segment in segments for word in segment.words or ()]
             if said and not closed and said[-1] > frame / FRAMES_PER_SECOND:
                 next_frame = round(said[-1] * FRAMES_PER_SECOND)
-        spoken = [segment for segment in segments if self.is_spoken(segment)]
+        spoken = [segment for segment in segments if self.is_spoken(segment, frame + frames)]
         for segment in spoken:
             self.context = (self.context + segment.tokens)[-CONTEXT_LIMIT:]
         if not self.task.condition_on_previous_text or hypothesis.temperature > UNSAFE_CONTEXT:
@@ -124,13 +123,22 @@ class Transcriber:
         """*tokens* as a segment."""
         return Segment(start, end, tokens, self.vocabulary.decode(tokens))
 
-    def is_spoken(self, segment: Segment) -> bool:
-        """Whether it has text, and the detector heard someone: "Thank you." over noise has no speech under it."""
+    def is_spoken(self, segment: Segment, limit: int) -> bool:
+        """
+        Whether it has text and the detector heard someone: "Thank you." over noise has no speech under it.
+
+        Where it reaches far into silence its times are drawn in to the speech; *limit* is the window's end.
+        """
         if segment.start == segment.end or not segment.text.strip():
             return False
-        begin = round(segment.start * FRAMES_PER_SECOND) - NEAR_FRAMES
-        end = round(segment.end * FRAMES_PER_SECOND) + NEAR_FRAMES
-        return self.recording.speech_seconds(begin, end) >= LEAST_SPEECH_SECONDS
+        begin, end = (round(time * FRAMES_PER_SECOND) for time in (segment.start, segment.end))
+        speech = self.recording.speech(max(0, begin - NEAR_FRAMES), min(end + NEAR_FRAMES, limit))
+        if speech is None:
+            return False
+        if segment.words is None:
+            segment.start = max(segment.start, (speech[0] - NEAR_FRAMES) / FRAMES_PER_SECOND)
+            segment.end = min(segment.end, (speech[1] + NEAR_FRAMES) / FRAMES_PER_SECOND)
+        return True
 
     def time_words(self, segments: list[Segment], encoded: Any, frame: int, frames: int) -> None:
         """Give *segments* their words, and the times the words suggest."""
