@@ -1,9 +1,11 @@
 """The synthesizer that always works: espeak-ng's library (3 MB, 100 languages, offline)."""
 
 import ctypes
+import os
 from collections.abc import Iterator, Sequence
 
 from .. import wire
+from .english import as_said
 from .manner import Manner
 from .text import sentences
 
@@ -17,6 +19,7 @@ RATE, PITCH = 1, 3  # espeak_PARAMETER
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 WORDS_PER_MINUTE = 175  # espeak-ng's normal rate; it can do 80 to 450 without dropping sound
+PATH_LIMIT = 100  # bytes, leaving as many for the names inside
 SENTENCE_LIMIT = 400  # characters, about 30 s of speech: 1.3 MB
 BUFFER_MILLISECONDS = 200
 
@@ -40,7 +43,7 @@ class Espeak:
             except OSError as problem:
                 problems.append(str(problem))
                 continue
-            path = data.encode() if data else None
+            path = short_path(data) if data else None
             self.sample_rate = int(
                 self._library.espeak_Initialize(SYNCHRONOUS, BUFFER_MILLISECONDS, path, DONT_EXIT)
             )
@@ -59,6 +62,8 @@ class Espeak:
 
     def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
         """16-bit mono samples of *text*, one sentence at a time."""
+        if manner.language.lower().startswith("en"):
+            text = as_said(text)
         for sentence in sentences(text, SENTENCE_LIMIT):
             if self._library.espeak_SetVoiceByName(manner.voice.encode()) != 0:
                 raise wire.Refused("invalid_request", f"espeak-ng has no voice {manner.voice!r}", "voice")
@@ -80,3 +85,14 @@ class Espeak:
         if samples and count > 0:
             self._heard.append(ctypes.string_at(samples, 2 * count))
         return 0
+
+
+def short_path(directory: str) -> bytes:
+    """A name for *directory* that fits into the 160 bytes espeak-ng 1.52 has for its files' paths."""
+    if len(os.fsencode(directory)) <= PATH_LIMIT:
+        return os.fsencode(directory)
+    try:
+        # Stays open: the library reads from there for as long as the process lives.
+        return b"/proc/self/fd/%d" % os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return os.fsencode(directory)

@@ -65,3 +65,14 @@ def test_a_library_without_its_data_is_not_used(tmp_path):
     library = shutil.copy(find_espeak()[-1].library, tmp_path / "libcopy.so")
     with pytest.raises(wire.Refused, match="finds no data"):
         Espeak([(str(library), str(tmp_path))])
+
+
+def test_a_data_directory_far_down_can_be_used(tmp_path):
+    """A virtual environment deep in a build machine's tree has one."""
+    deep = tmp_path.joinpath(*["a-rather-long-name-for-a-directory"] * 6)
+    deep.mkdir(parents=True)
+    files = find_espeak()[-1]
+    (deep / "espeak-ng-data").symlink_to(files.data)
+    library = shutil.copy(files.library, tmp_path / "libcopy.so")
+    espeak = Espeak([(str(library), str(deep / "espeak-ng-data"))])
+    assert seconds(espeak, "Hello.") > 0.3
