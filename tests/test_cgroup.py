@@ -70,7 +70,10 @@ def test_no_group_is_none(tmp_path, membership):
     ("line", "files"),
     [
         ("0::/dyno\n", {"dyno/cpu.max": "100000 100000\n", "cpu.max": "max 100000\n"}),
-        ("3:cpu,cpuacct:/dyno\n", {"cpu/dyno/cpu.cfs_quota_us": "100000\n", "cpu/dyno/cpu.cfs_period_us": "100000\n"}),
+        (
+            "3:cpu,cpuacct:/dyno\n",
+            {"cpu/dyno/cpu.cfs_quota_us": "100000\n", "cpu/dyno/cpu.cfs_period_us": "100000\n"},
+        ),
         ("0::/dyno\n", {"dyno/cpu.max": "20000 100000\n"}),
     ],
 )

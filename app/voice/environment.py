@@ -4,8 +4,6 @@ What is set in an engine process's environment: libraries read these before Pyth
 `benchmarks/environment.py` measures each again; only those that pay stand here.
 """
 
-
-
 WHISPER = {
     "lean": {
         "CT2_PACKED_GEMM": "0",

@@ -240,7 +240,9 @@ def installed(model_dir: Path) -> list[str]:
     """The names of the models in *model_dir*."""
     if not model_dir.is_dir():
         return []
-    return sorted(path.parent.name for path in model_dir.glob(f"*/{WEIGHTS}") if not is_temporary(path.parent))
+    return sorted(
+        path.parent.name for path in model_dir.glob(f"*/{WEIGHTS}") if not is_temporary(path.parent)
+    )
 
 
 def describe(name: str, model_dir: Path) -> Model | None:

@@ -42,7 +42,9 @@ class UpstreamTranscriber:
                 "language_probability": 1.0,
             }
         )
-        for number, segment in enumerate(answer.get("segments") or [{"text": text, "start": 0.0, "end": duration}]):
+        for number, segment in enumerate(
+            answer.get("segments") or [{"text": text, "start": 0.0, "end": duration}]
+        ):
             words = [
                 {"probability": 1.0, **word}
                 for word in answer.get("words") or ()
@@ -56,7 +58,9 @@ class UpstreamTranscriber:
         connect = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
         route = "translations" if request.task == "translate" else "transcriptions"
         try:
-            with closing(connect(self._url.hostname or "", self._url.port, timeout=self._timeout)) as connection:
+            with closing(
+                connect(self._url.hostname or "", self._url.port, timeout=self._timeout)
+            ) as connection:
                 body, headers = self._form(request)
                 connection.request("POST", f"{self._url.path}/audio/{route}", body, headers)
                 response = connection.getresponse()
@@ -79,9 +83,15 @@ class UpstreamTranscriber:
         fields: list[tuple[str, object]] = [("model", self.model), ("response_format", "verbose_json")]
         fields += [("timestamp_granularities[]", "segment")]
         fields += [("timestamp_granularities[]", "word")] if request.word_timestamps else []
-        optional = {"language": request.language, "prompt": request.prompt, "temperature": request.temperature}
+        optional = {
+            "language": request.language,
+            "prompt": request.prompt,
+            "temperature": request.temperature,
+        }
         fields += [(name, value) for name, value in optional.items() if value is not None]
-        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields]
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields
+        ]
         parts.append(
             f"--{boundary}\r\nContent-Type: application/octet-stream\r\n"
             f'Content-Disposition: form-data; name="file"; filename="audio.{_ending(request.path)}"\r\n\r\n'

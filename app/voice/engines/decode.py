@@ -55,21 +55,23 @@ def decode(path: str, max_seconds: float) -> Iterator[Samples]:
         raise MemoryError from None
     except (av.error.FFmpegError, ValueError) as error:
         if not count:
-            raise wire.Refused("invalid_audio", f"the file can't be decoded ({error}); {ACCEPTED}", "file") from None
+            raise wire.Refused(
+                "invalid_audio", f"the file can't be decoded ({error}); {ACCEPTED}", "file"
+            ) from None
     if not count:
         raise wire.Refused("invalid_audio", f"nothing in the file can be decoded; {ACCEPTED}", "file")
 
 
-def open_container(file: Any) -> "av.container.InputContainer":  # Any: PyAV takes any object with read and seek
+def open_container(
+    file: Any,
+) -> "av.container.InputContainer":  # Any: PyAV takes any object with read and seek
     """The container in *file*, with one thread and nothing but audio decoders."""
     if not file.read(1):
         raise wire.Refused("invalid_audio", f"the file is empty; {ACCEPTED}", "file")
     file.seek(0)
     options = {"format_whitelist": CONTAINERS, "codec_whitelist": CODECS, "protocol_whitelist": "none"}
     try:
-        return av.open(
-            file, "r", container_options=options, metadata_errors="ignore", io_open=refuse_to_open
-        )
+        return av.open(file, "r", container_options=options, metadata_errors="ignore", io_open=refuse_to_open)
     except av.error.MemoryError:
         raise MemoryError from None
     except (av.error.FFmpegError, ValueError):
@@ -107,7 +109,9 @@ def resampled(decoded: Iterator[av.AudioFrame]) -> Iterator[Samples]:
     for frame in decoded:
         if frame.sample_rate not in RATES:
             raise ValueError(f"{frame.sample_rate} Hz; {RATES[0]} to {RATES[-1]} Hz are accepted")
-        frame.pts = None  # what the file says about time is often wrong, and gaps would be filled with silence
+        frame.pts = (
+            None  # what the file says about time is often wrong, and gaps would be filled with silence
+        )
         current = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None or current != shape:
             yield from flushed(resampler)

@@ -81,7 +81,9 @@ def align(
     return words
 
 
-def place(words: list[Word], spans: Sequence[Span], lengths: Sequence[int], offset: float, said_until: float) -> float:
+def place(
+    words: list[Word], spans: Sequence[Span], lengths: Sequence[int], offset: float, said_until: float
+) -> float:
     """
     Give each of *spans* its words (of *lengths* tokens), timed in the recording; the end of the last one.
 
