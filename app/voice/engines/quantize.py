@@ -23,7 +23,10 @@ from typing import BinaryIO
 import numpy as np
 
 INT8 = 1
-FLOATS = {0: np.dtype("<f4"), 4: np.dtype("<f2")}  # the type numbers of CTranslate2's `DataType`
+FLOATS: dict[int, np.dtype[np.float32] | np.dtype[np.float16]] = {
+    0: np.dtype("<f4"),
+    4: np.dtype("<f2"),
+}  # the type numbers of CTranslate2's `DataType`
 BLOCK_SIZE_BYTES = 1 << 20
 BINARY_VERSION = 6  # since CTranslate2 2.0
 

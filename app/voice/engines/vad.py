@@ -32,7 +32,11 @@ class Silero:
         # The file has the Fourier transform as a convolution of 258 x 256; a fast one takes a tenth of the time.
         self.taper = np.hanning(FRAME + 1)[:-1].astype(np.float32)
         self.convolutions = [
-            (flattened(tensors[f"encoder.conv_layers.{i}.weight"]), tensors[f"encoder.conv_layers.{i}.bias"], stride)
+            (
+                flattened(tensors[f"encoder.conv_layers.{i}.weight"]),
+                tensors[f"encoder.conv_layers.{i}.bias"],
+                stride,
+            )
             for i, stride in enumerate((1, 2, 2, 1))
         ]
         # ONNX orders the gates input, output, forget, cell. sigmoid(x) is tanh(x / 2) / 2 + 1/2: with the first three

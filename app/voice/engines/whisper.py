@@ -13,6 +13,7 @@ from .ctranslate import extension
 from .decode import decode
 from .generate import Hypothesis
 from .mel import HOP, RATE, LogMel
+from .pages import CodePages
 from .recording import Recording
 from .tokens import Vocabulary
 from .windows import FRAMES_PER_SECOND, Segment, Task, Transcriber
@@ -55,6 +56,11 @@ class WhisperEngine:
     def mel(self) -> LogMel:
         """The spectrogram in the number of bands this model reads."""
         return LogMel(self.model.n_mels)
+
+    @cached_property
+    def code_pages(self) -> CodePages:
+        """What decoding and the spectrum leave behind in memory; made once all libraries are loaded."""
+        return CodePages()
 
     @cached_property
     def speech_detector(self) -> vad.Silero:
@@ -149,6 +155,7 @@ class WhisperEngine:
     ) -> Any:  # the extension module has no types
         """The encoder's view of a window."""
         features = self.mel(recording.window(frame, frames), frames)
+        self.code_pages.release()  # here, because encoding is the peak
         return self.model.encode(extension().StorageView.from_array(features))
 
     def heard_language(self, encoded: Any) -> tuple[str, float]:
