@@ -71,7 +71,10 @@ def open_container(
     file.seek(0)
     options = {"format_whitelist": CONTAINERS, "codec_whitelist": CODECS, "protocol_whitelist": "none"}
     try:
-        return av.open(file, "r", container_options=options, metadata_errors="ignore", io_open=refuse_to_open)
+        container: av.container.InputContainer = av.open(
+            file, "r", container_options=options, metadata_errors="ignore", io_open=refuse_to_open
+        )
+        return container
     except av.error.MemoryError:
         raise MemoryError from None
     except (av.error.FFmpegError, ValueError):

@@ -79,7 +79,7 @@ class SpeechDetector:
         chunks = np.lib.stride_tricks.sliding_window_view(pending, CONTEXT + CHUNK)[::CHUNK][:count]
         probabilities: list[float] = []
         for first in range(0, count, BLOCK_CHUNKS):
-            block = chunks[first : first + BLOCK_CHUNKS].astype(np.float32) / 32768
+            block = chunks[first : first + BLOCK_CHUNKS].astype(np.float32) / np.float32(32768)
             hidden = np.stack([self.step(gates) for gates in self.network.features(block)])
             verdicts = np.maximum(hidden, 0) @ self.network.verdict_weights + self.network.verdict_bias
             probabilities += (0.5 * np.tanh(0.5 * verdicts) + 0.5).tolist()
@@ -125,7 +125,8 @@ def convolve(layer: Floats, weights: Floats, bias: Floats, stride: int) -> Float
     patches = np.lib.stride_tricks.sliding_window_view(padded.reshape(count, -1), 3 * channels, axis=1)
     patches = patches[:, :: stride * channels]
     product = patches.reshape(-1, 3 * channels) @ weights + bias
-    return np.maximum(product, 0).reshape(count, -1, len(bias))
+    heard: Floats = np.maximum(product, 0).reshape(count, -1, len(bias))
+    return heard
 
 
 def initializers(model: bytes) -> Iterator[tuple[str, Floats]]:

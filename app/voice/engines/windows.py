@@ -6,6 +6,7 @@ where the last complete segment ended, or a whole window on when the text ends w
 segment of every window instead gave 1.7 % word errors and 1.5 x the time where this gives 1.1 %.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,7 +114,7 @@ class Transcriber:
                 frame / FRAMES_PER_SECOND + (tokens[end - 1] - zero) * TIMESTAMP_SECONDS,
                 tokens[begin:end],
             )
-            for begin, end in zip(cuts, cuts[1:], strict=False)
+            for begin, end in itertools.pairwise(cuts)
         ]
         if closed:
             return segments, frame + frames, True

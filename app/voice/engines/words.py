@@ -4,6 +4,7 @@ When each word was said: the decoder's attention to the audio, aligned with the 
 The corrections of implausible durations are those of OpenAI's `whisper/timing.py`, as faster-whisper 1.2.1 has them.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -31,6 +32,7 @@ class Word:
 
     @property
     def seconds(self) -> float:
+        """How long it lasts."""
         return self.end - self.start
 
 
@@ -111,7 +113,7 @@ def place(
 
 def shorten_at_sentence_ends(words: list[Word], pace: Pace) -> None:
     """A full stop, or the word after it, swallows the pause between sentences: cut it off."""
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in itertools.pairwise(words):
         if word.seconds > pace.longest:
             if word.text in SENTENCE_ENDS:
                 word.end = word.start + pace.longest
