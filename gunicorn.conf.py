@@ -1,9 +1,9 @@
 """A few threads per worker; the hooks end what the worker began."""
 
 import gc
-import logging
 
-from app import memory
+from app import logs, memory
+from app.board import Places
 from app.config import Settings
 
 settings = Settings.from_env()
@@ -14,8 +14,32 @@ worker_class, threads = "gthread", settings.web_threads
 # Hosts kill 30 s after SIGTERM: what has not ended by then is cut off while we can still clean up.
 graceful_timeout = 25
 worker_tmp_dir = "/dev/shm"  # noqa: S108 (the heartbeat file; a slow disk would look like a hung worker)
-logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
-loglevel = "warning"
+logconfig_dict = logs.configuration(settings)
+
+
+def on_starting(server):
+    """Make what workers share while there is one process."""
+    server.places = Places(workers)
+
+
+def pre_fork(server, worker):
+    """Give the worker its place."""
+    worker.place = server.places.free(other.place for other in server.WORKERS.values())
+
+
+def post_fork(server, worker):
+    """Tell the new process where it belongs."""
+    server.places.enter(worker.place)
+
+
+def child_exit(server, worker):
+    """Let the next worker have the place."""
+    server.places.left(worker.place)
+
+
+def on_exit(server):
+    """Remove what workers shared."""
+    server.places.close()
 
 
 def post_worker_init(worker):

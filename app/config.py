@@ -34,6 +34,27 @@ class Settings:
     )
     web_threads: int = setting(24, "threads a web worker answers requests with", least=2, most=256)
     log_level: str = setting("info", "how much is logged", choices=("debug", "info", "warning", "error"))
+    log_format: str = setting("text", "how it is written, one event a line", choices=("text", "json"))
+    monitoring: bool = setting(True, "false: nothing is counted, and the monitoring routes say so")
+    alert_error_percent: float = setting(
+        5.0, "alert when more of the requests of 5 minutes failed (status 5xx)", least=0, most=100
+    )
+    alert_latency_seconds: float = setting(
+        30.0, "alert when a route's 95th percentile of 5 minutes is longer", least=0
+    )
+    alert_memory_percent: float = setting(
+        90.0, "alert when more of the memory budget is in use", least=0, most=100
+    )
+    alert_disk_percent: float = setting(
+        90.0, "alert when more of the disk uploads wait on is in use", least=0, most=100
+    )
+    alert_engine_restarts: int = setting(
+        3, "alert when more engine processes than this died within an hour", least=0
+    )
+    sentry_dsn: str = setting("", "where errors are reported; needs sentry-sdk", secret=True)
+    otel_exporter_otlp_endpoint: str = setting(
+        "", "where traces are sent; needs the packages docs/monitoring.md names"
+    )
     worker_soft_limit_mb: int = setting(
         90, "a web worker larger than this collects garbage and gives memory back after a request", least=1
     )

@@ -7,9 +7,10 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
-from . import cgroup, memory
+from . import board, cgroup, memory
 from .checks import Check
 from .config import Settings
+from .monitoring import Monitoring
 from .voice.speech import Speech
 
 
@@ -21,13 +22,17 @@ class Services:
     speech: Speech
     root_pid: int = field(default_factory=os.getpid)  # gunicorn's master, once its hook has told
     started_at: float = field(default_factory=time.time)
+    monitoring: Monitoring | None = None
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
         """Everything, from the settings; nothing is started yet. ConfigError: the model can't fit the budget."""
-        return cls(
-            settings, Speech.build(settings, budget_mb(settings) / settings.web_concurrency, weigh_web)
-        )
+        speech = Speech.build(settings, budget_mb(settings) / settings.web_concurrency, weigh_web)
+        services = cls(settings, speech)
+        if settings.monitoring:
+            services.monitoring = Monitoring(board.here(), services.processes)
+            speech.watch(services.monitoring.metrics)
+        return services
 
     def processes(self) -> list[memory.Process]:
         """Every process of the service, over all workers."""

@@ -2,8 +2,9 @@
 
 from .health import health
 from .memory import memory
+from .monitoring import monitoring
 from .openai_audio import openai_audio
 from .openapi import openapi
 from .voice import voice
 
-BLUEPRINTS = (health, memory, openai_audio, openapi, voice)
+BLUEPRINTS = (health, memory, monitoring, openai_audio, openapi, voice)

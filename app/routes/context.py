@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 from flask import Flask, Response, current_app, g, request
 
+from .. import logs
 from ..config import Settings
 from ..services import Services
+from . import watch
 from .uploads import linger
 
 log = logging.getLogger("app.requests")
@@ -39,6 +41,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.config["MAX_UPLOAD_MB"] = settings.max_upload_mb
     app.config["MAX_CONTENT_LENGTH"] = 1 << 20  # what a view reads into memory; recordings have their own
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    watch.register(app, app.extensions["services"].monitoring)
     app.before_request(_name_request)
     app.after_request(_stamp_response)
 
@@ -46,6 +49,7 @@ def register(app: Flask, settings: Settings) -> None:
 def _name_request() -> None:
     asked = request.headers.get("X-Request-ID", "")
     g.request_id = asked if ACCEPTABLE_ID.fullmatch(asked) else secrets.token_hex(8)
+    logs.request_id.set(g.request_id)
 
 
 def _stamp_response(response: Response) -> Response:

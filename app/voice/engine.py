@@ -18,6 +18,7 @@ from .. import memory
 from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, QueueFull, by_code
 from . import wire
 from .budget import Budget
+from .observer import Observer
 from .turns import LOOK_UP_SECONDS, Turns
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ class Engine:
         self._closed = False
         self._forgotten: deque[int] = deque()  # sessions whose asker left, still open in the process
         self.starts = 0
+        self.observer = Observer()
+        self._waking_since: float | None = None  # from the start of a process to its first answer
 
     def session(
         self,
@@ -109,11 +112,13 @@ class Engine:
         process = None
         more = True
         worked = 0.0
+        asked = self._clock()
         try:
             while more:
                 with self._turns.taken(wanted):
                     began = self._clock()
                     if process is None:
+                        self.observer.waited(self.name, began - asked)
                         self._make_room(cost_mb or self.program.cost_mb, patience_seconds, wanted)
                         process = self._running()
                     messages, more = self._step(process, question, wanted)
@@ -132,12 +137,14 @@ class Engine:
             if self._closed:
                 raise EngineDied(f"the {self.name} engine is shutting down")
             if self._open_sessions >= self.seats:
+                self.observer.refused(self.name, "queue_full")
                 wait = self._seconds_until_a_seat()
                 raise QueueFull(
                     f"all {self.seats} seats of the {self.name} engine are taken; try again in {wait} s",
                     retry_after_seconds=wait,
                 )
             self._open_sessions += 1
+            self.observer.seats(self.name, self._open_sessions)
 
     def _seconds_until_a_seat(self) -> int:
         """When a refused client should be back: after those refused before it, so they don't come at once."""
@@ -152,6 +159,7 @@ class Engine:
     def _leave_seat(self, worked_seconds: float) -> None:
         with self._changed:
             self._open_sessions -= 1
+            self.observer.seats(self.name, self._open_sessions)
             self._last_used = self._clock()
             if worked_seconds:
                 weight = 1.0 if self._service_seconds == FIRST_GUESS_SECONDS else 0.3
@@ -166,6 +174,7 @@ class Engine:
                 return self._budget.admit(self, cost_mb)
             except InsufficientMemory:
                 if self._clock() >= deadline or not self._budget.fits_alone(cost_mb):
+                    self.observer.refused(self.name, "insufficient_memory")
                     raise
             if not wanted():
                 raise ClientGone
@@ -189,6 +198,8 @@ class Engine:
             env={**os.environ, **self.program.environment},
         )
         self.starts += 1
+        self._waking_since = self._clock()
+        self.observer.started(self.name)
         self._forgotten.clear()
         log.info("engine=%s pid=%d started", self.name, process.pid)
         threading.Thread(target=self._watch, args=(process,), name=f"{self.name}-idle", daemon=True).start()
@@ -211,6 +222,9 @@ class Engine:
             wire.send(_descriptor(process.stdin), {**question, "step": step})
             while True:
                 message = self._next_message(process, wanted)
+                if self._waking_since is not None:
+                    self.observer.ready(self.name, self._clock() - self._waking_since)
+                    self._waking_since = None
                 header = message.header
                 if header["step"] != step:
                     continue  # the rest of an answer whose asker left
@@ -237,7 +251,7 @@ class Engine:
             while not select.select([output], [], [], LOOK_UP_SECONDS)[0]:
                 if self._clock() >= deadline:
                     process.kill()
-                    self._discard(process)
+                    self._discard(process, timeout=True)
                     raise EngineTimeout(
                         f"the {self.name} engine made no progress for {self._timeout:g} s and was ended"
                     )
@@ -264,9 +278,9 @@ class Engine:
         """End the process when no session used it for *idle_after_seconds*; whether it did."""
         with self._changed:
             idle = self._clock() - self._last_used
-        return idle >= self._idle_after and self.stop_if_unused()
+        return idle >= self._idle_after and self.stop_if_unused("idle")
 
-    def stop_if_unused(self) -> bool:
+    def stop_if_unused(self, reason: str = "evicted") -> bool:
         """End the process unless a session is open; whether there was one to end."""
         with self._changed:
             if self._open_sessions or self._process is None:
@@ -275,16 +289,21 @@ class Engine:
             self._process = None
             self._changed.notify_all()
         self._end(process)
+        self.observer.ended(self.name, reason)
         return True
 
-    def _discard(self, process: subprocess.Popen[bytes]) -> str:
+    def _discard(self, process: subprocess.Popen[bytes], *, timeout: bool = False) -> str:
         """Forget a process that failed; how it ended, in words."""
         with self._changed:
-            if self._process is process:
+            first = self._process is process
+            if first:
                 self._process = None
             self._changed.notify_all()
         self._end(process)
         code = process.returncode
+        if first:
+            killed = "killed" if code == -signal.SIGKILL else "died"
+            self.observer.ended(self.name, "timeout" if timeout else "closed" if self._closed else killed)
         how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
         log.warning("engine=%s pid=%d ended: %s", self.name, process.pid, how)
         return f"{how}, the kernel's way to take memory back" if code == -signal.SIGKILL else how
@@ -306,7 +325,7 @@ class Engine:
         """End the process, whatever it is doing; open sessions get EngineDied."""
         with self._changed:
             self._closed = True
-        if not self.stop_if_unused():
+        if not self.stop_if_unused("closed"):
             with self._changed:
                 if self._process is not None:
                     self._process.kill()  # the session that reads from it takes note and clears up

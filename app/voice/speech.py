@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import cgroup
@@ -16,6 +16,7 @@ from ..errors import LocalWhisperDisabled
 from . import environment, models
 from .budget import Budget
 from .engine import Engine, Program
+from .observer import Observer
 from .synthesis import SpeakRequest, Spoken, Synthesis
 from .transcription import LocalTranscriber, Transcriber, Transcription, TranscriptionRequest
 
@@ -35,6 +36,7 @@ class Speech:
     transcriber: Transcriber | None
     synthesis: Synthesis
     engines: list[Engine]
+    observer: Observer = field(default_factory=Observer)
 
     @classmethod
     def build(cls, settings: Settings, budget_mb: float, weigh_web: Callable[[], float]) -> Speech:
@@ -57,6 +59,12 @@ class Speech:
         synthesis = Synthesis.build(settings, budget)
         return cls(settings, budget, transcriber, synthesis, [*engines, synthesis.engine])
 
+    def watch(self, observer: Observer) -> None:
+        """Tell *observer* of all work from now on."""
+        self.observer = self.synthesis.observer = observer
+        for engine in self.engines:
+            engine.observer = observer
+
     def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
         """Begin to transcribe; iterate the answer, and close it."""
         if self.transcriber is None:
@@ -64,7 +72,9 @@ class Speech:
                 "transcription is off here (DISABLE_LOCAL_WHISPER=true); set OPENAI_BASE_URL and OPENAI_API_KEY "
                 "to have another server do it, or DISABLE_LOCAL_WHISPER=false"
             )
-        return self.transcriber.transcribe(request, wanted)
+        transcription = self.transcriber.transcribe(request, wanted)
+        transcription.observer = self.observer
+        return transcription
 
     def speak(self, request: SpeakRequest, wanted: Callable[[], bool]) -> Spoken:
         """Begin to speak; the answer's audio comes while it is made. Close it."""
@@ -98,7 +108,7 @@ class Speech:
 
     def unload(self) -> int:
         """End every engine that no request is using; how many that were."""
-        return sum([engine.stop_if_unused() for engine in self.engines])
+        return sum([engine.stop_if_unused("unloaded") for engine in self.engines])
 
     def close(self) -> None:
         """End every engine, last built first."""

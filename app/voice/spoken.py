@@ -57,6 +57,7 @@ class Making:
         self._messages, self._draft, self._keep = messages, draft, keep
         self._first = b""
         self.duration_seconds: float | None = None
+        self.on_end: Callable[[float], None] = lambda duration_seconds: None
 
     def begin(self) -> None:
         """Wait for the first bytes; what goes wrong until then goes wrong here."""
@@ -85,6 +86,7 @@ class Making:
                 yield message.payload
             elif message.header["kind"] == "end":
                 self.duration_seconds = message.header["duration"]
+                self.on_end(message.header["duration"])
                 self._finish(message.header["patches"], message.header["duration"])
 
     def _copy(self, audio: bytes) -> None:

@@ -25,6 +25,7 @@ from .breaker import Breaker
 from .cache import Cache, Draft, Facts, Hit
 from .chain import ENGINES, ONLINE, Attempt, Chain, SpeakRequest
 from .engine import Engine, Program
+from .observer import Observer
 from .spoken import Making, Spoken
 from .voices import Voice, Voices, find_espeak
 from .wire import Header, Message
@@ -65,6 +66,7 @@ class Synthesis:
         self.engine, self.chain, self.cache = engine, chain, cache
         self.breaker = breaker or Breaker()
         self._budget, self._timeout, self._clock = budget, timeout_seconds, clock
+        self.observer = Observer()
 
     @classmethod
     def build(cls, settings: Settings, budget: Budget) -> Synthesis:
@@ -107,9 +109,12 @@ class Synthesis:
                 continue
             # What another than the first choice said counts only while it stands in for it.
             if number == 0 or hit.facts.stand_in_until:
+                self.observer.looked_up(True)
                 before = [f"{better.engine}: failed lately" for better in attempts[:number]]
                 return recalled(hit, attempt, request, before)
             hit.close()
+        if self.cache.limit_bytes:
+            self.observer.looked_up(False)
         deadline = self._clock() + self._timeout
         reasons: list[str] = []
         for number, attempt in enumerate(attempts, 1):
@@ -176,7 +181,10 @@ class Synthesis:
         except SynthesisFailed:
             self.breaker.failed()
             raise
-        self.breaker.succeeded()
+        else:
+            self.breaker.succeeded()
+        finally:
+            self.observer.breaker(attempt.engine, self.breaker.state != "closed")
         return spoken
 
     def _begin(
@@ -209,6 +217,8 @@ class Synthesis:
 
         draft = self.cache.draft() if self.cache.limit_bytes or not request.streaming else None
         making = Making(cast("Generator[Message]", messages), draft, keep)
+        began = self._clock()
+        making.on_end = lambda duration: self.observer.spoke(attempt.engine, duration, self._clock() - began)
         whole: Draft | None = None
         try:
             if request.streaming:

@@ -1,10 +1,12 @@
 """Audio in, text out: what is asked for, what comes back, and the engine that does it here."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from .engine import Engine
+from .observer import Observer
 from .wire import Header, Message
 
 
@@ -70,8 +72,10 @@ class Transcription:
     language_probability: float = 0.0
     duration_seconds: float = 0.0
     seconds_done: float = 0.0
+    observer: Observer = field(default_factory=Observer)
 
     def __iter__(self) -> Iterator[Segment]:
+        began = time.monotonic()
         for message in self.messages:
             found = message.header
             kind = found["kind"]
@@ -84,6 +88,7 @@ class Transcription:
                 self.language_probability = found["language_probability"]
             elif kind == "end":
                 self.duration_seconds = self.seconds_done = found["duration"]
+                self.observer.transcribed(self.duration_seconds, time.monotonic() - began)
 
     def close(self) -> None:
         """Stop; what the engine still finds is dropped."""

@@ -1,0 +1,88 @@
+"""How the service's memory went: a bounded series of samples, taken when there is work or somebody asks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cgroup
+from .board import Place
+from .memory import Process
+from .rings import Record
+
+AT_WORK_SECONDS = 10.0  # between two samples while there is work: 64 KB of them are over an hour then
+ASKED_SECONDS = 1.0  # a sample reads every process's page tables, 1-5 ms each
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The service at a time: PSS in MB by role, the control group's usage in MB, its processor seconds."""
+
+    time: float
+    pss_mb: dict[str, float]
+    cgroup_mb: float | None
+    cpu_seconds: float
+
+
+class History:
+    """One per worker, owned by Monitoring, shared by its threads; samples of all workers are one series."""
+
+    def __init__(
+        self, place: Place, processes: Callable[[], list[Process]], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._board, self._processes, self._clock = place.board, processes, clock
+        self._ring = place.board.ring("samples", place.number)
+        self._last = 0.0
+
+    def at_work(self) -> None:
+        """There is work: take a sample, unless there was one lately."""
+        if self._clock() - self._last >= AT_WORK_SECONDS:
+            self._take()
+
+    def samples(self, seconds: float) -> list[Sample]:
+        """Those of the last *seconds*, oldest first; the last one is taken now."""
+        if self._clock() - self._last >= ASKED_SECONDS:
+            self._take()
+        begin = self._clock() - seconds
+        records = [
+            record
+            for number in range(self._board.places)
+            for record in self._board.ring("samples", number).records()
+            if record.time >= begin
+        ]
+        return [_sample(record) for record in sorted(records, key=lambda record: record.time)]
+
+    def _take(self) -> None:
+        self._last = now = self._clock()
+        group = cgroup.memory_group()
+        processes = self._processes()
+        usage_mb = round(group.usage_bytes / 2**20, 1) if group else None
+        cpu = round(cpu_seconds(process.pid for process in processes), 2)
+        self._ring.append([by_role(processes), usage_mb, cpu], now)
+
+
+def _sample(record: Record) -> Sample:
+    return Sample(record.time, *record.content)
+
+
+def by_role(processes: Iterable[Process]) -> dict[str, float]:
+    """PSS in MB of all processes of a role."""
+    sums: dict[str, float] = {}
+    for process in processes:
+        sums[process.role] = round(sums.get(process.role, 0.0) + process.footprint.pss_mb, 1)
+    return sums
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Processor time of these processes and of their children that have ended (proc(5), stat)."""
+    ticks = 0
+    for pid in pids:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            continue
+        ticks += sum(int(part) for part in stat.rpartition(")")[2].split()[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")

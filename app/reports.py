@@ -1,0 +1,216 @@
+"""What monitoring tells: performance, production and security, computed from the counters."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from . import __version__, addresses, alerts, sizes
+from .alerts import Readings
+from .metrics import FACTOR_BUCKETS, LATENCY_BUCKETS
+from .monitoring import Monitoring
+from .rings import Record
+from .windows import Counts, counts_of, quantile
+
+if TYPE_CHECKING:
+    from .services import Services
+
+Report = dict[str, object]
+SHOWN = 20  # of lists of what was last
+MINUTES_5, HOUR = 300.0, 3600.0
+# Engines that ended because somebody or the budget wanted it are no sign of trouble.
+TROUBLE = ("died", "killed", "timeout")
+
+
+def performance(monitoring: Monitoring, seconds: float) -> Report:
+    """Each route's counts, rates and percentiles in the last *seconds*, and since the start."""
+    window, since = monitoring.windows.last(seconds)
+    total = counts_of(monitoring.metrics.collect())
+    return {
+        "window_seconds": seconds,
+        "since": _iso(since),
+        "in_flight": round(_in_progress(monitoring)),
+        "routes": [
+            {
+                "method": method,
+                "route": route,
+                "count_total": round(count),
+                **_timing(window, method, route, since),
+            }
+            for (method, route), count in sorted(_by_route(total).items())
+        ],
+        "speech": {
+            task: {"count": round(sum(spread[:-1])), **_percentiles(spread, FACTOR_BUCKETS)}
+            for task, spread in window.spread["speech_real_time_factor_ratio"].items()
+        },
+        "slowest": [
+            {
+                "time": _iso(record.time),
+                **dict(
+                    zip(("method", "route", "status", "seconds", "request_id"), record.content, strict=True)
+                ),
+            }
+            for record in sorted(_last(monitoring, "slow", seconds), key=lambda one: -one.content[3])[:SHOWN]
+        ],
+    }
+
+
+def _timing(window: Counts, method: str, route: str, since: float) -> Report:
+    count = _by_route(window).get((method, route), 0.0)
+    spread = window.spread["http_request_duration_seconds"].get(f"{method} {route}", [0.0])
+    elapsed = max(1.0, time.time() - since)
+    return {
+        "count": round(count),
+        "rate_per_second": round(count / elapsed, 4),
+        "mean_seconds": round(spread[-1] / count, 5) if count else None,
+        **{f"{name}_seconds": value for name, value in _percentiles(spread, LATENCY_BUCKETS).items()},
+    }
+
+
+def _percentiles(spread: list[float], bounds: tuple[float, ...]) -> dict[str, float | None]:
+    found = {
+        name: quantile(share, spread, bounds) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    }
+    return {name: None if value is None else round(value, 5) for name, value in found.items()}
+
+
+def _by_route(counts: Counts) -> dict[tuple[str, str], float]:
+    sums: dict[tuple[str, str], float] = {}
+    for key, count in counts.single["http_requests"].items():
+        method, rest = key.split(" ", 1)
+        route = rest.rpartition(" ")[0]
+        sums[method, route] = sums.get((method, route), 0.0) + count
+    return sums
+
+
+def _in_progress(monitoring: Monitoring) -> float:
+    return sum(
+        sample.value
+        for metric in monitoring.metrics.collect()
+        if metric.name == "http_requests_in_progress"
+        for sample in metric.samples
+    )
+
+
+def _last(monitoring: Monitoring, ring: str, seconds: float) -> list[Record]:
+    """What the rings of all workers hold of the last *seconds*, newest first."""
+    board, begin = monitoring.place.board, time.time() - seconds
+    records = [record for place in range(board.places) for record in board.ring(ring, place).records()]
+    return sorted((record for record in records if record.time >= begin), key=lambda record: -record.time)
+
+
+def production(services: Services, monitoring: Monitoring) -> Report:
+    """How it is going: since when, with what, how much failed, and the alerts."""
+    now = time.time()
+    recent, _ = monitoring.windows.last(MINUTES_5)
+    hour, _ = monitoring.windows.last(HOUR)
+    samples = monitoring.history.samples(HOUR)
+    disk = os.statvfs(services.settings.upload_dir or tempfile.gettempdir())
+    budget_mb = services.speech.budget.limit_mb * services.settings.web_concurrency
+    weight_mb = sum(samples[-1].pss_mb.values())
+    readings = Readings(
+        error_percent=100 * error_rate(recent),
+        latency_seconds=_slowest_route(recent),
+        memory_percent=100 * weight_mb / budget_mb,
+        disk_percent=100 * (1 - disk.f_bavail / disk.f_blocks) if disk.f_blocks else 0.0,
+        engine_restarts=round(sum(_in_trouble(hour).values())),
+    )
+    since = samples[0] if len(samples) > 1 else None
+    board = monitoring.place.board
+    return {
+        "version": __version__,
+        "commit": sizes.commit(),
+        "uptime_seconds": round(now - services.started_at, 1),
+        "worker_restarts": max(0, board.starts - services.settings.web_concurrency),
+        "engine_exits_1h": {key: round(count) for key, count in hour.single["engine_exits"].items() if count},
+        "cpu": {
+            "seconds_total": samples[-1].cpu_seconds,
+            "percent": round(
+                100 * (samples[-1].cpu_seconds - since.cpu_seconds) / (samples[-1].time - since.time), 1
+            )
+            if since
+            else None,
+        },
+        "memory": {
+            "pss_mb": round(weight_mb, 1),
+            "by_role": samples[-1].pss_mb,
+            "budget_mb": round(budget_mb, 1),
+            "cgroup_mb": samples[-1].cgroup_mb,
+        },
+        "disk": {
+            "free_mb": round(disk.f_bavail * disk.f_frsize / 2**20, 1),
+            "used_percent": round(readings.disk_percent, 1),
+        },
+        "errors": {
+            "rate_5m": round(error_rate(recent), 5),
+            "rate_1h": round(error_rate(hour), 5),
+            "count_5m": round(_errors(recent)),
+            "count_1h": round(_errors(hour)),
+            "recent": [
+                {
+                    "time": _iso(record.time),
+                    **dict(zip(("type", "route", "status", "request_id"), record.content, strict=True)),
+                }
+                for record in _last(monitoring, "errors", HOUR)[:SHOWN]
+            ],
+        },
+        "alerts": alerts.judged(services.settings, readings),
+    }
+
+
+def _errors(counts: Counts) -> float:
+    return sum(
+        count for key, count in counts.single["http_requests"].items() if key.rpartition(" ")[2] >= "500"
+    )
+
+
+def error_rate(counts: Counts) -> float:
+    """The share of requests answered with a status of 500 or more; 0 without requests."""
+    return _errors(counts) / max(1.0, sum(counts.single["http_requests"].values()))
+
+
+def _slowest_route(counts: Counts) -> float:
+    """The largest 95th percentile of any route."""
+    spreads = counts.spread["http_request_duration_seconds"].values()
+    return max((quantile(0.95, spread, LATENCY_BUCKETS) or 0.0 for spread in spreads), default=0.0)
+
+
+def _in_trouble(counts: Counts) -> dict[str, float]:
+    exits = counts.single["engine_exits"]
+    return {key: count for key, count in exits.items() if key.rpartition(" ")[2] in TROUBLE}
+
+
+def security(monitoring: Monitoring, seconds: float) -> Report:
+    """Who was turned away, and why."""
+    total = counts_of(monitoring.metrics.collect()).single["http_refusals"]
+    window, since = monitoring.windows.last(seconds)
+    counted = window.single["http_refusals"]
+    board = monitoring.place.board
+    tables = [board.addresses(place) for place in range(board.places)]
+    return {
+        "window_seconds": seconds,
+        "since": _iso(since),
+        "refusals": {
+            reason: {"total": round(count), "window": round(counted.get(reason, 0.0))}
+            for reason, count in sorted(total.items())
+        },
+        "addresses": [
+            {"address": address, "refusals": count, "at_most_too_high_by": excess}
+            for address, count, excess in addresses.merged(tables, SHOWN)
+        ],
+        "recent": [
+            {
+                "time": _iso(record.time),
+                **dict(
+                    zip(("reason", "detail", "address", "route", "request_id"), record.content, strict=True)
+                ),
+            }
+            for record in _last(monitoring, "refusals", seconds)[: 2 * SHOWN]
+        ],
+    }
+
+
+def _iso(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

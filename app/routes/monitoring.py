@@ -1,0 +1,93 @@
+"""What the service counted: for Prometheus, and as JSON for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from flask import Blueprint, Response, jsonify, request
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+
+from .. import monitoring as room
+from .. import reports, sizes
+from ..errors import InvalidRequest, NotFound
+from .context import services
+
+monitoring = Blueprint("monitoring", __name__)
+
+WINDOW = re.compile(r"(\d{1,4})([smh])")
+UNITS = {"s": 1, "m": 60, "h": 3600}
+LONGEST_SECONDS = 3600
+TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Everything:
+    """What is scraped: the counters of all workers, and the sizes of now."""
+
+    def __init__(self, watched: room.Monitoring) -> None:
+        self._watched = watched
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._watched.metrics.collect()
+        yield from sizes.metrics(services())
+
+
+@monitoring.get("/metrics")
+def metrics() -> Response:
+    """Every metric of every worker, as Prometheus reads them."""
+    text = generate_latest(_Everything(_watched()))
+    return Response(text, content_type=TEXT_FORMAT)
+
+
+@monitoring.get("/api/monitoring/performance")
+def performance() -> Response:
+    """Counts, rates and percentiles by route; `?window=5m`."""
+    return jsonify(reports.performance(_watched(), window()))
+
+
+@monitoring.get("/api/monitoring/production")
+def production() -> Response:
+    """Since when, which version, how much failed, what is alarming."""
+    return jsonify(reports.production(services(), _watched()))
+
+
+@monitoring.get("/api/monitoring/security")
+def security() -> Response:
+    """Who was turned away, and why; `?window=1h`."""
+    return jsonify(reports.security(_watched(), window("1h")))
+
+
+@monitoring.get("/api/memory/history")
+def history() -> Response:
+    """Samples of the service's memory, oldest first; `?window=1h`."""
+    seconds = window("1h")
+    return jsonify(
+        window_seconds=seconds,
+        samples=[
+            {
+                "time": round(sample.time, 1),
+                "pss_mb": sample.pss_mb,
+                "total_mb": round(sum(sample.pss_mb.values()), 1),
+                "cgroup_mb": sample.cgroup_mb,
+            }
+            for sample in _watched().history.samples(seconds)
+        ],
+    )
+
+
+def _watched() -> room.Monitoring:
+    found = services().monitoring
+    if found is None:
+        raise NotFound("monitoring is off (MONITORING=false); set MONITORING=true")
+    return found
+
+
+def window(default: str = "5m") -> float:
+    """The seconds `?window=` asks for."""
+    text = request.args.get("window", default)
+    match = WINDOW.fullmatch(text)
+    seconds = int(match[1]) * UNITS[match[2]] if match else 0
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise InvalidRequest("window: a time up to 1h, such as 30s, 5m or 1h", "window")
+    return float(seconds)

@@ -1,0 +1,56 @@
+"""The metrics that are read when somebody asks: sizes, processor time, the budget, the version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from . import __version__, cgroup
+from .history import by_role, cpu_seconds
+
+if TYPE_CHECKING:
+    from .services import Services
+
+# Where the hosts say which commit runs: Render, Heroku (build, and with dyno metadata), or the operator.
+COMMIT_VARIABLES = ("RENDER_GIT_COMMIT", "HEROKU_SLUG_COMMIT", "SOURCE_VERSION", "GIT_COMMIT")
+MB = 1 << 20
+
+
+def commit() -> str:
+    """The commit that runs, where the host tells; else "unknown"."""
+    return next((os.environ[name] for name in COMMIT_VARIABLES if os.environ.get(name)), "unknown")
+
+
+def metrics(services: Services) -> Iterable[Metric]:
+    """Sizes of the whole service now, over all workers."""
+    processes = services.processes()
+    budget = services.speech.budget
+    workers = services.settings.web_concurrency
+    memory = GaugeMetricFamily("service_memory_pss_bytes", "Memory by role (PSS)", labels=["role"])
+    for role, weight in by_role(processes).items():
+        memory.add_metric([role], weight * MB)
+    yield memory
+    # A worker knows the cost of its own engines only, so the sum of what is there stands for the use.
+    yield _gauge("service_memory_budget_bytes", "What the service may weigh", budget.limit_mb * workers * MB)
+    used = max(budget.used_mb(), sum(process.footprint.pss_mb for process in processes))
+    yield _gauge("service_memory_budget_used_bytes", "What it weighs, reservations included", used * MB)
+    if group := cgroup.memory_group():
+        yield _gauge("service_cgroup_memory_usage_bytes", "The control group's usage", group.usage_bytes)
+        if group.limit_bytes is not None:
+            yield _gauge("service_cgroup_memory_limit_bytes", "The control group's limit", group.limit_bytes)
+    processor = cpu_seconds(process.pid for process in processes)
+    yield CounterMetricFamily("service_cpu_seconds", "Processor time of all processes", value=processor)
+    if services.monitoring is not None:
+        starts = services.monitoring.place.board.starts
+        yield CounterMetricFamily("service_worker_starts", "Web workers started", value=starts)
+    yield _gauge("service_start_time_seconds", "When this worker started (Unix time)", services.started_at)
+    about = GaugeMetricFamily("service_info", "What runs; always 1", labels=["version", "commit"])
+    about.add_metric([__version__, commit()], 1)
+    yield about
+
+
+def _gauge(name: str, help: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help, value=value)
