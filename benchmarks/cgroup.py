@@ -121,7 +121,7 @@ class Load:
 
 def measure(quick: bool) -> Iterator[Row]:
     """In 512 MB, and in 256 MB, where it may also refuse to start."""
-    recording = long_recording(10 if quick else 60)
+    recording = long_recording(3 if quick else 60)
     for limit_mb in LIMITS_MB:
         try:
             with MemoryGroup(limit_mb) as group:
