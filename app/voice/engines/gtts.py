@@ -53,24 +53,23 @@ class Gtts:
                 raise failed("it answered with something that is not mp3") from None
 
     def recordings(self, text: str, manner: Manner) -> Iterator[bytes]:
-        """The mp3 of each part of *text*; Refused when one is not there in time."""
+        """The mp3 of each part of *text*; Refused when one does not come in time."""
         import gtts
         import requests
 
-        deadline = self._clock() + manner.within_seconds
         with requests.Session() as session:
             for part in parts(text):
                 # Its language table is checked by the web side; asking it would be one more request.
                 for body in gtts.gTTS(part, lang=manner.language, lang_check=False).get_bodies():
-                    yield self._ask(session, body, deadline)
+                    yield self._ask(session, body, manner.within_seconds)
 
-    def _ask(self, session: requests.Session, body: str, deadline: float) -> bytes:
+    def _ask(self, session: requests.Session, body: str, within_seconds: float) -> bytes:
         import gtts
         import requests
 
         answer = bytearray()
-        left = deadline - self._clock()
-        timeout = (max(0.1, min(CONNECT_SECONDS, left)), max(0.1, min(READ_SECONDS, left)))
+        deadline = self._clock() + within_seconds
+        timeout = (min(CONNECT_SECONDS, within_seconds), min(READ_SECONDS, within_seconds))
         try:
             with session.post(
                 self._url,

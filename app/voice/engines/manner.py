@@ -9,7 +9,7 @@ from typing import Protocol
 class Manner:
     """
     A voice by its engine's own name, a language tag, two factors of which 1.0 is the voice's own, and how
-    long a network may take.
+    long one answer of a network may take.
     """
 
     voice: str

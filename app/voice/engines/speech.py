@@ -26,8 +26,8 @@ class SpeechEngine:
 
     def open(self, header: wire.Header) -> Iterator[wire.Message | None]:
         """
-        Speak `text` with `engine`, `voice`, `language`, `speed`, `pitch` in `format`, each part within
-        `within_seconds` where a network is asked.
+        Speak `text` with `engine`, `voice`, `language`, `speed`, `pitch` in `format`, each answer of a
+        network within `within_seconds`.
 
         {"kind": "start", "engine", "voice", "sample_rate"}, then {"kind": "audio"} with bytes of the file,
         a step being one sentence, then {"kind": "end", "duration", "patches": [[offset, hex], ...]}.
