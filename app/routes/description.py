@@ -10,7 +10,7 @@ from werkzeug.routing import Rule
 
 from .. import __version__
 from ..voice.spoken import MEDIA_TYPES as AUDIO_TYPES
-from .fields import Field
+from .fields import Field, Text
 from .memory import UNLOAD
 from .openai_audio import SPEECH, TRANSCRIPTION, TRANSLATION
 from .transcripts import MEDIA_TYPES as TRANSCRIPT_TYPES
@@ -23,11 +23,13 @@ TAGS = {
     "OpenAI": "The same in OpenAI's dialect: its clients work with this server as their base URL",
     "Health": "Whether the service is up, and what it can do",
     "Memory": "How large it is, and a way to ask for memory back",
+    "Monitoring": "What the service counted",
     "Description": "This description",
 }
+WINDOW = (Text("window", "how far back: a time up to 1h, such as 30s, 5m or 1h"),)
 REASONS = {
     400: "A field is missing, unknown or out of range, or the recording is none; the message says what is accepted",
-    404: "Nothing goes by that name",
+    404: "Nothing here goes by that name, or it is turned off",
     413: "The upload has too many bytes, or the recording too many minutes",
     503: "Not now: Retry-After says when to try again, X-Should-Retry whether that helps",
 }
@@ -82,7 +84,7 @@ STATUS: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]
 BYTES: Schema = {"type": "string", "format": "binary"}
 TEXT: Schema = {"type": "string"}
 AUDIO = dict.fromkeys(AUDIO_TYPES.values(), BYTES)
-EVENTS = {"text/event-stream": TEXT}
+EVENTS: dict[str, Schema] = {"text/event-stream": {"description": "the data of each event is a JSON object with a type"}}
 TRANSCRIPTS = {**dict.fromkeys(TRANSCRIPT_TYPES.values(), TEXT), **EVENTS}
 
 WORD = obj(word=str, start=float, end=float)
@@ -216,15 +218,34 @@ OPERATIONS: dict[str, Operation] = {
         json=UNLOAD, errors=(400,),
         example="-H 'Content-Type: application/json' -d '{\"unload\": true}' $URL/api/memory/optimize",
     ),
+    "monitoring.history": Operation(
+        "Memory", "Samples of the service's memory, oldest first",
+        json(obj(window_seconds=float, samples=many(dict))), query=WINDOW, errors=(400, 404),
+    ),
+    "monitoring.metrics": Operation(
+        "Monitoring", "Every metric of every worker, as Prometheus reads them", {"text/plain": TEXT},
+        errors=(404,), example="$URL/metrics",
+    ),
+    "monitoring.performance": Operation(
+        "Monitoring", "Counts, rates and percentiles by route", json({"type": "object"}), query=WINDOW,
+        errors=(400, 404), example="$URL/api/monitoring/performance?window=5m",
+    ),
+    "monitoring.production": Operation(
+        "Monitoring", "Since when, which version, how much failed, what is alarming", json({"type": "object"}),
+        errors=(404,),
+    ),
+    "monitoring.security": Operation(
+        "Monitoring", "Who was turned away, and why", json({"type": "object"}), query=WINDOW, errors=(400, 404),
+    ),
     "openapi.document": Operation("Description", "This description, for programs", json({"type": "object"})),
     "openapi.page": Operation("Description", "This description, for people", {"text/html": TEXT}),
 }  # fmt: skip
 
 
 def describe(app: Flask) -> dict[str, Any]:
-    """The OpenAPI document of all routes of *app*; ValueError for one that OPERATIONS does not know."""
+    """The OpenAPI document of the routes of *app*; a test holds them and OPERATIONS together."""
     paths: dict[str, Any] = {}
-    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"]
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in OPERATIONS]
     for rule in sorted(rules, key=lambda rule: list(OPERATIONS).index(rule.endpoint)):
         operation = OPERATIONS[rule.endpoint]
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
