@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import memory
+from ..config import PROJECT
 from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, QueueFull, by_code
 from . import wire
 from .budget import Budget
@@ -195,6 +196,7 @@ class Engine:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            cwd=PROJECT,
             env={**os.environ, **self.program.environment},
         )
         self.starts += 1
