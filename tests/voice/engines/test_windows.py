@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from app.voice.engines.recording import Recording
+from app.voice.engines.tokens import Vocabulary
+from app.voice.engines.windows import Task, Transcriber
+
+
+@pytest.fixture(scope="module")
+def vocabulary(model_dir):
+    return Vocabulary(model_dir)
+
+
+@pytest.fixture
+def transcriber(vocabulary):
+    def transcriber(**task):
+        silence = Recording(iter([np.zeros(16000 * 60, np.int16)]), None)
+        return Transcriber(None, vocabulary, silence, Task("en", [vocabulary.start], **task))
+
+    return transcriber
+
+
+@pytest.fixture
+def said(vocabulary):
+    def said(*parts):
+        """Texts and times in seconds as the model writes them."""
+        return [
+            token
+            for part in parts
+            for token in (
+                vocabulary.encode(part)
+                if isinstance(part, str)
+                else [vocabulary.timestamp_begin + round(part / 0.02)]
+            )
+        ]
+
+    return said
+
+
+def test_text_after_the_last_pair_of_times_is_heard_again(transcriber, said):
+    tokens = said(0.0, " One.", 4.0, 4.0, " Two.", 9.0, 9.0, " Thr")
+    segments, next_frame, closed = transcriber().split(tokens, 1000, 3000)
+    assert [(each.start, each.end, each.text) for each in segments] == [(10, 14, " One."), (14, 19, " Two.")]
+    assert next_frame == 1900
+    assert not closed
+
+
+def test_a_closed_last_segment_is_kept_and_the_whole_window_is_done(transcriber, said):
+    tokens = said(0.0, " One.", 4.0, 4.0, " Two.", 9.0)
+    segments, next_frame, closed = transcriber().split(tokens, 1000, 3000)
+    assert [each.text for each in segments] == [" One.", " Two."]
+    assert next_frame == 4000
+    assert closed
+
+
+def test_text_without_pairs_is_one_segment(transcriber, said):
+    segments, next_frame, _ = transcriber().split(said(0.0, " One.", 4.0), 0, 3000)
+    assert [(each.start, each.end) for each in segments] == [(0, 4)]
+    assert next_frame == 3000
+    segments, _, _ = transcriber().split(said(" One."), 0, 1100)
+    assert segments[0].end == 11
+
+
+def test_the_prompt_has_hotwords_then_what_was_said_then_the_task(transcriber, vocabulary):
+    context = transcriber(prompt=[11, 12], hotwords=[21])
+    assert context.prompt() == [vocabulary.previous, 21, 11, 12, vocabulary.start]
+    assert transcriber().prompt() == [vocabulary.start]
+
+
+def test_the_prompt_leaves_the_model_room_to_answer(transcriber):
+    full = transcriber(prompt=[1] * 1000, hotwords=[2] * 1000)
+    assert len(full.prompt()) <= 448
