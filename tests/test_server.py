@@ -10,7 +10,7 @@ import wave
 
 import pytest
 
-from .recordings import AUSTEN, AUSTEN_SHORT, CONTAINERS, NOT_RECORDINGS, noise, recorded_as, silence
+from .recordings import AUSTEN, AUSTEN_SHORT, CONTAINERS, NOT_RECORDINGS, hours_of_silence, noise, recorded_as, silence
 from .server import Server, form
 from .speech import likeness
 
@@ -324,6 +324,24 @@ def test_an_engine_killed_in_mid_work_is_a_clear_error_and_the_next_request_is_a
         answer, _ = curl.communicate()
         assert b'"engine_died"' in answer
         assert server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes()).status == 200
+
+
+def test_an_engine_that_hangs_is_ended_and_the_next_request_is_answered():
+    with Server(ENGINE_TIMEOUT_SECONDS="2") as server:
+        server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        os.kill(server.get("/api/memory").json["budget"]["engines"][0]["pid"], signal.SIGSTOP)
+        answer = server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
+        assert (answer.status, answer.error["code"]) == (503, "engine_timeout")
+        assert server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes()).status == 200
+
+
+def test_a_small_file_that_holds_hours_is_stopped_at_the_limit():
+    hours = hours_of_silence(2)
+    assert len(hours) < 2 << 20
+    with Server(MAX_AUDIO_MINUTES="90") as server:
+        answer = server.upload(f"{VOICE}/transcribe", hours)
+        assert (answer.status, answer.error["code"]) == (413, "audio_too_long")
+        assert "90 minutes" in answer.error["message"]
 
 
 def test_the_server_stops_on_sigterm_and_leaves_no_process():
