@@ -68,7 +68,7 @@ class WhisperEngine:
         return vad.load()
 
     def open(self, header: wire.Header) -> Iterator[Message | None]:
-        """Messages: start, then segment and progress for each window, then end; None after each window."""
+        """Messages: start, then segment and progress for each window, then end; None between windows."""
         language = self.check(header["task"], header.get("language"))
         samples = decode(header["path"], header["max_audio_seconds"])
         samples = itertools.chain([next(samples)], samples)
@@ -85,8 +85,12 @@ class WhisperEngine:
                 else:
                     frame += frames if recording.complete else frames - KEPT_FRAMES
                 yield progress(min(frame, recording.heard // HOP))
-                yield None
+                if not recording.complete:
+                    yield None
                 continue
+            if transcriber is not None:
+                # Not after the window before: the end of a recording would wait until all others had their turn.
+                yield None
             encoded = self.encode(recording, frame, frames)
             if transcriber is None:
                 language, probability = self.heard_language(encoded) if language is None else (language, 1.0)
@@ -99,7 +103,6 @@ class WhisperEngine:
                 yield describe(next(numbers), frame, segment, hypothesis)
             frame = next_frame
             yield progress(min(frame, recording.heard // HOP))
-            yield None
         if transcriber is None:
             yield self.start(language, 0.0 if language is None else 1.0)
         yield Message({"kind": "end", "duration": recording.heard / RATE})
