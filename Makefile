@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 run: install model
 	@exec $(BIN)/gunicorn wsgi:app
 
-test: dev model
+test: dev model tests/node/node_modules
 	$(BIN)/pytest
 	PYTHONOPTIMIZE=2 $(BIN)/python -m tests.optimized
 
@@ -35,6 +35,11 @@ $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
+
+# OpenAI's client for Node, where there is Node; its tests are skipped elsewhere.
+tests/node/node_modules: tests/node/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix tests/node --no-audit --no-fund --silent
+	@test ! -d $@ || touch $@
 
 model: $(VENV)/installed
 	@$(BIN)/python -m app models fetch
