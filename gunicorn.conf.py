@@ -14,12 +14,14 @@ worker_class, threads = "gthread", settings.web_threads
 # Hosts kill 30 s after SIGTERM: what has not ended by then is cut off while we can still clean up.
 graceful_timeout = 25
 worker_tmp_dir = "/dev/shm"  # noqa: S108 (the heartbeat file; a slow disk would look like a hung worker)
-logconfig_dict = logs.configuration(settings)
+logs.begin(settings)
+loglevel = "warning"
 
 
 def on_starting(server):
     """Make what workers share while there is one process."""
     server.places = Places(workers)
+    logs.adopt(server.log.error_log)
 
 
 def pre_fork(server, worker):

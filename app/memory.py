@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 PROC = Path("/proc")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,10 @@ def after_request(soft_limit_mb: float, hard_limit_mb: float) -> bool:
 
 
 def _resident_mb() -> float:
-    """RSS from statm: 20 µs, where smaps_rollup takes a millisecond."""
-    with open("/proc/self/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    """RSS from statm, 2 µs through a file that stays open; opening it takes 17 more, smaps_rollup 400."""
+    return int(os.pread(_statm(os.getpid()), 128, 0).split()[1]) * PAGE_BYTES / 2**20
+
+
+@cache
+def _statm(pid: int) -> int:
+    return os.open(f"/proc/{pid}/statm", os.O_RDONLY)

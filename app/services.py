@@ -13,6 +13,9 @@ from .config import Settings
 from .monitoring import Monitoring
 from .voice.speech import Speech
 
+# Weighing the processes for them takes 6 ms, and a prober should not be able to make that the service's work.
+CHECKS_LAST_SECONDS = 1.0
+
 
 @dataclass
 class Services:
@@ -23,6 +26,8 @@ class Services:
     root_pid: int = field(default_factory=os.getpid)  # gunicorn's master, once its hook has told
     started_at: float = field(default_factory=time.time)
     monitoring: Monitoring | None = None
+    _checks: list[Check] = field(default_factory=list)
+    _check_at: float = 0.0
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -39,8 +44,12 @@ class Services:
         return memory.service(self.root_pid)
 
     def checks(self) -> list[Check]:
-        """Each thing the service needs, and what is wrong with it."""
-        return [*self.speech.checks(), _uploads(self.settings)]
+        """Each thing the service needs, and what is wrong with it, as of the last second."""
+        now = time.monotonic()
+        if now >= self._check_at or not self._checks:
+            self._check_at = now + CHECKS_LAST_SECONDS
+            self._checks = [*self.speech.checks(), _uploads(self.settings)]
+        return self._checks
 
     def close(self) -> None:
         """End what was begun."""

@@ -11,8 +11,8 @@ from flask import Flask, Response, current_app, g, request
 from .. import logs
 from ..config import Settings
 from ..services import Services
-from . import watch
 from .uploads import linger
+from .watch import Watch
 
 log = logging.getLogger("app.requests")
 
@@ -41,19 +41,27 @@ def register(app: Flask, settings: Settings) -> None:
     app.config["MAX_UPLOAD_MB"] = settings.max_upload_mb
     app.config["MAX_CONTENT_LENGTH"] = 1 << 20  # what a view reads into memory; recordings have their own
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    watch.register(app, app.extensions["services"].monitoring)
-    app.before_request(_name_request)
-    app.after_request(_stamp_response)
+    watch = Watch(app.extensions["services"].monitoring)
+
+    # One hook each, and what stands behind `request` and `g` looked up once: 3 µs for a hook, 0.5 for a look.
+    @app.before_request
+    def begin() -> None:
+        own = g._get_current_object()
+        own.began = watch.begin()
+        own.request_id = _id_of(request.environ.get("HTTP_X_REQUEST_ID"))
+        logs.request_id.set(own.request_id)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        own = g._get_current_object()
+        response.headers.add("X-Request-ID", own.request_id)
+        if response.status_code == 413:
+            linger()
+        asked = request._get_current_object()
+        watch.end(asked, response, request_id=own.request_id, began=own.began)
+        return response
 
 
-def _name_request() -> None:
-    asked = request.headers.get("X-Request-ID", "")
-    g.request_id = asked if ACCEPTABLE_ID.fullmatch(asked) else secrets.token_hex(8)
-    logs.request_id.set(g.request_id)
-
-
-def _stamp_response(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.request_id
-    if response.status_code == 413:
-        linger()
-    return response
+def _id_of(asked: str | None) -> str:
+    """The id a request brings, if it is one; else a new one."""
+    return asked if asked and ACCEPTABLE_ID.fullmatch(asked) else secrets.token_hex(8)

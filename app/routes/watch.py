@@ -1,72 +1,68 @@
 """What is noted of every request: its count, its time, its line in the log."""
 
-import logging
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 
-from flask import Flask, Response, g, request
+from flask import Request, Response
 
 from .. import logs
 from ..metrics import UNMATCHED
 from ..monitoring import Answered, Monitoring
 
-log = logging.getLogger("app.requests")
 
+class Watch:
+    """Watches requests, one per app; without *monitoring* they only have their lines in the log."""
 
-def register(app: Flask, monitoring: Monitoring | None) -> None:
-    """Watch the requests to *app*; without *monitoring* they only have their lines in the log."""
+    def __init__(self, monitoring: Monitoring | None) -> None:
+        self._monitoring = monitoring
+        self._request_began = monitoring.metrics.request_began if monitoring else _nothing
 
-    def note_begin() -> None:
-        g.began = perf_counter()
-        if monitoring is not None:
-            monitoring.metrics.request_began()
+    def begin(self) -> float:
+        """A request came in; when, to be given to `end`."""
+        self._request_began()
+        return perf_counter()
 
-    def note_end(response: Response) -> Response:
+    def end(self, request: Request, response: Response, *, request_id: str, began: float) -> None:
+        """Its answer is made: note it now, or when the last byte of a stream is out."""
         rule = request.url_rule
         answered = Answered(
             request.method,
             rule.rule if rule is not None else UNMATCHED,
             response.status_code,
-            g.request_id,
-            received_bytes=request.content_length or g.get("received_bytes", 0),
+            request_id,
+            received_bytes=request.content_length or 0,
         )
         if answered.status >= 400:
             answered.code = _code(response) if rule is not None else ""
             answered.path, answered.peer = request.path, request.remote_addr
             answered.forwarded_for = request.headers.get("X-Forwarded-For")
         if response.is_streamed:
-            _end_later(response, answered, monitoring, g.began)
+            self._end_later(response, answered, began)
         else:
             answered.sent_bytes = response.content_length or 0
-            _end(answered, monitoring, g.began)
-        return response
+            self._note(answered, began)
 
-    app.before_request(note_begin)
-    app.after_request(note_end)
+    def _end_later(self, response: Response, answered: Answered, began: float) -> None:
+        def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
+            for chunk in chunks:
+                answered.sent_bytes += len(chunk)
+                yield chunk
+
+        response.response = counted(response.iter_encoded())
+        response.call_on_close(lambda: self._note(answered, began))
+
+    def _note(self, answered: Answered, began: float) -> None:
+        answered.seconds = perf_counter() - began
+        if self._monitoring is not None:
+            self._monitoring.answered(answered)
+        logs.answered(answered)
+        logs.request_id.set("-")  # the thread lives on
 
 
-def _end(answered: Answered, monitoring: Monitoring | None, began: float) -> None:
-    answered.seconds = perf_counter() - began
-    if monitoring is not None:
-        monitoring.answered(answered)
-    log.info(
-        "method=%s route=%s status=%d ms=%.1f in=%d out=%d",
-        answered.method, answered.route, answered.status, answered.seconds * 1000, answered.received_bytes,
-        answered.sent_bytes,
-    )  # fmt: skip
-    logs.request_id.set("-")  # the thread lives on
-
-
-def _end_later(response: Response, answered: Answered, monitoring: Monitoring | None, began: float) -> None:
-    """End when the last byte is out, or nobody wants it any more."""
-
-    def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            answered.sent_bytes += len(chunk)
-            yield chunk
-
-    response.response = counted(response.iter_encoded())
-    response.call_on_close(lambda: _end(answered, monitoring, began))
+def _nothing() -> None:
+    """What is noted of a request's begin where nothing is counted."""
 
 
 def _code(response: Response) -> str:
