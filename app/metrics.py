@@ -16,7 +16,6 @@ from .board import Place
 from .voice.observer import Observer
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-UNMATCHED = "unmatched"  # the route of every path nobody serves
 # Four or five a decade: what a percentile is accurate to.
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 25, 60, 180,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from . import addresses
+from .answered import UNMATCHED, Answered
 from .board import Place
 from .history import History
 from .memory import Process
-from .metrics import UNMATCHED, Metrics
+from .metrics import Metrics
 from .windows import Windows
 
 SLOWEST = 16  # requests a worker remembers as slow before another must be slower
@@ -28,23 +28,6 @@ PROBES = (
 # Refusals that say something about who asks; other codes of the same status are a client's mistakes.
 BY_STATUS = {401: "authentication_failed", 403: "forbidden", 429: "rate_limited", 413: "oversized_body"}
 UPLOADS = frozenset(("invalid_audio", "upload_too_large", "audio_too_long", "unsupported_format"))
-
-
-@dataclass(slots=True)
-class Answered:
-    """A request and how it was answered. *code* is the error's, empty where there is none."""
-
-    method: str
-    route: str
-    status: int
-    request_id: str
-    seconds: float = 0.0
-    received_bytes: int = 0
-    sent_bytes: int = 0
-    code: str = ""
-    path: str = ""
-    peer: str | None = None
-    forwarded_for: str | None = None
 
 
 class Monitoring:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from . import __version__, cgroup
 from .history import by_role, cpu_seconds
 
 if TYPE_CHECKING:
+    from .metrics import Metrics
     from .services import Services
 
 # Where the hosts say which commit runs: Render, Heroku (build, and with dyno metadata), or the operator.
@@ -22,6 +25,23 @@ MB = 1 << 20
 def commit() -> str:
     """The commit that runs, where the host tells; else "unknown"."""
     return next((os.environ[name] for name in COMMIT_VARIABLES if os.environ.get(name)), "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class _Everything:
+    """What is scraped: the counters of all workers, and the sizes of now."""
+
+    services: Services
+    counters: Metrics
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self.counters.collect()
+        yield from metrics(self.services)
+
+
+def exposition(services: Services, counters: Metrics) -> bytes:
+    """Every metric in Prometheus's text format, version 0.0.4."""
+    return generate_latest(_Everything(services, counters))
 
 
 def metrics(services: Services) -> Iterable[Metric]:

@@ -57,7 +57,7 @@ def register(app: Flask, settings: Settings) -> None:
         response.headers.add("X-Request-ID", own.request_id)
         if response.status_code == 413:
             linger()
-        asked = request._get_current_object()
+        asked = request._get_current_object()  # type: ignore[attr-defined]
         watch.end(asked, response, request_id=own.request_id, began=own.began)
         return response
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from flask import Request, Response
 
 from .. import logs
-from ..metrics import UNMATCHED
-from ..monitoring import Answered, Monitoring
+from ..answered import UNMATCHED, Answered
+
+if TYPE_CHECKING:
+    from ..monitoring import Monitoring
 
 
 class Watch:
