@@ -51,7 +51,7 @@ class Settings:
     alert_engine_restarts: int = setting(
         3, "alert when more engine processes than this died within an hour", least=0
     )
-    sentry_dsn: str = setting("", "where errors are reported; needs sentry-sdk", secret=True)
+    sentry_dsn: str = setting("", "where errors are reported; needs the package sentry-sdk", secret=True)
     otel_exporter_otlp_endpoint: str = setting(
         "", "where traces are sent; needs the packages docs/monitoring.md names"
     )

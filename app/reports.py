@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from typing import TYPE_CHECKING
 
@@ -107,14 +105,14 @@ def production(services: Services, monitoring: Monitoring) -> Report:
     recent, _ = monitoring.windows.last(MINUTES_5)
     hour, _ = monitoring.windows.last(HOUR)
     samples = monitoring.history.samples(HOUR)
-    disk = os.statvfs(services.settings.upload_dir or tempfile.gettempdir())
+    disk = sizes.disk(services.settings)
     budget_mb = services.speech.budget.limit_mb * services.settings.web_concurrency
     weight_mb = sum(samples[-1].pss_mb.values())
     readings = Readings(
         error_percent=100 * error_rate(recent),
         latency_seconds=_slowest_route(recent),
         memory_percent=100 * weight_mb / budget_mb,
-        disk_percent=100 * (1 - disk.f_bavail / disk.f_blocks) if disk.f_blocks else 0.0,
+        disk_percent=100 * disk.used_share,
         engine_restarts=round(sum(_in_trouble(hour).values())),
     )
     since = samples[0] if len(samples) > 1 else None
@@ -140,7 +138,7 @@ def production(services: Services, monitoring: Monitoring) -> Report:
             "cgroup_mb": samples[-1].cgroup_mb,
         },
         "disk": {
-            "free_mb": round(disk.f_bavail * disk.f_frsize / 2**20, 1),
+            "free_mb": round(disk.free_mb, 1),
             "used_percent": round(readings.disk_percent, 1),
         },
         "errors": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from . import __version__, cgroup
+from .config import Settings
 from .history import by_role, cpu_seconds
 
 if TYPE_CHECKING:
@@ -44,6 +46,24 @@ def exposition(services: Services, counters: Metrics) -> bytes:
     return generate_latest(_Everything(services, counters))
 
 
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk uploads wait on."""
+
+    free_mb: float
+    used_share: float
+
+
+def disk(settings: Settings) -> Disk:
+    """How full it is now; one that can't be asked takes nothing either."""
+    try:
+        found = os.statvfs(settings.upload_dir or tempfile.gettempdir())
+    except OSError:
+        return Disk(0.0, 1.0)
+    share = 1 - found.f_bavail / found.f_blocks if found.f_blocks else 0.0
+    return Disk(found.f_bavail * found.f_frsize / MB, share)
+
+
 def metrics(services: Services) -> Iterable[Metric]:
     """Sizes of the whole service now, over all workers."""
     processes = services.processes()
@@ -63,6 +83,7 @@ def metrics(services: Services) -> Iterable[Metric]:
             yield _gauge("service_cgroup_memory_limit_bytes", "The control group's limit", group.limit_bytes)
     processor = cpu_seconds(process.pid for process in processes)
     yield CounterMetricFamily("service_cpu_seconds", "Processor time of all processes", value=processor)
+    yield _gauge("service_disk_used_ratio", "Of the disk uploads wait on", disk(services.settings).used_share)
     if services.monitoring is not None:
         starts = services.monitoring.place.board.starts
         yield CounterMetricFamily("service_worker_starts", "Web workers started", value=starts)
