@@ -264,7 +264,7 @@ def describe(app: Flask) -> dict[str, Any]:
         "info": {
             "title": "pam-voice",
             "version": __version__,
-            "Description": "Speech to text and text to speech, inside a memory budget it knows.",
+            "description": "Speech to text and text to speech, inside a memory budget it knows.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
