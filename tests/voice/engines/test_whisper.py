@@ -121,7 +121,7 @@ def test_the_times_of_a_long_recording_are_those_of_the_whole(whisper, upload):
     assert second["start"] - first["start"] == pytest.approx(63.3, abs=1)
     assert second["end"] < 68
     assert kinds(answers, "progress")[-1]["seconds"] == pytest.approx(126.6, abs=0.1)
-    assert answers.count(None) >= 4  # a step is a window at most
+    assert answers.count(None) >= 3  # a step is a window at most
 
 
 @pytest.mark.parametrize("seconds", [0.05, 1, 35])
