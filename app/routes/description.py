@@ -84,7 +84,9 @@ STATUS: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]
 BYTES: Schema = {"type": "string", "format": "binary"}
 TEXT: Schema = {"type": "string"}
 AUDIO = dict.fromkeys(AUDIO_TYPES.values(), BYTES)
-EVENTS: dict[str, Schema] = {"text/event-stream": {"description": "the data of each event is a JSON object with a type"}}
+EVENTS: dict[str, Schema] = {
+    "text/event-stream": {"description": "the data of each event is a JSON object with a type"}
+}
 TRANSCRIPTS = {**dict.fromkeys(TRANSCRIPT_TYPES.values(), TEXT), **EVENTS}
 
 WORD = obj(word=str, start=float, end=float)

@@ -53,7 +53,10 @@ class Watch:
                 answered.sent_bytes += len(chunk)
                 yield chunk
 
+        if (close := getattr(response.response, "close", None)) is not None:
+            response.call_on_close(close)  # of a file that is sent: its place is taken here
         response.response = counted(response.iter_encoded())
+        response.direct_passthrough = False  # as a file's is, and what is to be called on close then never is
         response.call_on_close(lambda: self._note(answered, began))
 
     def _note(self, answered: Answered, began: float) -> None:
