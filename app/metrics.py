@@ -16,6 +16,20 @@ from .board import Place
 from .voice.observer import Observer
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+ENGINES = ("whisper", "speech")
+EXITS = ("idle", "evicted", "unloaded", "closed", "timeout", "killed", "died")
+REFUSALS = (
+    "probe",
+    "unknown_path",
+    "invalid_audio",
+    "upload_too_large",
+    "audio_too_long",
+    "unsupported_format",
+    "oversized_body",
+    "authentication_failed",
+    "forbidden",
+    "rate_limited",
+)
 # Four or five a decade: what a percentile is accurate to.
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 25, 60, 180,
@@ -89,10 +103,24 @@ class Metrics(Observer):
             "python_gc_collections_total", "Garbage collections in web workers", "generation"
         )
         self._collected = [0, 0, 0]
+        self._begin_at_zero()
         self._series: dict[tuple[str, str, int], _Series] = {}
         self._began = self.in_progress.inc
         self._ended = self.in_progress.dec
         self.on_work: Callable[[], None] = lambda: None
+
+    def _begin_at_zero(self) -> None:
+        """Have the series that alerts are about: an increase from nothing to one is none to Prometheus."""
+        for engine in ENGINES:
+            for reason in EXITS:
+                self.exits.labels(engine, reason)
+            for reason in ("queue_full", "insufficient_memory"):
+                self._refused.labels(engine, reason)
+        for reason in REFUSALS:
+            self.refusals.labels(reason)
+        for result in ("hit", "miss"):
+            self._lookups.labels(result)
+        self._breakers.labels("gtts")
 
     def request_began(self) -> None:
         """A request came in."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 monitoring = Blueprint("monitoring", __name__)
 
-WINDOW = re.compile(r"(\d{1,4})([smh])")
+WINDOW = re.compile(r"([0-9]{1,4})([smh])")
 UNITS = {"s": 1, "m": 60, "h": 3600}
 LONGEST_SECONDS = 3600
 TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"

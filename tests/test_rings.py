@@ -1,0 +1,75 @@
+"""Bounded records in shared memory: the last ones, whole, whoever reads them."""
+
+import mmap
+import os
+
+from app.rings import Ring
+
+
+def ring(size=1024):
+    return Ring(memoryview(bytearray(size)))
+
+
+def contents(found):
+    return [record.content for record in found.records()]
+
+
+def test_records_come_back_in_order_with_their_times():
+    found = ring()
+    found.append({"route": "/health"}, 10.5)
+    found.append(["é\n", 2], 11.0)
+    assert [(record.time, record.content) for record in found.records()] == [
+        (10.5, {"route": "/health"}),
+        (11.0, ["é\n", 2]),
+    ]
+
+
+def test_old_records_make_room_for_new_ones():
+    found = ring(512)
+    for number in range(1000):
+        found.append(["x" * (number % 37), number], number)
+        assert contents(found)[-1] == ["x" * (number % 37), number]
+    numbers = [content[1] for content in contents(found)]
+    assert numbers == list(range(numbers[0], 1000))
+    assert 5 < len(numbers) < 30
+
+
+def test_a_record_too_large_is_left_out_and_the_others_stay():
+    found = ring(512)
+    found.append("kept", 1)
+    assert found.append("x" * 200, 2) == 0
+    assert contents(found) == ["kept"]
+
+
+def test_a_cleared_ring_is_empty():
+    found = ring()
+    found.append("gone", 1)
+    found.clear()
+    assert contents(found) == []
+
+
+def test_damaged_bytes_are_no_record():
+    memory = bytearray(512)
+    found = Ring(memoryview(memory))
+    found.append("first", 1)
+    found.append("second", 2)
+    at = memory.index(b"second")
+    memory[at : at + 6] = b"SECOND"
+    assert contents(found) == ["first"]
+
+
+def test_another_process_reads_whole_records_while_they_are_written():
+    shared = memoryview(mmap.mmap(-1, 4096))
+    found = Ring(shared)
+    writer = os.fork()
+    if not writer:
+        for number in range(20_000):
+            found.append([number, "y" * (number % 200)], number)
+        os._exit(0)
+    newest = -1
+    while os.waitpid(writer, os.WNOHANG) == (0, 0):
+        numbers = [record.content[0] for record in found.records()]
+        assert numbers == list(range(numbers[0], numbers[-1] + 1)) if numbers else True
+        assert not numbers or numbers[-1] >= newest
+        newest = numbers[-1] if numbers else newest
+    assert contents(found)[-1][0] == 19_999
