@@ -62,7 +62,7 @@ def processors(root: Path = ROOT, membership: Path = Path("/proc/self/cgroup")) 
 
 def _groups(root: Path, membership: Path, controller: str) -> list[tuple[Path, str, int]]:
     """Where *controller* keeps its groups, this process's path there, and the version; version 1 first."""
-    found = []
+    found: list[tuple[Path, str, int]] = []
     try:
         lines = membership.read_text().splitlines()
     except OSError:

@@ -48,8 +48,8 @@ def list_models() -> None:
 
     here = models.installed(Path(_settings().model_dir))
     for model in models.CATALOGUE.values():
-        cost = f"{model.cost_mb('lean')} to {model.cost_mb('fast')} MB ({model.cost_is})"
-        click.echo(f"{model.name:18} {cost:26} {'installed' if model.name in here else ''}".rstrip())
+        cost = f"{model.cost_mb} MB ({model.cost_is})"
+        click.echo(f"{model.name:18} {cost:20} {'installed' if model.name in here else ''}".rstrip())
 
 
 def _settings() -> Settings:

@@ -104,11 +104,6 @@ class Settings:
     )
     engine_idle_seconds: int = setting(60, "an engine unused for this long is closed", least=0)
     engine_timeout_seconds: int = setting(60, "an engine without progress for this long is ended", least=1)
-    engine_profile: str = setting(
-        "auto", "how an engine trades memory for time; auto: what the budget allows",
-        choices=("auto", "lean", "fast"),
-    )  # fmt: skip
-
     max_upload_mb: int = setting(25, "largest upload, in MiB", least=1)
     max_audio_minutes: int = setting(240, "longest recording", least=1)
     upload_dir: str = setting("", "where uploads wait on disk; empty: the system's temporary directory")
@@ -122,7 +117,7 @@ class Settings:
         """
         if environ is None:
             environ = _environment()
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}  # a setting may be of any of the types below
         problems = []
         for field in dataclasses.fields(cls):
             name = field.name.upper()

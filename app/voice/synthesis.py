@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -20,11 +19,11 @@ from ..errors import (
     SynthesisFailed,
     SynthesisUnavailable,
 )
-from . import languages
+from . import environment, languages
 from .breaker import Breaker
 from .cache import Cache, Draft, Facts, Hit
 from .chain import ENGINES, ONLINE, Attempt, Chain, SpeakRequest
-from .engine import Engine, Program
+from .engine import Engine, program
 from .observer import Observer
 from .spoken import Making, Spoken
 from .voices import Voice, Voices, find_espeak
@@ -78,10 +77,11 @@ class Synthesis:
             "neural_threads": 1,
             "neural_download": settings.neural_voice_download,
         }
-        command = (sys.executable, "-m", "app.voice.engines", "speech", json.dumps(options))
         engine = Engine(
             "speech",
-            Program(command, {}, COSTS_MB["neural"]),
+            program(
+                "speech", options, environment.SPEECH, cost_mb=COSTS_MB["neural"], seats=settings.engine_seats
+            ),
             budget,
             seats=settings.engine_seats,
             timeout_seconds=settings.engine_timeout_seconds,

@@ -4,17 +4,14 @@ from app.voice import models
 
 
 def test_costs_grow_with_the_model():
-    for profile in ("lean", "fast"):
-        costs = [
-            models.CATALOGUE[name].cost_mb(profile)
-            for name in ("tiny", "base", "small", "medium", "large-v3")
-        ]
-        assert costs == sorted(costs)
-        assert all(model.cost_mb(profile) > model.weights_mb for model in models.CATALOGUE.values())
+    costs = [models.CATALOGUE[name].cost_mb for name in ("tiny", "base", "small", "medium", "large-v3")]
+    assert costs == sorted(costs)
+    assert all(model.cost_mb > model.weights_mb for model in models.CATALOGUE.values())
 
 
-def test_the_lean_profile_never_costs_more():
-    assert all(model.cost_mb("lean") <= model.cost_mb("fast") for model in models.CATALOGUE.values())
+def test_what_fits_is_named_from_the_largest_on():
+    assert models.that_fit(models.CATALOGUE["base"].cost_mb)[0].startswith("base")
+    assert models.that_fit(100) == []
 
 
 def test_measured_and_computed_costs_are_told_apart():
@@ -26,8 +23,7 @@ def test_measured_and_computed_costs_are_told_apart():
 @pytest.mark.parametrize("name", ["tiny.en", "base"])
 def test_the_formula_is_near_what_was_measured(name):
     model = models.CATALOGUE[name]
-    for profile in ("lean", "fast"):
-        assert model.computed_mb(profile) == pytest.approx(model.cost_mb(profile), rel=0.05)
+    assert model.computed_mb == pytest.approx(model.cost_mb, rel=0.05)
 
 
 def test_a_name_says_which_models_know_english_only():
@@ -63,5 +59,5 @@ def test_a_model_by_path_costs_what_a_known_one_of_its_size_does(installed):
         weights.truncate(70 << 20)
     described = models.describe(path, installed)
     assert described.cost_is == "computed"
-    assert described.cost_mb() == pytest.approx(models.CATALOGUE["base"].cost_mb(), rel=0.05)
+    assert described.cost_mb == pytest.approx(models.CATALOGUE["base"].cost_mb, rel=0.05)
     assert models.describe("unheard-of", installed) is None
