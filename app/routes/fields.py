@@ -47,7 +47,7 @@ class Field:
     def schema(self) -> dict[str, Any]:
         """Its JSON Schema, as OpenAPI 3.1 has it."""
         default = {} if self.default is None else {"default": self.default}
-        return {**self.type(), "description": self.help, **default}
+        return {**self.kind(), "description": self.help, **default}
 
     def value(self, written: Any) -> Any:
         """What *written* stands for; None for nothing."""
@@ -56,7 +56,7 @@ class Field:
         """What to send, in words."""
         return self.help
 
-    def type(self) -> dict[str, Any]:
+    def kind(self) -> dict[str, Any]:
         """The part of its schema that says what is accepted."""
         return {}
 
@@ -69,7 +69,7 @@ class Field:
 class Recording(Field):
     """A file; `receive_recording` reads it."""
 
-    def type(self) -> dict[str, Any]:
+    def kind(self) -> dict[str, Any]:
         """Bytes."""
         return {"type": "string", "format": "binary"}
 
@@ -91,7 +91,7 @@ class Text(Field):
             )
         return found or None
 
-    def type(self) -> dict[str, Any]:
+    def kind(self) -> dict[str, Any]:
         """A string."""
         longest = {"maxLength": self.longest} if self.longest else {}
         return {"type": "string", **({"minLength": 1} if self.required else {}), **longest}
@@ -110,7 +110,7 @@ class Name(Field):
             )
         return found.strip() or None
 
-    def type(self) -> dict[str, Any]:
+    def kind(self) -> dict[str, Any]:
         """Either."""
         named = {"type": "string", "minLength": 1}
         return {"anyOf": [named, {"type": "object", "properties": {"id": named}, "required": ["id"]}]}
@@ -138,7 +138,7 @@ class Number(Field):
         """Its range."""
         return f"a {'whole ' if self.whole else ''}number from {self.least:g} to {self.most:g}"
 
-    def type(self) -> dict[str, Any]:
+    def kind(self) -> dict[str, Any]:
         """A number and its range."""
         return {"type": "integer" if self.whole else "number", "minimum": self.least, "maximum": self.most}
 
@@ -158,7 +158,7 @@ class Flag(Field):
         """Either."""
         return "true or false"
 
-    def type(self) -> dict[str, Any]:
+    def kind(self) -> dict[str, Any]:
         """A boolean."""
         return {"type": "boolean"}
 
@@ -181,7 +181,7 @@ class Choice(Field):
         """All of them."""
         return f"one of {', '.join(self.of)}"
 
-    def type(self) -> dict[str, Any]:
+    def kind(self) -> dict[str, Any]:
         """An enumeration."""
         return {"type": "string", "enum": list(self.of)}
 
@@ -208,7 +208,7 @@ class Choices(Field):
         """All of them."""
         return f"any of {', '.join(self.of)}"
 
-    def type(self) -> dict[str, Any]:
+    def kind(self) -> dict[str, Any]:
         """A list of an enumeration."""
         return {"type": "array", "items": {"type": "string", "enum": list(self.of)}}
 

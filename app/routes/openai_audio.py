@@ -189,12 +189,19 @@ def speech() -> Response:
     )
     try:
         spoken = services().speech.speak(request, client_waits())
-    except InvalidRequest as error:  # it names our own fields
-        param = {"text": "input", "engine": "model"}.get(error.param or "", error.param)
-        raise type(error)(error.message.replace("text:", "input:", 1), param) from None
+    except InvalidRequest as error:
+        raise _reworded(error) from None
     if asked["stream_format"] == "sse":
         return event_stream(_audio_events(spoken, asked["input"]))
     return audio(spoken)
+
+
+def _reworded(error: InvalidRequest) -> InvalidRequest:
+    """*error* with the field's name in this dialect, and the voices of this dialect beside our own."""
+    message = error.message.replace("text:", "input:", 1)
+    if error.param == "voice":
+        message += f". Here also: {', '.join(VOICES)}"
+    return type(error)(message, "input" if error.param == "text" else error.param)
 
 
 def _engine(model: str) -> str | None:

@@ -14,7 +14,7 @@ from ..errors import ClientGone, ServiceError, envelope
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 10.0  # Heroku cuts a response after 55 s without a byte, some proxies after 15
-REFUSAL_SECONDS = 0.5  # how long the first byte waits for a refusal, which is then a status and no event
+REFUSAL_SECONDS = 0.25  # how long the first byte waits for a refusal, which is then a status and no event
 COMMENT = b": working\n\n"
 LAST = b"data: [DONE]\n\n"
 

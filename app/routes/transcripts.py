@@ -60,8 +60,8 @@ def whole_text(segments: Iterable[Segment]) -> str:
 
 
 def language_code(asked: str | None) -> str | None:
-    """Whisper's code for the language a request names; InvalidRequest for none it knows."""
+    """Whisper's code for the language a request names, None to hear it; InvalidRequest for none it knows."""
     try:
-        return whisper_languages.code(asked) if asked else None
+        return whisper_languages.code(asked) if asked and asked.lower() != "auto" else None
     except ValueError as problem:
         raise InvalidRequest(f"language: {problem}", "language") from None

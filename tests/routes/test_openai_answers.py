@@ -85,7 +85,9 @@ def test_a_transcript_names_the_language_that_was_heard(web):
     assert [segment["id"] for segment in answer["segments"]] == [0, 1]
 
 
-@pytest.mark.parametrize(("written", "code"), [("de", "de"), ("de-AT", "de"), ("German", "de"), ("", None)])
+@pytest.mark.parametrize(
+    ("written", "code"), [("de", "de"), ("de-AT", "de"), ("German", "de"), ("", None), ("auto", None)]
+)
 def test_a_language_is_understood_as_people_write_it(web, invented, written, code):
     assert post(web, language=written).status_code == 200
     assert invented.asked[0].language == code

@@ -465,6 +465,11 @@ def test_a_wrong_wish_is_a_bad_request_that_names_it(client, asked, param):
     assert refusal.value.param == param
 
 
+def test_an_unknown_voice_is_answered_with_those_of_openai_and_our_own(client):
+    with pytest.raises(openai.BadRequestError, match=r"espeak:en.*alloy, ash.*cedar"):
+        speak(client, voice="nobody")
+
+
 def test_the_longest_text_is_spoken(client):
     text = ("All work and no play makes Jack a dull boy. " * 100)[:4096]
     assert duration(speak(client, text, speed=4).content, "mp3") > 45
