@@ -15,7 +15,7 @@ import srt
 import webvtt
 from openai import AsyncOpenAI, DefaultHttpxClient, OpenAI
 
-from ..recordings import AUSTEN, AUSTEN_SHORT, NOT_RECORDINGS, recorded_as, silence, wav
+from ..recordings import AUSTEN, AUSTEN_SHORT, CLIPS, NOT_RECORDINGS, recorded_as, silence, wav
 from ..server import Server, form
 from ..speech import likeness
 
@@ -32,12 +32,15 @@ def transcribe(client, clip=AUSTEN_SHORT, **asked):
 
 
 def long_wav(seconds):
-    """Speech for many windows: a clip over and over."""
-    with av.open(AUSTEN.path) as source:
-        samples = np.concatenate([frame.to_ndarray()[0] for frame in source.decode(audio=0)])
-    if samples.dtype != np.int16:
-        samples = (samples >> 16).astype(np.int16)
-    return wav(np.tile(samples, round(seconds / AUSTEN.seconds)))
+    """Speech for many windows: the clips, over and over. One alone would be taken for a loop, and tried again."""
+    spoken = []
+    for clip in CLIPS:
+        with av.open(clip.path) as source:
+            resampler = av.AudioResampler("s16", "mono", 16_000)
+            frames = [one for frame in [*source.decode(audio=0), None] for one in resampler.resample(frame)]
+        spoken += [frame.to_ndarray()[0] for frame in frames]
+    once = np.concatenate(spoken)
+    return wav(np.tile(once, round(seconds * 16_000 / once.size)))
 
 
 def seats_taken(server):
