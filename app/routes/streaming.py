@@ -1,5 +1,6 @@
 """Server-sent events for work that takes longer than a router waits for a byte."""
 
+import contextvars
 import json
 import logging
 import queue
@@ -49,8 +50,8 @@ class Background:
         self._ready: queue.SimpleQueue[bytes | ServiceError | None] = queue.SimpleQueue()
         self._first: bytes | ServiceError | None = COMMENT
         work = events(lambda: not self._cancelled.is_set() and wanted())
-        self._thread = threading.Thread(target=self._run, args=(work,), name="event-stream", daemon=True)
-        self._thread.start()
+        run = contextvars.copy_context().run  # its lines in the log have the request's id
+        threading.Thread(target=run, args=(self._run, work), name="event-stream", daemon=True).start()
 
     def _run(self, work: Generator[bytes]) -> None:
         try:
