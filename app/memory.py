@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -125,6 +126,21 @@ def _malloc_trim() -> Callable[[int], int]:
         return ctypes.CDLL(None).malloc_trim
     except AttributeError:  # musl has none
         return lambda pad: 0
+
+
+class Seldom:
+    """True when it was not for *seconds*; for what need not be done after every request. One per worker."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock, self._next = seconds, clock, 0.0
+
+    def __call__(self) -> bool:
+        """Whether it is time; if so, not again for a while."""
+        now = self._clock()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
 
 
 def after_request(soft_limit_mb: float, hard_limit_mb: float) -> bool:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 
 import pytest
 
@@ -86,3 +87,24 @@ def test_a_request_is_one_line_of_keys_and_values(caplog):
     with caplog.at_level(logging.INFO, "app.requests"):
         logs.answered(Answered("GET", "/health", 200, "id", 0.0123, 0, 57))
     assert caplog.messages == ["method=GET route=/health status=200 ms=12.3 in=0 out=57"]
+
+
+def test_lines_are_written_at_once_and_whole():
+    read, write = os.pipe()
+    output = logs.Lines(logs.Text(), write)
+    output.handle(
+        logging.makeLogRecord({"name": "app", "levelname": "INFO", "msg": "a\nb %s", "args": ("\ud800",)})
+    )
+    output.write("second")
+    os.close(write)
+    with open(read) as lines:
+        first, second = lines.read().splitlines()
+    assert first.endswith("INFO app request_id=- a\\nb \\ud800")
+    assert second == "second"
+
+
+def test_an_output_that_is_gone_stops_nobody():
+    read, write = os.pipe()
+    os.close(read)
+    logs.Lines(logs.Text(), write).write("nobody reads this")
+    os.close(write)

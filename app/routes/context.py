@@ -1,8 +1,8 @@
 """What every view needs of its surroundings: the services, the request's id, and whether its client waits."""
 
 import logging
+import random
 import re
-import secrets
 import select
 from collections.abc import Callable
 
@@ -63,5 +63,8 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 def _id_of(asked: str | None) -> str:
-    """The id a request brings, if it is one; else a new one."""
-    return asked if asked and ACCEPTABLE_ID.fullmatch(asked) else secrets.token_hex(8)
+    """
+    The id a request brings, if it is one; else a new one. It is no secret: asking the system for randomness
+    lets go of the interpreter's lock, and with other threads waiting for that costs 20 µs.
+    """
+    return asked if asked and ACCEPTABLE_ID.fullmatch(asked) else f"{random.getrandbits(64):016x}"
