@@ -133,7 +133,9 @@ class Windows:
         now = self._clock()
         begin = now - seconds
         found, since = Counts(), begin
-        for number in range(self._place.board.places):
+        # Without files there are only this worker's counters; what is at other places, one before it left.
+        numbers = range(self._place.board.places) if self._place.directory else [self._place.number]
+        for number in numbers:
             if self._place.board.changed(number) <= begin:
                 continue
             found.add(counts_of(self._metrics.of_place(number)))

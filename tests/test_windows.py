@@ -73,3 +73,12 @@ def test_percentiles_are_right_to_a_bucket():
     assert 2.0 < quantile(0.99, spread, bounds) <= 4.0
     assert quantile(0.5, [0.0, 0.0, 0.0, 9.0, 1.0], bounds) == 4.0
     assert quantile(0.5, [0.0] * 5, bounds) is None
+
+
+def test_a_worker_that_was_reloaded_counts_only_its_own(clock):
+    board = Board(2)
+    before = Monitoring(Place(board, 0), lambda: [], clock)
+    answer(before, 5)
+    after = Monitoring(Place(board, 1), lambda: [], clock)
+    answer(after, 3)
+    assert counted(after, 300) == 3

@@ -58,7 +58,8 @@ def register(app: Flask, settings: Settings) -> None:
         if response.status_code == 413:
             linger()
         asked = request._get_current_object()  # type: ignore[attr-defined]
-        watch.end(asked, response, request_id=own.request_id, began=own.began)
+        received_bytes = asked.content_length or own.get("received_bytes", 0)
+        watch.end(asked, response, own.request_id, began=own.began, received_bytes=received_bytes)
         return response
 
 

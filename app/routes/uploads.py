@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import IO
 
-from flask import Request, current_app, request
+from flask import Request, current_app, g, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
@@ -83,6 +83,7 @@ def receive_recording() -> tuple[MultiDict[str, str], Upload]:
             upload.write(chunk)
     if upload is None:
         raise InvalidRequest(f"the form has no recording; {ACCEPTED}", "file")
+    g.received_bytes = upload.size_bytes  # for monitoring: a chunked body has no Content-Length
     if not upload.size_bytes:
         upload.close()
         raise InvalidAudio(f"the recording is empty (0 bytes); {ACCEPTED}", "file")

@@ -27,7 +27,9 @@ class Watch:
         self._request_began()
         return perf_counter()
 
-    def end(self, request: Request, response: Response, *, request_id: str, began: float) -> None:
+    def end(
+        self, request: Request, response: Response, request_id: str, *, began: float, received_bytes: int
+    ) -> None:
         """Its answer is made: note it now, or when the last byte of a stream is out."""
         rule = request.url_rule
         answered = Answered(
@@ -35,7 +37,7 @@ class Watch:
             rule.rule if rule is not None else UNMATCHED,
             response.status_code,
             request_id,
-            received_bytes=request.content_length or 0,
+            received_bytes=received_bytes,
         )
         if answered.status >= 400:
             answered.code = _code(response) if rule is not None else ""

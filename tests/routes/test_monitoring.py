@@ -52,6 +52,8 @@ def watched(request, tmp_path_factory):
         )
         server.upload(f"{VOICE}/transcribe", b"no audio at all")
         server.request("POST", f"{VOICE}/speak", b"x" * (2 << 20), {"Content-Type": "application/json"})
+        recording = AUSTEN_SHORT.path.read_bytes()
+        server.request("POST", f"{VOICE}/transcribe?language=tlh", iter([recording]))  # chunked, and refused
         server.starting = value(before, "http_requests_total", route="/health/live")
         yield server
 
@@ -80,7 +82,7 @@ def test_every_request_is_counted_once_by_its_rule(watched):
     assert unmatched == 15
     assert value(found, "http_requests_total", route=f"{VOICE}/speak", status="200") == 2
     assert value(found, "http_requests_total", route=f"{VOICE}/speak", status="413") == 1
-    assert value(found, "http_requests_total", route=f"{VOICE}/transcribe", status="400") == 1
+    assert value(found, "http_requests_total", route=f"{VOICE}/transcribe", status="400") == 2
     assert not [labels for _, labels in found if ("route", "/wp-login.php") in labels]
 
 
@@ -100,6 +102,8 @@ def test_bytes_and_audio_seconds_are_true(watched):
     assert value(found, "http_request_body_bytes_total", route=f"{VOICE}/speak") == pytest.approx(
         (2 << 20) + 2 * len(json.dumps(SPOKEN)), abs=1
     )
+    uploaded = value(found, "http_request_body_bytes_total", route=f"{VOICE}/transcribe")
+    assert uploaded == pytest.approx(2 * AUSTEN_SHORT.path.stat().st_size, abs=500)  # one of them in a form
     spoken = float(watched.again.headers["X-Audio-Duration"])
     assert value(found, "speech_synthesized_audio_seconds_total") == pytest.approx(spoken, abs=0.01)
     heard = watched.heard.json["duration"]
