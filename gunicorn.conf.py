@@ -34,6 +34,7 @@ def pre_fork(server, worker):
 def post_fork(server, worker):
     """Tell the new process where it belongs."""
     server.places.enter(worker.place)
+    logs.adopt(worker.log.error_log)  # a reload set it up anew
 
 
 def child_exit(server, worker):
