@@ -65,7 +65,7 @@ class Settings:
     memory_budget_mb: int = setting(
         0, "what the whole service may weigh; 0: the container's limit, else the machine's memory", least=0
     )
-    memory_reserve_mb: int = setting(24, "part of the budget that is kept free", least=0)
+    memory_reserve_mb: int = setting(12, "part of the budget that is kept free", least=0)
 
     whisper_model: str = setting(
         "tiny.en",

@@ -77,8 +77,8 @@ class MemoryGroup:
 class Load:
     """A long recording from one client while eight send clips, each again when it has its answer."""
 
-    def __init__(self, service: Service, recording: Recording) -> None:
-        self.service, self.recording = service, recording
+    def __init__(self, service: Service, recording: Recording, *, limit_seconds: float = 3600) -> None:
+        self.service, self.recording, self.limit_seconds = service, recording, limit_seconds
         self.statuses: collections.Counter[str] = collections.Counter()
         self.wrong_texts = 0
         self.long_answer: Answer | None = None
@@ -86,12 +86,15 @@ class Load:
         self._counting = threading.Lock()
 
     def run(self) -> None:
-        """Until the long recording is answered."""
+        """Until the long recording is answered; TimeoutError when it is not in time."""
+        deadline = time.monotonic() + self.limit_seconds
         clients = [threading.Thread(target=self._send_clips) for _ in range(CLIENTS)]
         for client in clients:
             client.start()
         try:
             while self.long_answer is None:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"no 200 in {self.limit_seconds} s; answers: {dict(self.statuses)}")
                 answer = self.service.transcribe(self.recording.path)
                 if self._count(answer) == 200:
                     self.long_answer = answer

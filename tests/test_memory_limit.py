@@ -33,7 +33,7 @@ def group(request):
 @pytest.mark.parametrize("group", [512], indirect=True)
 def test_in_512_mb_a_long_recording_and_eight_clients_are_all_answered(group, recording):
     with Service(command_prefix=group.command_prefix) as service:
-        load = Load(service, recording)
+        load = Load(service, recording, limit_seconds=120)
         load.run()
     assert set(load.statuses) <= ANSWERS
     assert load.statuses["200"] > 8
@@ -45,7 +45,7 @@ def test_in_512_mb_a_long_recording_and_eight_clients_are_all_answered(group, re
 def test_in_256_mb_it_works_or_says_at_the_start_that_it_can_not(group, recording):
     try:
         with Service(command_prefix=group.command_prefix) as service:
-            load = Load(service, recording)
+            load = Load(service, recording, limit_seconds=120)
             load.run()
     except ServiceStopped as stopped:
         assert "MEMORY_BUDGET_MB" in str(stopped)

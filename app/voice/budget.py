@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..errors import InsufficientMemory
+from ..memory import give_back
 
 log = logging.getLogger(__name__)
 
@@ -48,22 +49,27 @@ class Budget:
             if self._held.get(engine, 0) >= cost_mb:
                 return
             others = [tenant for tenant in self._held if tenant is not engine]
-            while self._used_without(engine) + cost_mb > self.limit_mb - self.reserve_mb:
+            while not self._fits(engine, cost_mb):
                 if not any(self._evict(tenant) for tenant in others if tenant in self._held):
-                    raise self._refusal(engine, cost_mb)
+                    give_back()
+                    if not self._fits(engine, cost_mb):
+                        raise self._refusal(engine, cost_mb)
             self._held[engine] = cost_mb
 
     def release(self, engine: Tenant) -> None:
         """*engine*'s process is gone."""
         self._held.pop(engine, None)
 
-    def fits_alone(self, cost_mb: float) -> bool:
-        """Whether an engine of that cost could ever run here."""
-        return self.weigh_web() + cost_mb <= self.limit_mb - self.reserve_mb
+    def fits_alone(self, cost_mb: float, web_mb: float = 0.0) -> bool:
+        """Whether an engine of that cost could ever run here, beside a web server of at least *web_mb*."""
+        return max(self.weigh_web(), web_mb) + cost_mb <= self.limit_mb - self.reserve_mb
 
     def used_mb(self) -> float:
         """What the service weighs now, engines counted with at least what they declared."""
         return self._used_without(None)
+
+    def _fits(self, engine: Tenant, cost_mb: float) -> bool:
+        return self._used_without(engine) + cost_mb <= self.limit_mb - self.reserve_mb
 
     def _used_without(self, left_out: Tenant | None) -> float:
         held = [

@@ -129,11 +129,13 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
             f"WHISPER_MODEL: no model is called {name!r}; known are {', '.join(models.CATALOGUE)}"
         )
     cost_mb = round(model.cost_mb + models.SESSION_MB * (settings.engine_seats - 1))
-    if not budget.fits_alone(cost_mb):
-        fitting = [each.name for each in models.CATALOGUE.values() if budget.fits_alone(each.cost_mb)]
+    # Held against what the web server will weigh, not what it weighs while it starts: else the boot succeeds
+    # and every request is refused.
+    if not budget.fits_alone(cost_mb, models.WEB_MB):
+        fitting = [each.name for each in models.CATALOGUE.values() if budget.fits_alone(each.cost_mb, models.WEB_MB)]
         raise ConfigError(
             f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB, the web server weighs "
-            f"{budget.weigh_web():.0f} MB, and the budget (MEMORY_BUDGET_MB) is {budget.limit_mb:.0f} MB with "
+            f"{max(budget.weigh_web(), models.WEB_MB):.0f} MB, and the budget (MEMORY_BUDGET_MB) is {budget.limit_mb:.0f} MB with "
             f"{budget.reserve_mb:.0f} MB kept free; models that fit: "
             f"{', '.join(fitting) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
         )
