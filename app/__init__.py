@@ -18,7 +18,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     # Imported here: the engine process imports this package too, and stays 20 MB smaller.
     from flask import Flask
 
-    from . import cli, errors, routes, startup, telemetry
+    from . import errors, routes, startup, telemetry
     from .config import Settings
     from .routes import context
     from .services import Services
@@ -30,7 +30,6 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     context.register(app, settings)
     for blueprint in routes.BLUEPRINTS:
         app.register_blueprint(blueprint)
-    app.cli.add_command(cli.models_group)
     telemetry.begin(app, settings)
     startup.announce(settings)
     return app

@@ -1,4 +1,4 @@
-"""`python -m app ...`, also `flask --app wsgi ...`: what is done by hand, and while a host builds."""
+"""`python -m app ...`: what is done by hand, and while a host builds."""
 
 import sys
 from pathlib import Path

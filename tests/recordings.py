@@ -192,19 +192,6 @@ def hours_of_silence(hours: float) -> bytes:
     return target.getvalue()
 
 
-def hours_of_silence(hours: float) -> bytes:
-    """A FLAC file that is small for what it decodes to: 0.7 MB an hour."""
-    target = io.BytesIO()
-    with av.open(target, "w", "flac") as output:
-        stream = output.add_stream("flac", 16_000, layout="mono")
-        block = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.int16), "s16", "mono")
-        for _ in range(int(hours * 3600)):
-            block.sample_rate, block.pts = 16_000, None
-            output.mux(stream.encode(block))
-        output.mux(stream.encode(None))
-    return target.getvalue()
-
-
 # What nobody can make sound of, by the name a client gives it.
 NOT_RECORDINGS: dict[str, Callable[[], bytes]] = {
     "empty.wav": lambda: b"",

@@ -10,7 +10,16 @@ import wave
 
 import pytest
 
-from .recordings import AUSTEN, AUSTEN_SHORT, CONTAINERS, NOT_RECORDINGS, hours_of_silence, noise, recorded_as, silence
+from .recordings import (
+    AUSTEN,
+    AUSTEN_SHORT,
+    CONTAINERS,
+    NOT_RECORDINGS,
+    hours_of_silence,
+    noise,
+    recorded_as,
+    silence,
+)
 from .server import Server, form
 from .speech import likeness
 
@@ -415,8 +424,12 @@ def test_a_model_too_large_for_the_budget_stops_the_boot_and_names_those_that_fi
 
 def test_another_server_transcribes_where_local_whisper_is_disabled(server):
     """The other server is this service itself, spoken to in OpenAI's dialect."""
-    with Server(DISABLE_LOCAL_WHISPER="true", OPENAI_BASE_URL=f"{server.url}/v1", OPENAI_API_KEY="key") as front:
-        found = front.upload(f"{VOICE}/transcribe", recorded_as("m4a_phone", AUSTEN), word_timestamps="true").json
+    with Server(
+        DISABLE_LOCAL_WHISPER="true", OPENAI_BASE_URL=f"{server.url}/v1", OPENAI_API_KEY="key"
+    ) as front:
+        found = front.upload(
+            f"{VOICE}/transcribe", recorded_as("m4a_phone", AUSTEN), word_timestamps="true"
+        ).json
         assert likeness(found["text"], AUSTEN.text) > 0.9
         assert found["duration"] == pytest.approx(AUSTEN.seconds, abs=0.1)
         assert found["model"] == "whisper-1"

@@ -60,9 +60,9 @@ class Budget:
         """*engine*'s process is gone."""
         self._held.pop(engine, None)
 
-    def fits_alone(self, cost_mb: float, web_mb: float = 0.0) -> bool:
-        """Whether an engine of that cost could ever run here, beside a web server of at least *web_mb*."""
-        return max(self.weigh_web(), web_mb) + cost_mb <= self.limit_mb - self.reserve_mb
+    def room_alone_mb(self) -> float:
+        """The most an engine that runs alone may cost."""
+        return self.limit_mb - self.reserve_mb - self.weigh_web()
 
     def used_mb(self) -> float:
         """What the service weighs now, engines counted with at least what they declared."""

@@ -194,7 +194,7 @@ class Engine:
             try:
                 return self._budget.admit(self, cost_mb)
             except InsufficientMemory:
-                if self._clock() >= deadline or not self._budget.fits_alone(cost_mb):
+                if self._clock() >= deadline or cost_mb > self._budget.room_alone_mb():
                     self.observer.refused(self.name, "insufficient_memory")
                     raise
             if not wanted():

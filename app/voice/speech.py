@@ -131,13 +131,13 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
     cost_mb = round(model.cost_mb + models.SESSION_MB * (settings.engine_seats - 1))
     # Held against what the web server will weigh, not what it weighs while it starts: else the boot succeeds
     # and every request is refused.
-    if not budget.fits_alone(cost_mb, models.WEB_MB):
-        fitting = [each.name for each in models.CATALOGUE.values() if budget.fits_alone(each.cost_mb, models.WEB_MB)]
+    room_mb = min(budget.room_alone_mb(), budget.limit_mb - budget.reserve_mb - models.WEB_MB)
+    if cost_mb > room_mb:
         raise ConfigError(
-            f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB, the web server weighs "
-            f"{max(budget.weigh_web(), models.WEB_MB):.0f} MB, and the budget (MEMORY_BUDGET_MB) is {budget.limit_mb:.0f} MB with "
-            f"{budget.reserve_mb:.0f} MB kept free; models that fit: "
-            f"{', '.join(fitting) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
+            f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB, and of the budget (MEMORY_BUDGET_MB) of "
+            f"{budget.limit_mb:.0f} MB there are {room_mb:.0f} MB left beside the web server and a reserve of "
+            f"{budget.reserve_mb:.0f} MB; models that fit: "
+            f"{', '.join(models.that_fit(room_mb)) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
         )
     options = {
         "model": name,
@@ -163,7 +163,5 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
 def _largest_that_fits(model_dir: Path, budget: Budget) -> str:
     """The largest model on this machine whose engine fits; the smallest known one where there is none."""
     here = models.installed(model_dir)
-    fitting = [
-        name for name in models.that_fit(budget.limit_mb) if budget.fits_alone(models.CATALOGUE[name].cost_mb)
-    ]
+    fitting = models.that_fit(budget.limit_mb - budget.reserve_mb - models.WEB_MB)
     return next((name for name in fitting if name in here), "tiny.en")

@@ -64,5 +64,4 @@ def test_a_process_that_needs_more_than_before_is_admitted_again(budget):
 
 
 def test_what_never_fits_is_known_without_trying(budget):
-    assert budget.fits_alone(230)
-    assert not budget.fits_alone(231)
+    assert budget.room_alone_mb() == 230
