@@ -3,8 +3,8 @@
 import gc
 
 from app import logs, memory
-from app.board import Places
 from app.config import Settings
+from app.monitoring.board import Places
 
 settings = Settings.from_env()
 gc.disable()  # until the worker is loaded: what imports leave behind is not worth looking for, 15 ms

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .config import Settings
 
 if TYPE_CHECKING:
-    from .answered import Answered
+    from .monitoring.answered import Answered
 
 # The id of the request this thread answers, for lines from rooms that know nothing of requests.
 request_id: ContextVar[str] = ContextVar("request_id", default="-")

@@ -8,13 +8,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import board, cgroup, memory
+from . import cgroup, memory
 from .checks import Check
 from .config import Settings
+from .monitoring import board
 from .voice.speech import Speech
 
 if TYPE_CHECKING:
-    from .monitoring import Monitoring
+    from .monitoring.monitoring import Monitoring
 
 # Weighing the processes for them takes 6 ms, and a prober should not be able to make that the service's work.
 CHECKS_LAST_SECONDS = 1.0
@@ -38,7 +39,7 @@ class Services:
         speech = Speech.build(settings, budget_mb(settings) / settings.web_concurrency, weigh_web)
         services = cls(settings, speech)
         if settings.monitoring:
-            from .monitoring import Monitoring  # 1.5 MB of prometheus_client
+            from .monitoring.monitoring import Monitoring  # 1.5 MB of prometheus_client
 
             services.monitoring = Monitoring(board.here(), services.processes)
             speech.watch(services.monitoring.metrics)

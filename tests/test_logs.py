@@ -8,7 +8,7 @@ import os
 import pytest
 
 from app import logs
-from app.answered import Answered
+from app.monitoring.answered import Answered
 
 NASTY = [
     "a\nINFO app forged=1",

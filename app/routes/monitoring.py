@@ -15,7 +15,7 @@ from ..errors import InvalidRequest, NotFound
 from .context import services
 
 if TYPE_CHECKING:
-    from .. import monitoring as room
+    from ..monitoring import monitoring as room
 
 monitoring = Blueprint("monitoring", __name__)
 
@@ -29,7 +29,7 @@ TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 def metrics() -> Response:
     """Every metric of every worker, as Prometheus reads them."""
     watched = _watched()
-    from .. import sizes
+    from ..monitoring import sizes
 
     return Response(sizes.exposition(services(), watched.metrics), content_type=TEXT_FORMAT)
 
@@ -38,7 +38,7 @@ def metrics() -> Response:
 def performance() -> Response:
     """Counts, rates and percentiles by route; `?window=5m`."""
     watched = _watched()
-    from .. import reports
+    from ..monitoring import reports
 
     return jsonify(reports.performance(watched, window()))
 
@@ -47,7 +47,7 @@ def performance() -> Response:
 def production() -> Response:
     """Since when, which version, how much failed, what is alarming."""
     watched = _watched()
-    from .. import reports
+    from ..monitoring import reports
 
     return jsonify(reports.production(services(), watched))
 
@@ -56,7 +56,7 @@ def production() -> Response:
 def security() -> Response:
     """Who was turned away, and why; `?window=1h`."""
     watched = _watched()
-    from .. import reports
+    from ..monitoring import reports
 
     return jsonify(reports.security(watched, window("1h")))
 

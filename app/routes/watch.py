@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from flask import Request, Response
 
 from .. import logs
-from ..answered import UNMATCHED, Answered
+from ..monitoring.answered import UNMATCHED, Answered
 
 if TYPE_CHECKING:
-    from ..monitoring import Monitoring
+    from ..monitoring.monitoring import Monitoring
 
 
 class Watch:

@@ -156,6 +156,7 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
         engine,
         name,
         beam_size=settings.whisper_beam_size,
+        language=settings.whisper_language,
         max_audio_seconds=settings.max_audio_minutes * 60,
     )
 

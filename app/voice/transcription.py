@@ -107,16 +107,18 @@ class Transcriber(Protocol):
 class LocalTranscriber:
     """Transcribes in the whisper engine of this worker."""
 
-    def __init__(self, engine: Engine, model: str, *, beam_size: int, max_audio_seconds: float) -> None:
+    def __init__(
+        self, engine: Engine, model: str, *, beam_size: int, language: str, max_audio_seconds: float
+    ) -> None:
         self.engine, self.model = engine, model
-        self._beam_size, self._max_audio_seconds = beam_size, max_audio_seconds
+        self._beam_size, self._language, self._max_audio_seconds = beam_size, language, max_audio_seconds
 
     def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
         """Begin; the engine is asked when the first segment is."""
         header: Header = {
             "path": request.path,
             "task": request.task,
-            "language": request.language,
+            "language": request.language or self._language or None,
             "prompt": request.prompt,
             "hotwords": request.hotwords,
             # Zero asks for the default: start greedy, raise it where the text turns out improbable.

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.answered import Answered
-from app.board import Board, Place
-from app.monitoring import Monitoring
-from app.windows import LONGEST_SECONDS, quantile
+from app.monitoring.answered import Answered
+from app.monitoring.board import Board, Place
+from app.monitoring.monitoring import Monitoring
+from app.monitoring.windows import LONGEST_SECONDS, quantile
 
 
 @pytest.fixture

@@ -5,17 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from prometheus_client import values
 
-from app.answered import UNMATCHED, Answered
-from app.board import Board, Place, Places
 from app.config import PROJECT
-from app.metrics import Metrics
-from app.monitoring import PROBES, Monitoring, probe
+from app.monitoring.answered import UNMATCHED, Answered
+from app.monitoring.board import Board, Place, Places
+from app.monitoring.metrics import Metrics
+from app.monitoring.monitoring import PROBES, Monitoring, probe
 
 WORKER = """
 import sys
-from app.board import Board, Place
-from app.metrics import Metrics
+from app.monitoring.board import Board, Place
+from app.monitoring.metrics import Metrics
 metrics = Metrics(Place(Board(2), int(sys.argv[2]), sys.argv[1]))
 for _ in range(int(sys.argv[3])):
     metrics.request_began()
@@ -32,6 +33,7 @@ def monitoring(clock):
 @pytest.fixture
 def places(monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # put back what Places sets
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)  # and what a Metrics among several sets
     places = Places(2)
     yield places
     places.close()

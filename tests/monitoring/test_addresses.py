@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from app import addresses
-from app.addresses import ROWS, TABLE_BYTES, Addresses
+from app.monitoring import addresses
+from app.monitoring.addresses import ROWS, TABLE_BYTES, Addresses
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cgroup
+from .. import cgroup
+from ..memory import Process
 from .board import Place
-from .memory import Process
 from .rings import Record
 
 AT_WORK_SECONDS = 10.0  # between two samples while there is work: 64 KB of them are over an hour then

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..memory import Process
 from . import addresses
 from .answered import UNMATCHED, Answered
 from .board import Place
 from .history import History
-from .memory import Process
 from .metrics import Metrics
 from .windows import Windows
 

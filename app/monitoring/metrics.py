@@ -12,8 +12,8 @@ from prometheus_client.metrics import Counter, Gauge, Histogram, disable_created
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import CollectorRegistry
 
+from ..voice.observer import Observer
 from .board import Place
-from .voice.observer import Observer
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ENGINES = ("whisper", "speech")

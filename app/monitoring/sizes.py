@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from . import __version__, cgroup
-from .config import Settings
+from .. import __version__, cgroup
+from ..config import Settings
 from .history import by_role, cpu_seconds
 
 if TYPE_CHECKING:
+    from ..services import Services
     from .metrics import Metrics
-    from .services import Services
 
 # Where the hosts say which commit runs: Render, Heroku (build, and with dyno metadata), or the operator.
 COMMIT_VARIABLES = ("RENDER_GIT_COMMIT", "HEROKU_SLUG_COMMIT", "SOURCE_VERSION", "GIT_COMMIT")

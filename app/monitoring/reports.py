@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from . import __version__, addresses, alerts, sizes
+from .. import __version__
+from . import addresses, alerts, sizes
 from .alerts import Readings
 from .metrics import FACTOR_BUCKETS, LATENCY_BUCKETS
 from .monitoring import Monitoring
@@ -13,7 +14,7 @@ from .rings import Record
 from .windows import Counts, counts_of, quantile
 
 if TYPE_CHECKING:
-    from .services import Services
+    from ..services import Services
 
 Report = dict[str, object]
 SHOWN = 20  # of lists of what was last
