@@ -100,7 +100,7 @@ class Settings:
     gtts_url: str = setting("", "another server that speaks Google Translate's protocol; empty: Google's")
 
     engine_seats: int = setting(
-        8, "requests an engine runs or lets wait; the next is refused", least=1, most=128
+        10, "requests an engine runs or lets wait; the next is refused", least=1, most=128
     )
     engine_idle_seconds: int = setting(60, "an engine unused for this long is closed", least=0)
     engine_timeout_seconds: int = setting(60, "an engine without progress for this long is ended", least=1)

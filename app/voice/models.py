@@ -10,7 +10,7 @@ from pathlib import Path
 WEIGHTS, CONFIG = "model.bin", "config.json"
 
 AUTO = "auto"  # as a model's name: the largest that fits
-WEB_MB = 50  # what the service weighs without engines, after a day; benchmarks/memory.py measures it
+WEB_MB = 48  # what the service weighs without engines, after a day; benchmarks/memory.py measures it
 
 # Engine peak = the interpreter with its libraries and their buffers, the weights as int8, and what the encoder
 # works on: the scores of all pairs of its 1500 positions in each head (9 MB a head), and layers of its width. With

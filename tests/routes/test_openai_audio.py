@@ -312,7 +312,7 @@ def test_work_that_can_never_be_done_here_is_not_tried_again():
 
 
 def test_twenty_clients_at_once_are_all_answered(openai_server):
-    """With the client's default of two retries; there are eight seats."""
+    """With the client's default of two retries; there are ten seats."""
     answers, errors = [], []
 
     def ask():
