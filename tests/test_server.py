@@ -444,3 +444,24 @@ def test_a_server_that_does_not_answer_is_named():
         answer = front.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
         assert (answer.status, answer.error["code"]) == (503, "upstream_failed")
         assert "OPENAI_BASE_URL" in answer.error["message"]
+
+
+def test_speech_that_was_made_once_is_kept_and_known_by_its_tag(tmp_path):
+    with Server(TTS_ENGINE="espeak", TTS_CACHE_DIR=str(tmp_path)) as server:
+        asked = {"text": "Good evening.", "format": "wav"}
+        first, second = server.post(f"{VOICE}/speak", asked), server.post(f"{VOICE}/speak", asked)
+        assert (first.headers["X-Cache"], second.headers["X-Cache"]) == ("miss", "hit")
+        assert second.headers["Content-Length"] == str(len(second.body))
+        assert first.body[44:] == second.body[44:]
+        body = b'{"text": "Good evening.", "format": "wav"}'
+        known = {"Content-Type": "application/json", "If-None-Match": second.headers["ETag"]}
+        assert server.request("POST", f"{VOICE}/speak", body, known).status == 304
+
+
+def test_why_others_did_not_speak_is_told_in_a_header():
+    with Server(GTTS_URL="http://127.0.0.1:9/", TTS_CACHE_MB="0") as server:
+        spoken = server.post(f"{VOICE}/speak", {"text": "Good evening."})
+        assert spoken.headers["X-TTS-Engine"] == "neural"
+        assert spoken.headers["X-TTS-Fallback"].startswith("gtts: ")
+        spoken = server.post(f"{VOICE}/speak", {"text": "Guten Abend.", "language": "de"})
+        assert spoken.headers["X-TTS-Engine"] == "espeak"

@@ -119,9 +119,11 @@ def audio(spoken: Spoken) -> Response:
     response.headers["X-TTS-Engine"] = spoken.engine
     response.headers["X-TTS-Voice"] = spoken.voice
     if spoken.fallback:
-        response.headers["X-TTS-Fallback"] = "; ".join(spoken.fallback)
+        reasons = " ".join("; ".join(spoken.fallback).split())  # a header is one line of plain letters
+        response.headers["X-TTS-Fallback"] = reasons.encode("ascii", "replace").decode()
     response.headers["X-Cache"] = "hit" if spoken.cached else "miss"
-    response.set_etag(spoken.etag)
+    # Weak while it is streamed: the header of the kept file will say how long it is.
+    response.set_etag(spoken.etag, weak=spoken.size_bytes is None)
     if spoken.size_bytes is not None:
         response.content_length = spoken.size_bytes
     if spoken.duration_seconds is not None:
