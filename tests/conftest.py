@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.voice.budget import Budget
-from app.voice.engine import Engine, Program
+from app.voice.engine import Engine
+from app.voice.program import Program
 
 from .server import Server
 

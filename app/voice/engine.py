@@ -2,18 +2,15 @@
 
 import contextlib
 import itertools
-import json
 import logging
-import math
 import os
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .. import memory
@@ -21,43 +18,14 @@ from ..config import PROJECT
 from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, QueueFull, by_code
 from . import wire
 from .budget import Budget
+from .forecast import Forecast
 from .observer import Observer
+from .program import Program
 from .turns import LOOK_UP_SECONDS, Turns
 
 log = logging.getLogger(__name__)
 
-# Of work one session is, until one has been measured. Too low a guess has refused clients back before there is
-# a seat, and they give up after two: at 1.0, 3 of 20 did on a machine with twice the load it could bear.
-FIRST_GUESS_SECONDS = 2.0
-LONGEST_WAIT_SECONDS = 60  # the OpenAI clients of the first major version obey no longer Retry-After
-# RLIMIT_DATA counts what is reserved, used or not: stacks of threads, arenas. tiny.en weighs 175 MB at its peak and
-# has 293 reserved, 415 with eight sessions open.
-RESERVED_MB, RESERVED_SESSION_MB = 150, 20
 LEAVING_SECONDS = 2.0  # from the end of its input until a process that has not left is killed
-
-
-@dataclass(frozen=True)
-class Program:
-    """What an engine's process runs: its command, what is set in its environment, and its cost in MB of PSS."""
-
-    command: tuple[str, ...]
-    environment: Mapping[str, str]
-    cost_mb: float
-
-
-def program(
-    name: str, options: wire.Header, environment: Mapping[str, str], *, cost_mb: float, seats: int
-) -> Program:
-    """The engine *name* of `app.voice.engines`, with a hard bound on what it may allocate."""
-    limit_mb = round(cost_mb + RESERVED_MB + RESERVED_SESSION_MB * seats)
-    command = (
-        sys.executable,
-        "-m",
-        "app.voice.engines",
-        name,
-        json.dumps({**options, "data_limit_mb": limit_mb}),
-    )
-    return Program(command, environment, cost_mb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +71,7 @@ class Engine:
         self._process: subprocess.Popen[bytes] | None = None
         self._open_sessions = 0
         self._last_used = clock()
-        self._service_seconds = FIRST_GUESS_SECONDS  # moving average of the work one session is
-        self._expected: list[float] = []  # when clients that were refused will be back
+        self._forecast = Forecast(clock)
         self._closed = False
         self._forgotten: deque[int] = deque()  # sessions whose asker left, still open in the process
         self.starts = 0
@@ -159,7 +126,7 @@ class Engine:
                 raise EngineDied(f"the {self.name} engine is shutting down")
             if self._open_sessions >= self.seats:
                 self.observer.refused(self.name, "queue_full")
-                wait = self._seconds_until_a_seat()
+                wait = self._forecast.seconds_until_a_seat(self._open_sessions)
                 raise QueueFull(
                     f"all {self.seats} seats of the {self.name} engine are taken; try again in {wait} s",
                     retry_after_seconds=wait,
@@ -167,24 +134,13 @@ class Engine:
             self._open_sessions += 1
             self.observer.seats(self.name, self._open_sessions)
 
-    def _seconds_until_a_seat(self) -> int:
-        """When a refused client should be back: after those refused before it, so they don't come at once."""
-        now = self._clock()
-        self._expected = [when for when in self._expected if when > now]
-        ahead = self._open_sessions + len(self._expected)
-        wait = max(1, min(math.ceil(self._service_seconds * ahead), LONGEST_WAIT_SECONDS))
-        if wait < LONGEST_WAIT_SECONDS:
-            self._expected.append(now + wait)
-        return wait
-
     def _leave_seat(self, worked_seconds: float) -> None:
         with self._changed:
             self._open_sessions -= 1
             self.observer.seats(self.name, self._open_sessions)
             self._last_used = self._clock()
             if worked_seconds:
-                weight = 1.0 if self._service_seconds == FIRST_GUESS_SECONDS else 0.3
-                self._service_seconds += weight * (worked_seconds - self._service_seconds)
+                self._forecast.finished(worked_seconds)
             self._changed.notify_all()
 
     def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Callable[[], bool]) -> None:

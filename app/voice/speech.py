@@ -13,8 +13,9 @@ from ..config import ConfigError, Settings
 from ..errors import LocalWhisperDisabled
 from . import environment, models
 from .budget import Budget
-from .engine import Engine, program
+from .engine import Engine
 from .observer import Observer
+from .program import program
 from .synthesis import SpeakRequest, Spoken, Synthesis
 from .transcription import LocalTranscriber, Transcriber, Transcription, TranscriptionRequest
 

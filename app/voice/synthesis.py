@@ -23,8 +23,9 @@ from . import environment, languages
 from .breaker import Breaker
 from .cache import Cache, Draft, Facts, Hit
 from .chain import ENGINES, ONLINE, Attempt, Chain, SpeakRequest
-from .engine import Engine, program
+from .engine import Engine
 from .observer import Observer
+from .program import program
 from .spoken import Making, Spoken
 from .voices import Voice, Voices, find_espeak
 from .wire import Header, Message
