@@ -136,7 +136,9 @@ class Settings:
 
 
 def _environment() -> Mapping[str, str]:
-    from dotenv import dotenv_values
+    if not (PROJECT / ".env").exists():
+        return os.environ
+    from dotenv import dotenv_values  # 8 ms of the start, where there is a file to read
 
     from_file = {name: value or "" for name, value in dotenv_values(PROJECT / ".env").items()}
     return {**from_file, **os.environ}

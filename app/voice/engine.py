@@ -250,7 +250,8 @@ class Engine:
                     wait = max(0.0, self._last_used + self._idle_after - self._clock())
                 if wait != 0:
                     self._changed.wait(wait)
-            self.stop_if_idle()
+            if self.stop_if_idle():
+                memory.give_back()  # what its sessions left in this process's heap
 
     def stop_if_idle(self) -> bool:
         """End the process when no session used it for *idle_after_seconds*; whether it did."""
