@@ -6,6 +6,7 @@ header as `patches` at the end: whoever kept the whole file can write them into 
 """
 
 import struct
+import sys
 from typing import Protocol
 
 PCM_RATE = 24000  # what OpenAI's speech endpoint answers for "pcm"
@@ -41,8 +42,14 @@ def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Encoder:
     if format == "pcm" and tempo == 1.0 and rate == PCM_RATE:
         return Raw(rate)
     # Imported here: PyAV weighs 22 MB, and espeak-ng speaks WAV without it.
+    first = f"{__package__}.compress" not in sys.modules
     from .compress import CODECS, Compressor, Reshaped
 
+    if first:
+        # Loading it touches 11 MB of code, of which encoding needs half again; 10 ms, once.
+        from .pages import CodePages
+
+        CodePages().release()
     file: Encoder
     if format in CODECS:
         codec = CODECS[format]
