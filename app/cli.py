@@ -30,7 +30,7 @@ def fetch_model(name: str | None) -> None:
         click.echo("local Whisper is disabled: no model is needed")
         return
     wish = name or settings.whisper_model
-    room_mb = budget_mb(settings) / settings.web_concurrency - settings.memory_reserve_mb - models.WEB_MB
+    room_mb = models.room_mb(budget_mb(settings) / settings.web_concurrency, settings.memory_reserve_mb)
     names = models.that_fit(room_mb) if wish == models.AUTO else [wish]
     for candidate in names:
         try:

@@ -285,18 +285,25 @@ def test_every_response_has_a_request_id(server):
     assert server.get("/health", **{"X-Request-ID": "<script>"}).headers["X-Request-ID"] != "<script>"
 
 
+def transcribing(server, recording):
+    """A client that has sent *recording* and waits."""
+    body, content_type = form(recording)
+    curl = subprocess.Popen(
+        ["curl", "-s", "-H", f"Content-Type: {content_type}", "--data-binary", "@-",
+         f"{server.url}{VOICE}/transcribe"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    curl.stdin.write(body)
+    curl.stdin.close()
+    curl.stdin = None  # communicate() would flush it
+    return curl
+
+
 def test_a_client_that_goes_away_frees_its_seat():
     with Server(ENGINE_SEATS="1") as server:
         recording = recorded_as("mp3", AUSTEN) * 12
-        body, content_type = form(recording)
-        curl = subprocess.Popen(
-            ["curl", "-s", "-X", "POST", "-H", f"Content-Type: {content_type}", "--data-binary", "@-",
-             f"{server.url}{VOICE}/transcribe"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        curl.stdin.write(body)
-        curl.stdin.close()
+        curl = transcribing(server, recording)
 
         def taken():
             return server.get("/api/memory").json["budget"]["engines"][0]["seats_taken"]
@@ -306,7 +313,7 @@ def test_a_client_that_goes_away_frees_its_seat():
         assert (busy.status, busy.error["code"]) == (503, "queue_full")
         assert int(busy.headers["Retry-After"]) >= 1
         curl.kill()
-        curl.wait()
+        curl.communicate()
         eventually(lambda: taken() == 0, "the seat is free", seconds=3)
 
 
@@ -315,16 +322,7 @@ def test_an_engine_killed_in_mid_work_is_a_clear_error_and_the_next_request_is_a
         server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
         pid = server.get("/api/memory").json["budget"]["engines"][0]["pid"]
         os.kill(pid, signal.SIGSTOP)  # so that it is killed with a request in it, however fast it is
-        body, content_type = form(AUSTEN.path.read_bytes())
-        curl = subprocess.Popen(
-            ["curl", "-s", "-H", f"Content-Type: {content_type}", "--data-binary", "@-",
-             f"{server.url}{VOICE}/transcribe"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )  # fmt: skip
-        curl.stdin.write(body)
-        curl.stdin.close()
-        curl.stdin = None
+        curl = transcribing(server, AUSTEN.path.read_bytes())
         eventually(
             lambda: server.get("/api/memory").json["budget"]["engines"][0]["seats_taken"],
             "a request is in it",

@@ -244,6 +244,11 @@ CATALOGUE = {
 }
 
 
+def room_mb(budget_mb: float, reserve_mb: float) -> float:
+    """What a budget leaves for an engine beside the web server at work and the reserve."""
+    return budget_mb - reserve_mb - WEB_MB
+
+
 def that_fit(room_mb: float) -> list[str]:
     """The names of the known models whose engine needs at most *room_mb*, the largest first."""
     fitting = [model for model in CATALOGUE.values() if model.cost_mb <= room_mb]

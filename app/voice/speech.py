@@ -132,7 +132,7 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
     cost_mb = round(model.cost_mb + models.SESSION_MB * (settings.engine_seats - 1))
     # Held against what the web server will weigh, not what it weighs while it starts: else the boot succeeds
     # and every request is refused.
-    room_mb = min(budget.room_alone_mb(), budget.limit_mb - budget.reserve_mb - models.WEB_MB)
+    room_mb = min(budget.room_alone_mb(), models.room_mb(budget.limit_mb, budget.reserve_mb))
     if cost_mb > room_mb:
         raise ConfigError(
             f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB, and of the budget (MEMORY_BUDGET_MB) of "
@@ -165,5 +165,5 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
 def _largest_that_fits(model_dir: Path, budget: Budget) -> str:
     """The largest model on this machine whose engine fits; the smallest known one where there is none."""
     here = models.installed(model_dir)
-    fitting = models.that_fit(budget.limit_mb - budget.reserve_mb - models.WEB_MB)
+    fitting = models.that_fit(models.room_mb(budget.limit_mb, budget.reserve_mb))
     return next((name for name in fitting if name in here), "tiny.en")
