@@ -51,6 +51,32 @@ class Settings:
     alert_engine_restarts: int = setting(
         3, "alert when more engine processes than this died within an hour", least=0
     )
+    environment: str = setting(
+        "development", "where this runs; production: an open service (no API_KEYS) is warned about"
+    )
+    api_keys: str = setting(
+        "",
+        "keys that are let in, comma separated, each as it is or as sha256:HEX; empty: everybody",
+        secret=True,
+    )
+    rate_limit: str = setting("", "requests a key or address may make, such as 60/minute; empty: any number")
+    audio_seconds_per_hour: int = setting(
+        0,
+        "seconds of audio a key or address may have transcribed or spoken in an hour; 0: any number",
+        least=0,
+    )
+    redis_url: str = setting(
+        "", "Redis, where limits are counted over all workers and machines, and jobs noted with CELERY_BROKER_URL",
+        secret=True,
+    )  # fmt: skip
+    trusted_proxies: int = setting(
+        0, "routers in front whose X-Forwarded-* headers are believed; on Render and Heroku the default is 1",
+        least=0, most=10,
+    )  # fmt: skip
+    cors_origins: str = setting(
+        "",
+        "browser origins that may call, comma separated, such as https://app.example.com; *: any; empty: none",
+    )
     sentry_dsn: str = setting("", "where errors are reported; needs the package sentry-sdk", secret=True)
     otel_exporter_otlp_endpoint: str = setting(
         "", "where traces are sent; needs the packages docs/monitoring.md names"
@@ -107,6 +133,29 @@ class Settings:
     max_upload_mb: int = setting(25, "largest upload, in MiB", least=1)
     max_audio_minutes: int = setting(240, "longest recording", least=1)
     upload_dir: str = setting("", "where uploads wait on disk; empty: the system's temporary directory")
+
+    data_dir: str = setting(str(PROJECT / "data"), "where jobs and their recordings are kept")
+    job_ttl_hours: float = setting(24.0, "how long a finished job is kept", least=0.01)
+    job_disk_mb: int = setting(1024, "what jobs may take of the disk; past it new ones are refused", least=1)
+    job_attempts: int = setting(3, "times a job is tried whose engine or worker fails", least=1, most=20)
+    job_time_limit_minutes: int = setting(120, "how long one attempt at a job may take", least=1)
+    job_part_minutes: int = setting(
+        10,
+        "with CELERY_BROKER_URL, recordings longer than this are cut at silences and shared out; 0: never",
+        least=0,
+    )
+    celery_broker_url: str = setting(
+        "", "broker that gives jobs to workers (`make worker`); empty: jobs run here", secret=True
+    )
+    job_storage_url: str = setting(
+        "",
+        "where web and workers share recordings and results: file:///..., s3://...; empty: DATA_DIR",
+        secret=True,
+    )
+    webhook_secret: str = setting("", "signs what is sent to a job's webhook_url", secret=True)
+    webhook_private_addresses: bool = setting(
+        False, "true: webhooks may go to http:// and to private addresses, for trying them out"
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:

@@ -7,15 +7,22 @@ Every error of ours, and how each reads over HTTP.
     │   ├── UnsupportedFormat   400  an answer was asked for in a format that is not spoken here
     │   ├── ModelCannotTranslate 400 an English-only model was asked for another language
     │   └── NothingToSay        400  the text has nothing in it that can be spoken
+    ├── Unauthorized            401  the API key is missing or unknown
     ├── NotFound                404
-    │   └── ModelNotFound       404  nothing here goes by that name
+    │   ├── ModelNotFound       404  nothing here goes by that name
+    │   └── JobNotFound         404  no job has that id, or it was removed
+    ├── Conflict                409  the job's state, or an Idempotency-Key used before, does not allow it
     ├── TooLarge                413  the upload has too many bytes
     │   └── AudioTooLong        413  the recording has too many minutes
+    ├── RateLimited             429  too many requests: `Retry-After` says when there may be more
+    │   └── AudioLimited        429  too many seconds of audio within an hour
+    ├── InsufficientStorage     507  the disk space set aside for jobs is taken
     └── Unavailable             503  try again: `Retry-After` says when
         ├── QueueFull           503  every seat is taken
         ├── InsufficientMemory  503  the engine does not fit into the budget now
         ├── EngineDied          503  the engine process ended in mid-work
         ├── EngineTimeout       503  the engine made no progress and was ended
+        ├── BrokerUnavailable   503  the broker jobs are given to does not answer
         ├── UpstreamFailed      503  the OpenAI-compatible server that work is passed to did not do it
         ├── Misconfigured       503  trying again does not help: the message has the remedy
         │   ├── LocalWhisperDisabled
@@ -83,6 +90,12 @@ class NothingToSay(InvalidRequest):
     code = "nothing_to_say"
 
 
+class Unauthorized(ServiceError):
+    """The API key is missing or unknown."""
+
+    status, code = 401, "invalid_api_key"
+
+
 class NotFound(ServiceError):
     """What was asked for does not exist."""
 
@@ -95,6 +108,18 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class JobNotFound(NotFound):
+    """No job has that id, or it was removed when its time was over."""
+
+    code = "job_not_found"
+
+
+class Conflict(ServiceError):
+    """What is asked for does not go with what is there."""
+
+    status, code = 409, "conflict"
+
+
 class TooLarge(ServiceError):
     """The upload has too many bytes."""
 
@@ -105,6 +130,28 @@ class AudioTooLong(TooLarge):
     """The recording has too many minutes."""
 
     code = "audio_too_long"
+
+
+class RateLimited(ServiceError):
+    """Too many requests; `Retry-After` says when there may be more."""
+
+    status, code = 429, "rate_limit_exceeded"
+
+    def __init__(self, message: str, param: str | None = None, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(message, param)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AudioLimited(RateLimited):
+    """Too many seconds of audio within an hour."""
+
+    code = "audio_limit_exceeded"
+
+
+class InsufficientStorage(ServiceError):
+    """The disk space set aside for jobs is taken."""
+
+    status, code = 507, "insufficient_storage"
 
 
 class Unavailable(ServiceError):
@@ -146,6 +193,12 @@ class EngineTimeout(Unavailable):
 
     code = "engine_timeout"
     should_retry = False
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker jobs are given to does not answer."""
+
+    code = "broker_unavailable"
 
 
 class UpstreamFailed(Unavailable):

@@ -1,0 +1,1 @@
+"""Durable jobs: long work that is accepted at once, done once, and never lost. Callers of the same Speech."""
