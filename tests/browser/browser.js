@@ -1,0 +1,33 @@
+// A real Chromium without a window, which hears a recording as its microphone; what goes wrong in a page is kept.
+
+import { chromium } from "playwright-core";
+
+export function launch({ microphone } = {}) {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    chromiumSandbox: false, // root, as in a container, may have none
+    args: [
+      "--use-fake-device-for-media-stream",
+      "--autoplay-policy=no-user-gesture-required",
+      // Played once: a recording that begins again would be heard twice.
+      ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}%noloop`] : []),
+    ],
+  });
+}
+
+// A tab at *url* with what went wrong in it so far: errors of its console, requests that leave its origin.
+export async function visit(browser, url, { microphone = "granted", ...options } = {}) {
+  const context = await browser.newContext({ ...options, permissions: microphone === "granted" ? ["microphone"] : [] });
+  const page = await context.newPage();
+  const wrong = [];
+  const requests = [];
+  page.on("console", (said) => said.type() === "error" && wrong.push(said.text()));
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  page.on("request", (request) => {
+    requests.push(request);
+    const { origin, protocol } = new URL(request.url());
+    if (protocol.startsWith("http") && origin !== new URL(url).origin) wrong.push(`asked for ${request.url()}`);
+  });
+  await page.goto(url);
+  return { page, context, requests, wrong };
+}
