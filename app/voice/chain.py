@@ -20,7 +20,8 @@ class SpeakRequest:
     A text and how to speak it; None leaves the choice to the service. Only espeak-ng has a *pitch*.
 
     With *streaming* the audio comes while it is made; without, when it is whole: its size and duration are
-    then known, and an engine that fails half-way is replaced by the next.
+    then known, and an engine that fails half-way is replaced by the next. In the *background* it gives way to
+    requests that somebody waits for.
     """
 
     text: str
@@ -31,6 +32,7 @@ class SpeakRequest:
     pitch: float = 1.0
     format: str = "mp3"
     streaming: bool = True
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)

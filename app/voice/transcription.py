@@ -44,7 +44,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
-    """What is to be done with the recording at *path*; the caller keeps it there meanwhile."""
+    """
+    What is to be done with the recording at *path*; the caller keeps it there meanwhile.
+
+    In the *background* it gives way to requests that somebody waits for.
+    """
 
     path: str
     task: str = "transcribe"
@@ -55,6 +59,7 @@ class TranscriptionRequest:
     beam_size: int | None = None
     word_timestamps: bool = False
     condition_on_previous_text: bool = True
+    background: bool = False
 
 
 @dataclass(slots=True)

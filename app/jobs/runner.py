@@ -1,0 +1,146 @@
+"""Doing one job: the same for the thread in a web worker and for a worker on another machine."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..errors import (
+    ClientGone,
+    InsufficientMemory,
+    InsufficientStorage,
+    Misconfigured,
+    QueueFull,
+    ServiceError,
+)
+from ..memory import Seldom
+from ..voice.chain import SpeakRequest
+from ..voice.transcription import TranscriptionRequest
+from . import transcript
+from .job import FAILED, SPEAK, SUCCEEDED, Files, Job, Store
+
+if TYPE_CHECKING:
+    from ..voice.speech import Speech
+
+log = logging.getLogger(__name__)
+
+NOTE_SECONDS = 1.0  # how often progress is written down, and a cancelled job noticed
+ROOM_SECONDS = 5.0  # until a job that found no room is tried again
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 2.0, 300.0  # after a failure, doubled with each
+
+
+def run(
+    job: Job,
+    store: Store,
+    files: Files,
+    speech: Speech,
+    *,
+    attempts: int,
+    wanted: Callable[[], bool] = lambda: True,
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """
+    Do *job*, which was begun: afterwards it has ended, or is queued again because it should be tried once more.
+
+    *wanted* is asked now and then whether this process goes on; when it does not, the job is put back.
+    """
+    due = Seldom(NOTE_SECONDS)
+    still_ours = True
+
+    def go_on() -> bool:
+        nonlocal still_ours
+        if still_ours and due():
+            still_ours = store.progress(job)
+        return still_ours and wanted()
+
+    try:
+        with files.recording(job.id) as path, files.new_result(job.id) as output:
+            perform(job, path, output, speech, go_on)
+            job.result_bytes = output.tell()
+    except ClientGone:
+        if still_ours:
+            store.put_back(job, clock())
+    except ServiceError as error:
+        _failed(job, store, error, attempts=attempts, now=clock())
+    except FileNotFoundError:
+        _end(job, store, FAILED, clock(), ServiceError("the recording is gone; send it again"))
+    except OSError as error:
+        reason = InsufficientStorage(f"the result could not be written: {error.strerror}")
+        _failed(job, store, reason, attempts=attempts, now=clock())
+    except Exception:
+        log.exception("job=%s attempt=%d failed", job.id, job.attempt)
+        reason = ServiceError("the service failed; the log has the cause under this job's id")
+        _failed(job, store, reason, attempts=attempts, now=clock())
+    else:
+        if _end(job, store, SUCCEEDED, clock()):
+            files.drop_recording(job.id)
+
+
+def perform(job: Job, path: str, output: BinaryIO, speech: Speech, wanted: Callable[[], bool]) -> None:
+    """
+    Do the work itself: write its result to *output*, and keep *job*'s seconds_done, text and result up to date.
+
+    *wanted* is asked at every segment and while there is nothing to do but wait; ClientGone when it says no.
+    """
+    if job.kind == SPEAK:
+        _speak(job, output, speech, wanted)
+    else:
+        _transcribe(job, path, output, speech, wanted)
+
+
+def _transcribe(job: Job, path: str, output: BinaryIO, speech: Speech, wanted: Callable[[], bool]) -> None:
+    request = TranscriptionRequest(path=path, background=True, **job.asked)
+    said = ""
+    with closing(speech.transcribe(request, wanted)) as transcription:
+        for segment in transcription:
+            transcript.write(output, segment)
+            said += segment.text
+            job.text, job.seconds_done = said.strip(), transcription.seconds_done
+            if not wanted():
+                raise ClientGone
+    job.seconds_done = transcription.duration_seconds
+    job.result = {
+        "language": transcription.language,
+        "duration": round(transcription.duration_seconds, 2),
+        "model": transcription.model,
+    }
+
+
+def _speak(job: Job, output: BinaryIO, speech: Speech, wanted: Callable[[], bool]) -> None:
+    request = SpeakRequest(**job.asked, streaming=False, background=True)
+    with closing(speech.speak(request, wanted)) as spoken:
+        for chunk in spoken.audio:
+            output.write(chunk)
+    job.seconds_done = spoken.duration_seconds or 0.0
+    job.result = {
+        "engine": spoken.engine,
+        "voice": spoken.voice,
+        "duration": round(job.seconds_done, 2),
+        "media_type": spoken.media_type,
+    }
+
+
+def _failed(job: Job, store: Store, error: ServiceError, *, attempts: int, now: float) -> None:
+    """Try again later what may succeed then; end what will not, or failed too often."""
+    if isinstance(error, QueueFull | InsufficientMemory):  # that is no fault of the job's
+        store.put_back(job, now + ROOM_SECONDS)
+        return
+    job.failures += 1
+    hopeless = isinstance(error, Misconfigured) or error.status < 500
+    if hopeless or job.failures >= attempts:
+        _end(job, store, FAILED, now, error)
+        return
+    wait = min(FIRST_RETRY_SECONDS * 2 ** (job.failures - 1), LONGEST_RETRY_SECONDS)
+    if store.put_back(job, now + wait):
+        log.warning("job=%s failed: %s; tried again in %.0f s", job.id, error.code, wait)
+
+
+def _end(job: Job, store: Store, state: str, now: float, error: ServiceError | None = None) -> bool:
+    said = None if error is None else {"message": error.message, "code": error.code, "param": error.param}
+    ended = store.finish(job, state, now, said)
+    if ended:
+        log.info("job=%s %s attempt=%d%s", job.id, state, job.attempt, f" {error.code}" if error else "")
+    return ended
