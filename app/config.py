@@ -132,6 +132,9 @@ class Settings:
     engine_timeout_seconds: int = setting(60, "an engine without progress for this long is ended", least=1)
     max_upload_mb: int = setting(25, "largest upload, in MiB", least=1)
     max_audio_minutes: int = setting(240, "longest recording", least=1)
+    client_idle_seconds: float = setting(
+        20.0, "a client that sends or takes nothing for this long is left", least=0.1, most=600
+    )
     upload_dir: str = setting("", "where uploads wait on disk; empty: the system's temporary directory")
 
     data_dir: str = setting(str(PROJECT / "data"), "where jobs and their recordings are kept")
@@ -182,6 +185,12 @@ class Settings:
         if problems:
             raise ConfigError("; ".join(problems))
         return cls(**values)
+
+    @property
+    def fleet_redis_url(self) -> str:
+        """Redis where jobs stand that workers share; empty where the broker is no Redis and none is named."""
+        broker = self.celery_broker_url
+        return self.redis_url or (broker if broker.startswith(("redis://", "rediss://")) else "")
 
 
 def _environment() -> Mapping[str, str]:
@@ -243,6 +252,10 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append("OPENAI_BASE_URL: must start with http:// or https://")
     if settings.gtts_url and not settings.gtts_url.startswith(("http://", "https://")):
         problems.append("GTTS_URL: must start with http:// or https://")
+    if settings.celery_broker_url and not settings.fleet_redis_url:
+        problems.append(
+            "REDIS_URL: must be set, too: workers share what they know of jobs in Redis, and CELERY_BROKER_URL is none"
+        )
     return problems
 
 
