@@ -5,6 +5,7 @@ from .memory import memory
 from .monitoring import monitoring
 from .openai_audio import openai_audio
 from .openapi import openapi
+from .page import page
 from .voice import voice
 
-BLUEPRINTS = (health, memory, monitoring, openai_audio, openapi, voice)
+BLUEPRINTS = (health, memory, monitoring, openai_audio, openapi, page, voice)

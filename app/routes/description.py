@@ -117,7 +117,7 @@ PROCESS = obj(pid=int, role=str, rss_mb=float, pss_mb=float)
 MEMORY = obj(
     system=obj(total_mb=float, used_mb=float, available_mb=float, percent=float),
     process=obj(rss_mb=float, pss_mb=float, uss_mb=float, percent=float),
-    service=obj(pss_mb=float, processes=many(PROCESS)),
+    service=obj(pss_mb=float, budget_mb=float, processes=many(PROCESS)),
     cgroup=maybe(obj(limit_mb=maybe(float), usage_mb=float, oom_kills=maybe(int))),
     budget=obj(limit_mb=float, reserve_mb=float, used_mb=float, available_mb=float, engines=many(ENGINE)),
     gc=obj(counts=many(int), collections=many(int), frozen=int),
@@ -199,8 +199,11 @@ OPERATIONS: dict[str, Operation] = {
         "OpenAI", "OpenAI's voices and every local one", json(obj(voices=many(obj(id=str, name=str))))
     ),
     "health.index": Operation(
-        "Health", "Name, version, how memory is kept small, and where everything is",
-        json(obj(name=str, version=str, status=STATUS, memory_optimization=dict, links=dict)),
+        "Health", "Name, version, how memory is kept small, and where everything is; for a browser, the page",
+        {
+            **json(obj(name=str, version=str, status=STATUS, memory_optimization=dict, links=dict)),
+            "text/html": TEXT,
+        },
     ),
     "health.report": Operation(
         "Health", "Each thing the service needs, with the reason when it is not well", json(REPORT),
@@ -240,6 +243,10 @@ OPERATIONS: dict[str, Operation] = {
         "Monitoring", "Who was turned away, and why", json({"type": "object"}), query=WINDOW, errors=(400, 404),
     ),
     "openapi.document": Operation("Description", "This description, for programs", json({"type": "object"})),
+    "page.dashboard": Operation(
+        "Health", "The page: memory as it goes, health, requests, the queue; to speak and to listen",
+        {"text/html": TEXT},
+    ),
     "openapi.page": Operation("Description", "This description, for people", {"text/html": TEXT}),
 }  # fmt: skip
 

@@ -9,13 +9,20 @@ from flask import Blueprint, Response, current_app, jsonify
 from .. import __version__
 from ..checks import Check, overall
 from .context import services
+from .page import dashboard, is_wanted
 
 health = Blueprint("health", __name__)
 
 
 @health.get("/")
 def index() -> Response:
-    """Name, version, how memory is kept small, and where everything is."""
+    """Name, version, how memory is kept small, and where everything is; for a browser, the page."""
+    response = dashboard() if is_wanted() else _about()
+    response.vary.add("Accept")
+    return response
+
+
+def _about() -> Response:
     disabled = services().settings.disable_local_whisper
     return jsonify(
         name="pam-voice",

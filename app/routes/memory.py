@@ -42,6 +42,7 @@ def sizes() -> Response:
         },
         service={
             "pss_mb": _mb(sum(process.footprint.pss_mb for process in processes)),
+            "budget_mb": _mb(services().speech.budget.limit_mb * services().settings.web_concurrency),
             "processes": [
                 {
                     "pid": process.pid,

@@ -1,0 +1,75 @@
+// Requests to the service this page came from, with the key where it asks for one.
+
+import { byId } from "./element.js";
+
+export const VOICE = "api/v1/pam/voice";
+const KEPT = "pam-voice-key"; // in sessionStorage: it goes with the tab
+
+// The service said no; the message is its own, which says what to do.
+export class Refused extends Error {
+  constructor(message, { status = 0, retryAfter = 0 } = {}) {
+    super(message);
+    Object.assign(this, { status, retryAfter });
+  }
+}
+
+export const hasKey = () => sessionStorage.getItem(KEPT) !== null;
+
+let given = null; // the form's promise while it is shown: everybody waits for the same key
+
+// A response, whatever its status but 401: then a key is asked for, and the request is sent once more with it.
+export async function ask(path, options = {}) {
+  for (;;) {
+    const key = sessionStorage.getItem(KEPT);
+    const headers = { Accept: "application/json", ...options.headers };
+    if (key !== null) headers.Authorization = `Bearer ${key}`;
+    let response;
+    try {
+      response = await fetch(path, { ...options, headers });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Refused("The service does not answer. Is it running, and this machine online?");
+    }
+    if (response.status !== 401) return response;
+    if (key === sessionStorage.getItem(KEPT)) await (given ??= keyFromForm(key !== null));
+  }
+}
+
+// What a response that is no success says.
+export async function refusal(response) {
+  const body = await response.json().catch(() => null);
+  const message = body?.error?.message ?? `The service answered ${response.status} ${response.statusText}`;
+  return new Refused(message, { status: response.status, retryAfter: Number(response.headers.get("Retry-After")) || 0 });
+}
+
+export async function json(path, options) {
+  const response = await ask(path, options);
+  if (!response.ok) throw await refusal(response);
+  return response.json();
+}
+
+function keyFromForm(wrong) {
+  const form = byId("key");
+  const text = byId("key-text");
+  forgetKey();
+  form.hidden = false;
+  if (wrong) byId("key-says").textContent = "That key was not accepted. Another one?";
+  text.setAttribute("aria-invalid", String(wrong));
+  text.focus();
+  return new Promise((resolve) => {
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      sessionStorage.setItem(KEPT, text.value.trim());
+      text.value = "";
+      form.hidden = true;
+      byId("forget").hidden = false;
+      given = null;
+      resolve();
+    };
+  });
+}
+
+export function forgetKey() {
+  sessionStorage.removeItem(KEPT);
+  byId("forget").hidden = true;
+}

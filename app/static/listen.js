@@ -1,0 +1,169 @@
+// A recording, from the microphone or a file, becomes text while somebody watches.
+
+import { ask, refusal, Refused, VOICE } from "./api.js";
+import { byId, clock, element, say, size } from "./element.js";
+import { events } from "./events.js";
+import { record } from "./recorder.js";
+import * as snippets from "./snippets.js";
+import { FORMATS } from "./subtitles.js";
+
+const player = byId("recording");
+let recording = null; // while the microphone is open
+let work = null; // what stops the transcription that goes on
+let segments = [];
+let name = "";
+
+export function begin() {
+  byId("record").onclick = () => (recording ? stopRecording() : startRecording()).catch(tellError);
+  byId("file").onchange = (event) => {
+    const [file] = event.target.files;
+    if (file) transcribe(file, file.name).catch(tellError);
+    event.target.value = ""; // the same file may be chosen again
+  };
+  byId("listen-stop").onclick = () => work?.abort();
+  byId("downloads").onclick = (event) => event.target.dataset.format && download(event.target.dataset.format);
+  byId("copy-text").onclick = (event) => snippets.copy(FORMATS.txt.write(segments), event.target);
+  player.ontimeupdate = follow;
+  acceptDrops(byId("drop"));
+}
+
+// An English-only model is asked for nothing else.
+export function speaksOnlyEnglish(model) {
+  const only = model.endsWith(".en");
+  byId("language").disabled = byId("task").disabled = only;
+  byId("language-note").hidden = !only;
+  byId("language-note").textContent = only ? `${model} hears English only; WHISPER_MODEL=base knows 99 languages.` : "";
+}
+
+function acceptDrops(place) {
+  const over = (event) => {
+    event.preventDefault();
+    place.classList.toggle("over", event.type === "dragover");
+  };
+  document.ondragover = document.ondragleave = over; // beside the place, too: else the browser opens the file
+  document.ondrop = (event) => {
+    over(event);
+    const [file] = event.dataTransfer.files;
+    if (file) transcribe(file, file.name).catch(tellError);
+  };
+}
+
+async function startRecording() {
+  say(byId("listen-says"), "");
+  recording = record((level, seconds) => {
+    byId("level").value = level;
+    byId("record-says").textContent = `Stop, ${clock(seconds)}`;
+  });
+  byId("record").classList.add("on");
+  try {
+    await recording;
+  } catch (error) {
+    showIdle();
+    throw error;
+  }
+  byId("level").hidden = false;
+  byId("record-says").textContent = "Stop";
+}
+
+async function stopRecording() {
+  const { blob, name, seconds } = await (await recording).stop();
+  showIdle();
+  await transcribe(blob, name, seconds);
+}
+
+function showIdle() {
+  recording = null;
+  byId("record").classList.remove("on");
+  byId("record-says").textContent = "Record";
+  byId("level").hidden = true;
+}
+
+async function transcribe(blob, called, seconds = NaN) {
+  work?.abort();
+  const own = (work = new AbortController());
+  const began = performance.now();
+  const fields = chosen();
+  name = called;
+  segments = [];
+  byId("segments").replaceChildren();
+  byId("downloads").hidden = byId("listen-snippets").hidden = true;
+  load(blob);
+  say(byId("listen-says"), `Sending ${called}, ${size(blob.size)}`);
+  byId("listen-work").hidden = false;
+  byId("listen-progress").removeAttribute("value");
+  try {
+    for await (const event of asked(blob, fields, own.signal)) {
+      if (event.type === "segment") add(event, Number.isFinite(player.duration) ? player.duration : seconds);
+      else finish(event, performance.now() - began);
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") throw error;
+    if (own === work) say(byId("listen-says"), "Stopped.");
+  } finally {
+    if (own === work) byId("listen-work").hidden = true;
+  }
+  if (own !== work) return; // another recording has the place
+  snippets.show(byId("listen-snippets"), snippets.transcription(called, fields));
+  byId("downloads").hidden = segments.length === 0;
+}
+
+const chosen = () =>
+  Object.fromEntries(["language", "task"].map((id) => [id, byId(id).disabled ? "" : byId(id).value]).filter(([, value]) => value));
+
+async function* asked(blob, fields, signal) {
+  const form = new FormData();
+  for (const [key, value] of Object.entries({ stream: "true", ...fields })) form.append(key, value);
+  form.append("audio", blob, name);
+  const response = await ask(`${VOICE}/transcribe`, { method: "POST", body: form, signal });
+  if (!response.ok) throw await refusal(response);
+  say(byId("listen-says"), "Listening");
+  for await (const event of events(response.body)) {
+    if (event.type === "error") throw new Refused(event.error.message);
+    yield event;
+  }
+}
+
+function load(blob) {
+  URL.revokeObjectURL(player.src);
+  player.src = URL.createObjectURL(blob);
+  player.hidden = false;
+}
+
+function add(segment, seconds) {
+  segments.push(segment);
+  const button = element(
+    "button",
+    { type: "button", onclick: () => playFrom(segment.start) },
+    element("time", { textContent: clock(segment.start) }),
+    ` ${segment.text}`,
+  );
+  byId("segments").append(element("li", {}, button));
+  if (Number.isFinite(seconds)) byId("listen-progress").value = Math.min(1, segment.end / seconds);
+}
+
+function finish({ text, language, duration }, milliseconds) {
+  const took = (milliseconds / 1000).toFixed(1);
+  say(byId("listen-says"), text ? `${clock(duration)} of speech (${language}) in ${took} s` : `Nothing was said in ${clock(duration)}.`);
+}
+
+function playFrom(seconds) {
+  player.currentTime = seconds;
+  player.play().catch(() => say(byId("listen-says"), "This browser can't play that recording.", "error"));
+}
+
+function follow() {
+  const at = segments.findLastIndex((segment) => segment.start <= player.currentTime + 0.05);
+  byId("segments").querySelector("[aria-current]")?.removeAttribute("aria-current");
+  if (!player.paused) byId("segments").children[at]?.firstChild.setAttribute("aria-current", "true");
+}
+
+function download(format) {
+  const { type, write } = FORMATS[format];
+  const href = URL.createObjectURL(new Blob([write(segments)], { type }));
+  element("a", { href, download: `${name.replace(/\.\w+$/, "")}.${format}` }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 10_000); // the browser has read it by then
+}
+
+function tellError(error) {
+  say(byId("listen-says"), error.message, "error");
+}

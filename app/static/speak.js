@@ -1,0 +1,81 @@
+// A text becomes speech.
+
+import { ask, json, refusal, VOICE } from "./api.js";
+import { byId, element, say, size } from "./element.js";
+import * as snippets from "./snippets.js";
+
+const player = byId("spoken");
+const ENGINES = { gtts: "gTTS (online)", neural: "neural (offline)", espeak: "espeak-ng (offline)" };
+let work = null; // what stops the request that goes on
+let listed = null;
+
+export function begin() {
+  byId("speed").oninput = (event) => (byId("speed-says").textContent = `${Number(event.target.value).toFixed(2)} ×`);
+  byId("speak").addEventListener("focusin", () => (listed ??= listVoices()));
+  byId("speak").addEventListener("pointerenter", () => (listed ??= listVoices())); // so that they are there at the click
+  byId("speak").onsubmit = (event) => {
+    event.preventDefault();
+    speak().catch((error) => error.name !== "AbortError" && say(byId("speak-says"), error.message, "error"));
+  };
+  player.onerror = () => say(byId("speak-says"), "This browser can't play that format; it can be downloaded.", "error");
+}
+
+// Hundreds of voices, that most visitors never look at: asked for when somebody comes near.
+async function listVoices() {
+  try {
+    const { voices } = await json(`${VOICE}/voices`);
+    for (const engine of ["neural", "gtts", "espeak"]) {
+      const own = voices.filter((voice) => voice.engine === engine);
+      if (!own.length) continue;
+      const options = own.map((voice) => element("option", { value: voice.id, textContent: `${voice.name} · ${voice.language}` }));
+      byId("voice").append(element("optgroup", { label: ENGINES[engine] }, ...options));
+    }
+  } catch (error) {
+    listed = null; // tried again when somebody comes near again
+    say(byId("speak-says"), error.message, "error");
+  }
+}
+
+async function speak() {
+  work?.abort();
+  const own = (work = new AbortController());
+  const fields = chosen();
+  const began = performance.now();
+  byId("speak-button").setAttribute("aria-busy", "true");
+  say(byId("speak-says"), "Speaking");
+  try {
+    const response = await ask(`${VOICE}/speak`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "*/*" },
+      body: JSON.stringify(fields),
+      signal: own.signal,
+    });
+    if (!response.ok) throw await refusal(response);
+    const audio = await response.blob();
+    play(audio, fields.format);
+    tell(response.headers, audio, performance.now() - began);
+  } finally {
+    if (own === work) byId("speak-button").removeAttribute("aria-busy");
+  }
+  snippets.show(byId("speak-snippets"), snippets.speech(fields));
+}
+
+function chosen() {
+  const [voice, speed] = [byId("voice").value, Number(byId("speed").value)];
+  return { text: byId("text").value, ...(voice && { voice }), format: byId("format").value, ...(speed !== 1 && { speed }) };
+}
+
+function play(audio, format) {
+  URL.revokeObjectURL(player.src);
+  player.src = byId("spoken-link").href = URL.createObjectURL(audio);
+  byId("spoken-link").download = `speech.${format}`;
+  player.hidden = byId("spoken-download").hidden = false;
+  player.play().catch(() => {}); // not allowed, or not playable: `onerror` and the controls tell
+}
+
+function tell(headers, audio, milliseconds) {
+  const engine = headers.get("X-TTS-Engine");
+  const kept = headers.get("X-Cache") === "hit" ? ", from the cache" : "";
+  const others = headers.get("X-TTS-Fallback") ? ` Others could not: ${headers.get("X-TTS-Fallback")}` : "";
+  say(byId("speak-says"), `${ENGINES[engine] ?? engine}, ${headers.get("X-TTS-Voice")}: ${size(audio.size)} in ${(milliseconds / 1000).toFixed(2)} s${kept}.${others}`);
+}
