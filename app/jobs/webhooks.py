@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 # From one try to the next; after the ninth, 7.6 hours after the first, it has failed.
 BACKOFF_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400)
 COMMAND = (sys.executable, "-m", "app.jobs.delivery")
-COST_MB = 22.0  # PSS of that process; 18 measured with one webhook, 20 with eight
+COST_MB = 20.0  # PSS of that process: 14 with one webhook, 16 with eight, beside other Python processes
 AT_ONCE = 8  # webhooks in one process: a receiver that does not answer holds up no others but these
 LONGEST_TEXT = 65_536  # characters; an hour of speech has 58,000
 LIFETIME_SECONDS = 20  # of that process: three addresses that take no connection in 5 s, and an answer

@@ -1,5 +1,6 @@
 import os
 import socket
+import ssl
 import subprocess
 import sys
 
@@ -17,18 +18,17 @@ def to_loopback(host, port):
     return ["127.0.0.1"]
 
 
-@pytest.fixture
-def trusted(monkeypatch, tmp_path):
-    def trusted(receiver):
-        monkeypatch.setenv("SSL_CERT_FILE", receiver.trusted_by(tmp_path / "authority.pem"))
+def tls(*receivers):
+    """Trust in the authorities of *receivers*."""
+    context = ssl.create_default_context()
+    for receiver in receivers:
+        receiver.authority.configure_trust(context)
+    return context
 
-    return trusted
 
-
-def test_a_body_arrives_as_it_was_given(trusted):
+def test_a_body_arrives_as_it_was_given():
     with Receiver(204) as receiver:
-        trusted(receiver)
-        state, reason = post(receiver.url + "/hook?a=b", HEADERS, b"{}", private=True)
+        state, reason = post(receiver.url + "/hook?a=b", HEADERS, b"{}", private=True, tls=tls(receiver))
         path, headers, body = receiver.got[0]
     assert state == DELIVERED, reason
     assert (path, body) == ("/hook?a=b", b"{}")
@@ -36,12 +36,11 @@ def test_a_body_arrives_as_it_was_given(trusted):
     assert headers["Content-Length"] == "2"
 
 
-def test_the_checked_address_is_connected_to_by_the_name_in_the_url(trusted):
+def test_the_checked_address_is_connected_to_by_the_name_in_the_url():
     """The name is not looked up again: the system's resolver has never heard of this one."""
     with Receiver(name="hooks.example.invalid") as receiver:
-        trusted(receiver)
         url = f"https://hooks.example.invalid:{receiver.port}/"
-        state, reason = post(url, HEADERS, b"{}", private=True, resolve=to_loopback)
+        state, reason = post(url, HEADERS, b"{}", private=True, tls=tls(receiver), resolve=to_loopback)
     assert state == DELIVERED, reason
     assert receiver.got[0][1]["Host"] == f"hooks.example.invalid:{receiver.port}"
 
@@ -53,7 +52,9 @@ def test_the_checked_address_is_connected_to_by_the_name_in_the_url(trusted):
 def test_a_name_with_an_address_that_is_not_public_is_refused(addresses):
     with Receiver(name="hooks.example.com") as receiver:
         url = f"https://hooks.example.com:{receiver.port}/"
-        state, reason = post(url, HEADERS, b"{}", private=False, resolve=lambda host, port: addresses)
+        state, reason = post(
+            url, HEADERS, b"{}", private=False, tls=tls(receiver), resolve=lambda host, port: addresses
+        )
     assert (state, receiver.got) == (REFUSED, [])
     assert "not public" in reason
 
@@ -69,28 +70,27 @@ def test_a_name_that_changes_its_mind_after_the_check_gains_nothing():
 
     with Receiver(name="rebind.example.com") as receiver:
         url = f"https://rebind.example.com:{receiver.port}/"
-        state, reason = post(url, HEADERS, b"{}", private=True, resolve=rebinding)
+        state, reason = post(url, HEADERS, b"{}", private=True, tls=tls(receiver), resolve=rebinding)
     assert (state, asked, receiver.got) == (FAILED, ["rebind.example.com"], [])
     assert "did not answer" in reason
 
 
 def test_a_url_that_is_refused_at_the_door_is_refused_here_too():
-    state, reason = post("https://127.0.0.1/", HEADERS, b"{}", private=False)
+    state, reason = post("https://127.0.0.1/", HEADERS, b"{}", private=False, tls=tls())
     assert state == REFUSED
     assert "not a public address" in reason
 
 
 def test_a_certificate_nobody_vouches_for_gets_nothing():
     with Receiver() as receiver:
-        state, reason = post(receiver.url, HEADERS, b"{}", private=True)
+        state, reason = post(receiver.url, HEADERS, b"{}", private=True, tls=tls())
     assert (state, receiver.got) == (FAILED, [])
     assert "certificate" in reason.lower()
 
 
-def test_a_certificate_of_another_name_gets_nothing(trusted):
+def test_a_certificate_of_another_name_gets_nothing():
     with Receiver(name="other.example.com") as receiver:
-        trusted(receiver)
-        state, reason = post(receiver.url, HEADERS, b"{}", private=True)
+        state, reason = post(receiver.url, HEADERS, b"{}", private=True, tls=tls(receiver))
     assert (state, receiver.got) == (FAILED, [])
     assert "localhost" in reason
 
@@ -98,17 +98,18 @@ def test_a_certificate_of_another_name_gets_nothing(trusted):
 @pytest.mark.parametrize(
     ("status", "state"), [(200, DELIVERED), (299, DELIVERED), (400, FAILED), (410, REFUSED), (500, FAILED)]
 )
-def test_the_status_decides(trusted, status, state):
+def test_the_status_decides(status, state):
     with Receiver(status) as receiver:
-        trusted(receiver)
-        assert post(receiver.url, HEADERS, b"{}", private=True) == (state, f"localhost answered {status}")
+        assert post(receiver.url, HEADERS, b"{}", private=True, tls=tls(receiver)) == (
+            state,
+            f"localhost answered {status}",
+        )
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(trusted, status):
+def test_a_redirect_is_not_followed(status):
     with Receiver(status, 200) as receiver:
-        trusted(receiver)
-        state, reason = post(receiver.url + "/first", HEADERS, b"{}", private=True)
+        state, reason = post(receiver.url + "/first", HEADERS, b"{}", private=True, tls=tls(receiver))
     assert (state, [path for path, _, _ in receiver.got]) == (FAILED, ["/first"])
     assert "redirect" in reason
 
@@ -117,7 +118,7 @@ def test_nobody_there_is_a_failure_and_no_exception():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"https://localhost:{unused.getsockname()[1]}/"
-        state, reason = post(url, HEADERS, b"{}", private=True)
+        state, reason = post(url, HEADERS, b"{}", private=True, tls=tls())
     assert state == FAILED
     assert "did not answer" in reason
 
@@ -126,7 +127,9 @@ def test_a_name_nobody_knows_is_a_failure_and_no_exception():
     def unknown(host, port):
         raise socket.gaierror(-2, "Name or service not known")
 
-    state, reason = post("https://gone.example.com/", HEADERS, b"{}", private=False, resolve=unknown)
+    state, reason = post(
+        "https://gone.example.com/", HEADERS, b"{}", private=False, tls=tls(), resolve=unknown
+    )
     assert state == FAILED
     assert "gone.example.com has no address" in reason
 
