@@ -20,7 +20,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
 
     from . import errors, routes, startup, telemetry
     from .config import Settings
-    from .routes import context
+    from .routes import browsers, context, guard
     from .services import Services
 
     settings = settings or Settings.from_env()
@@ -28,6 +28,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.extensions["services"] = services or Services.build(settings)
     errors.register(app)
     context.register(app, settings)
+    browsers.allow_origins(app, settings)
+    guard.register(app, app.extensions["services"].access)
     for blueprint in routes.BLUEPRINTS:
         app.register_blueprint(blueprint)
     telemetry.begin(app, settings)

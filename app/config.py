@@ -56,10 +56,12 @@ class Settings:
     )
     api_keys: str = setting(
         "",
-        "keys that are let in, comma separated, each as it is or as sha256:HEX; empty: everybody",
+        "keys that are let in, comma separated, each as it is or as sha256: and its hash; empty: everybody",
         secret=True,
     )
-    rate_limit: str = setting("", "requests a key or address may make, such as 60/minute; empty: any number")
+    rate_limit: str = setting(
+        "", "requests a key or address may make, such as 60/minute or 10/second;300/hour; empty: any number"
+    )
     audio_seconds_per_hour: int = setting(
         0,
         "seconds of audio a key or address may have transcribed or spoken in an hour; 0: any number",
@@ -170,6 +172,8 @@ class Settings:
         if environ is None:
             environ = _environment()
         values: dict[str, Any] = {}  # a setting may be of any of the types below
+        if environ.get("RENDER") or environ.get("DYNO"):  # set by Render, and by Heroku on every dyno
+            values["trusted_proxies"] = 1
         problems = []
         for field in dataclasses.fields(cls):
             name = field.name.upper()

@@ -287,6 +287,8 @@ def register(app: Flask) -> None:
         if status >= 500:
             # The OpenAI clients repeat every 5xx twice unless they are told not to.
             response.headers["X-Should-Retry"] = str(should_retry).lower()
+        if status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
         if status == 413:
             response.headers["Connection"] = "close"  # the rest of the body is not read
         return response

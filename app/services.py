@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from . import cgroup, memory
+from .access.access import Access
 from .checks import Check
 from .config import Settings
 from .monitoring import board
@@ -27,6 +28,7 @@ class Services:
 
     settings: Settings
     speech: Speech
+    access: Access
     root_pid: int = field(default_factory=os.getpid)  # gunicorn's master, once its hook has told
     started_at: float = field(default_factory=time.time)
     monitoring: Monitoring | None = None
@@ -37,7 +39,7 @@ class Services:
     def build(cls, settings: Settings) -> Services:
         """Everything, from the settings; nothing is started yet. ConfigError: the model can't fit the budget."""
         speech = Speech.build(settings, budget_mb(settings) / settings.web_concurrency, weigh_web)
-        services = cls(settings, speech)
+        services = cls(settings, speech, Access.build(settings))
         if settings.monitoring:
             from .monitoring.monitoring import Monitoring  # 1.5 MB of prometheus_client
 
@@ -54,7 +56,7 @@ class Services:
         now = time.monotonic()
         if now >= self._check_at or not self._checks:
             self._check_at = now + CHECKS_LAST_SECONDS
-            self._checks = [*self.speech.checks(), _uploads(self.settings)]
+            self._checks = [*self.speech.checks(), _uploads(self.settings), *self.access.checks]
         return self._checks
 
     def close(self) -> None:

@@ -22,24 +22,6 @@ def masked(address: str) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed).rpartition(".")[0] + ".x"
 
 
-def of_client(peer: str | None, forwarded_for: str | None) -> str:
-    """
-    Who asked. Behind a platform's router the peer is a private address, and the last public address of
-    `X-Forwarded-For` is what the router saw; what comes from elsewhere may have made that header up.
-    """
-    if not forwarded_for or not _private(peer or ""):
-        return peer or ""
-    hops = [hop.strip() for hop in forwarded_for[-512:].split(",")]
-    return next((hop for hop in reversed(hops) if not _private(hop)), hops[-1])
-
-
-def _private(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_private
-    except ValueError:
-        return True
-
-
 class Addresses:
     """
     The addresses with the most refusals, by the space-saving rule (Metwally, Agrawal, El Abbadi 2005): a new

@@ -21,4 +21,3 @@ class Answered:
     code: str = ""
     path: str = ""
     peer: str | None = None
-    forwarded_for: str | None = None

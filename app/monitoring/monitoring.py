@@ -91,7 +91,7 @@ class Monitoring:
             return
         self.refused(
             reason,
-            address=addresses.of_client(request.peer, request.forwarded_for),
+            address=request.peer or "",
             route=request.route,
             request_id=request.request_id,
             detail=detail,

@@ -11,6 +11,7 @@ from flask import Flask, Response, current_app, g, request
 from .. import logs
 from ..config import Settings
 from ..services import Services
+from .browsers import Protection
 from .uploads import linger
 from .watch import Watch
 
@@ -41,6 +42,9 @@ def register(app: Flask, settings: Settings) -> None:
     app.config["MAX_UPLOAD_MB"] = settings.max_upload_mb
     app.config["MAX_CONTENT_LENGTH"] = 1 << 20  # what a view reads into memory; recordings have their own
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    if settings.trusted_proxies:
+        _believe_proxies(app, settings.trusted_proxies)
+    protect = Protection(settings).protect
     watch = Watch(app.extensions["services"].monitoring)
 
     # One hook each, and what stands behind `request` and `g` looked up once: 3 µs for a hook, 0.5 for a look.
@@ -54,13 +58,26 @@ def register(app: Flask, settings: Settings) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         own = g._get_current_object()
+        asked = request._get_current_object()  # type: ignore[attr-defined]
+        protect(response, secure=asked.scheme == "https")
         response.headers.add("X-Request-ID", own.request_id)
         if response.status_code == 413:
             linger()
-        asked = request._get_current_object()  # type: ignore[attr-defined]
         received_bytes = asked.content_length or own.get("received_bytes", 0)
         watch.end(asked, response, own.request_id, began=own.began, received_bytes=received_bytes)
         return response
+
+
+def _believe_proxies(app: Flask, how_many: int) -> None:
+    """
+    Take address and scheme from what that many routers in front have added to X-Forwarded-For and -Proto.
+
+    What stands further left in these headers, the client may have written. The host is that of `Host`, which
+    routers pass on; X-Forwarded-Host they leave as a client sends it.
+    """
+    from werkzeug.middleware.proxy_fix import ProxyFix
+
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=how_many, x_proto=how_many)  # type: ignore[method-assign]
 
 
 def _id_of(asked: str | None) -> str:

@@ -42,7 +42,6 @@ class Watch:
         if answered.status >= 400:
             answered.code = _code(response) if rule is not None else ""
             answered.path, answered.peer = request.path, request.remote_addr
-            answered.forwarded_for = request.headers.get("X-Forwarded-For")
         if response.is_streamed:
             self._end_later(response, answered, began)
         else:

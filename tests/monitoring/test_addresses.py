@@ -23,21 +23,6 @@ def test_the_last_part_of_an_address_is_not_kept(address, shown):
     assert addresses.masked(address) == shown
 
 
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "client"),
-    [
-        ("203.0.113.5", None, "203.0.113.5"),
-        ("8.8.8.8", "1.1.1.1", "8.8.8.8"),  # it speaks for itself
-        ("10.0.0.7", "9.9.9.9, 1.1.1.1", "1.1.1.1"),  # the router appends what it saw
-        ("10.0.0.7", "1.1.1.1, 10.0.0.3", "1.1.1.1"),
-        ("10.0.0.7", "nonsense", "nonsense"),
-        (None, None, ""),
-    ],
-)
-def test_a_router_is_asked_whom_it_speaks_for(peer, forwarded, client):
-    assert addresses.of_client(peer, forwarded) == client
-
-
 def test_few_addresses_are_counted_exactly():
     memory = memoryview(bytearray(TABLE_BYTES))
     table = Addresses(memory)
