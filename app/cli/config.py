@@ -1,0 +1,69 @@
+"""`config`: what is set, and where it comes from."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import click
+
+from ..config import PROJECT, Settings
+
+HIDDEN = "***"
+
+
+@click.command()
+@click.option("--changed", is_flag=True, help="Only those that are not the default.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def config(changed: bool, as_json: bool) -> None:
+    """The settings in effect and where each comes from; secrets are masked."""
+    shown = [
+        (name, value, source)
+        for name, value, source in effective(Settings.from_env())
+        if not changed or source != "default"
+    ]
+    if as_json:
+        click.echo(
+            json.dumps({name: {"value": value, "from": source} for name, value, source in shown}, indent=2)
+        )
+        return
+    for name, value, source in shown:
+        click.echo(f"{name}={value}" + ("" if source == "default" else f"  # {source}"))
+
+
+def effective(settings: Settings) -> list[tuple[str, str, str]]:
+    """Name, value as it may be seen, and "environment", ".env", "host" or "default", of every setting."""
+    written = in_file()
+    found = []
+    for field in dataclasses.fields(Settings):
+        name, value = field.name.upper(), getattr(settings, field.name)
+        if os.environ.get(name, "").strip():
+            source = "environment"
+        elif written.get(name, "").strip():
+            source = ".env"
+        else:
+            source = "default" if value == field.default else "host"
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        found.append((name, masked(text, secret=field.metadata["secret"]), source))
+    return found
+
+
+def in_file() -> Mapping[str, str]:
+    """What `.env` says, whether it counts or not."""
+    if not (PROJECT / ".env").exists():
+        return {}
+    from dotenv import dotenv_values
+
+    return {name: value or "" for name, value in dotenv_values(PROJECT / ".env").items()}
+
+
+def masked(value: str, *, secret: bool) -> str:
+    """*value* without what others must not see: of an address the host and the path are left."""
+    if "://" in value:
+        address = urlsplit(value)
+        host = address.netloc.rpartition("@")[2]
+        user = f"{HIDDEN}@" if "@" in address.netloc else ""
+        query = f"?{HIDDEN}" if address.query else ""
+        return f"{address.scheme}://{user}{host}{address.path}{query}"
+    return HIDDEN if secret and value else value

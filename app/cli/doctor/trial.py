@@ -1,0 +1,48 @@
+"""The proof: a sentence is spoken and transcribed."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from ...config import ConfigError, Settings
+from ...errors import ServiceError
+from .. import engines
+from .finding import Finding, error, well
+
+SENTENCE = "The quick brown fox jumps over the lazy dog."
+
+
+def speech_and_back(settings: Settings) -> Iterator[Finding]:
+    """Whether the words that are spoken come back as text."""
+    from ...voice.chain import SpeakRequest
+    from ...voice.transcription import TranscriptionRequest
+
+    began = time.monotonic()
+    try:
+        with engines.speech(settings) as speech, tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            request = SpeakRequest(text=SENTENCE, format="wav", streaming=False)
+            with closing(speech.speak(request, engines.wanted)) as spoken:
+                file.writelines(spoken.audio)
+                file.flush()
+            if speech.transcriber is None:
+                yield well("trial", f"{spoken.voice} spoke; transcription is off")
+                return
+            asked = TranscriptionRequest(path=file.name, language="en")
+            with closing(speech.transcribe(asked, engines.wanted)) as transcription:
+                heard = "".join(segment.text for segment in transcription).strip()
+    except (ServiceError, ConfigError) as problem:
+        yield error("trial", str(problem), "the lines above name the cause")
+        return
+    took = f"{time.monotonic() - began:.1f} s"
+    if set(words(SENTENCE)) - set(words(heard)):
+        yield error(
+            "trial", f"{spoken.voice} said {SENTENCE!r} and {heard!r} was heard", "fetch the model again"
+        )
+    else:
+        yield well("trial", f"{spoken.voice} spoke and was understood, {took}")
+
+
+def words(text: str) -> list[str]:
+    """The words of *text*, without case and punctuation."""
+    return "".join(letter if letter.isalpha() else " " for letter in text.lower()).split()

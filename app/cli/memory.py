@@ -1,0 +1,98 @@
+"""`memory`: a live view of a running service."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from ..config import Settings
+
+BAR_WIDTH = 40
+REMEMBERED = 60  # totals in the line at the bottom
+SPARKS = "▁▂▃▄▅▆▇█"
+TIMEOUT_SECONDS = 5
+Report = dict[str, Any]  # what GET /api/memory answers
+
+
+@click.command()
+@click.argument("url", required=False)
+@click.option("--once", is_flag=True, help="One look instead of a live view.")
+@click.option("--every", type=click.FloatRange(0.5, 3600), default=2.0, show_default=True, help="Seconds.")
+@click.option("--api-key", envvar="API_KEY", help="Where the service has API_KEYS; or the variable API_KEY.")
+def memory(url: str | None, once: bool, every: float, api_key: str | None) -> None:
+    """What the service at URL weighs, process by process, against its budget; by default the one on PORT here."""
+    base = (url or f"http://127.0.0.1:{Settings.from_env().port}").rstrip("/")
+    live = click.get_text_stream("stdout").isatty() and not once
+    totals: deque[float] = deque(maxlen=REMEMBERED)
+    while True:
+        report = look(base, api_key)
+        totals.append(report["service"]["pss_mb"])
+        if live:
+            click.clear()
+        click.echo("\n".join([f"{base}  {time.strftime('%H:%M:%S')}", *drawn(report, totals)]))
+        if once:
+            return
+        time.sleep(every)
+
+
+def look(base: str, api_key: str | None) -> Report:
+    """What the service says of its memory; ClickException when it does not."""
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    if not base.startswith(("http://", "https://")):
+        raise click.UsageError(f"{base!r} is no address; it begins with http:// or https://")
+    request = urllib.request.Request(f"{base}/api/memory", headers=headers)  # noqa: S310 (checked above)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+            report: Report = json.load(answer)
+            return report
+    except urllib.error.HTTPError as error:
+        error.close()
+        remedy = "; give the key with --api-key or API_KEY" if error.code == 401 else ""
+        raise click.ClickException(f"{base} answers {error.code} {error.reason}{remedy}") from None
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise click.ClickException(
+            f"nobody answers at {base} ({reason}); `make run` starts the service"
+        ) from None
+    except ValueError:
+        raise click.ClickException(f"what answers at {base} is not this service") from None
+
+
+def drawn(report: Report, totals: Iterable[float]) -> list[str]:
+    """The view, line by line."""
+    budget, service = report["budget"], report["service"]
+    limit = budget["limit_mb"]
+    lines = [
+        f"{'budget':10} {limit:8.1f} MB  {bar(service['pss_mb'], limit)} {service['pss_mb'] / limit:.0%} in use"
+    ]
+    engines = {engine["pid"]: engine for engine in budget["engines"]}
+    for process in service["processes"]:
+        engine = engines.get(process["pid"])
+        said = f" {engine['state']}, {engine['seats_taken']} of {engine['seats']} seats" if engine else ""
+        lines.append(
+            f"{process['role']:10} {process['pss_mb']:8.1f} MB  {bar(process['pss_mb'], limit)}{said}"
+        )
+    lines.append(f"{'all':10} {service['pss_mb']:8.1f} MB  {sparks(totals, limit)}")
+    group = report["cgroup"]
+    if group and group["limit_mb"]:
+        lines.append(
+            f"{'container':10} {group['usage_mb']:8.1f} MB  of {group['limit_mb']:.0f} MB, page cache included; "
+            f"{group['oom_kills']} killed"
+        )
+    return lines
+
+
+def bar(part_mb: float, whole_mb: float) -> str:
+    """*part_mb* as a share of a bar that is *whole_mb* wide."""
+    filled = min(BAR_WIDTH, round(BAR_WIDTH * part_mb / whole_mb))
+    return "█" * filled + "·" * (BAR_WIDTH - filled)
+
+
+def sparks(totals: Iterable[float], whole_mb: float) -> str:
+    """The last totals, each a small column; the full height is the budget."""
+    return "".join(SPARKS[min(len(SPARKS) - 1, int(len(SPARKS) * total / whole_mb))] for total in totals)

@@ -1,0 +1,75 @@
+"""`models list | fetch | remove`."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from ..config import Settings
+
+
+@click.group()
+def models() -> None:
+    """Speech-to-text models on this machine."""
+
+
+@models.command("fetch")
+@click.argument("name", required=False)
+def fetch_model(name: str | None) -> None:
+    """Have the model NAME, by default the one that is set, on this machine; once."""
+    from ..services import budget_mb
+    from ..voice import fetch
+    from ..voice import models as known
+
+    settings = Settings.from_env()
+    if settings.disable_local_whisper and name is None:
+        click.echo("local Whisper is disabled: no model is needed")
+        return
+    wish = name or settings.whisper_model
+    room_mb = known.room_mb(budget_mb(settings) / settings.web_concurrency, settings.memory_reserve_mb)
+    names = known.that_fit(room_mb) if wish == known.AUTO else [wish]
+    for candidate in names:
+        try:
+            click.echo(fetch.fetch(candidate, Path(settings.model_dir)))
+            return
+        except fetch.FetchFailed as failure:
+            click.echo(failure, err=True)
+    sys.exit(1)
+
+
+@models.command("list")
+def list_models() -> None:
+    """The models that are known, what each costs, and which are here."""
+    from ..voice import models as known
+
+    here = known.installed(Path(Settings.from_env().model_dir))
+    for model in known.CATALOGUE.values():
+        cost = f"{model.cost_mb} MB ({model.cost_is})"
+        click.echo(f"{model.name:18} {cost:20} {'installed' if model.name in here else ''}".rstrip())
+    for name in here:
+        if name not in known.CATALOGUE:
+            click.echo(f"{name:18} {'':20} installed")
+
+
+@models.command("remove")
+@click.argument("name")
+def remove_model(name: str) -> None:
+    """Delete the model NAME from this machine."""
+    from ..voice import models as known
+
+    settings = Settings.from_env()
+    model_dir = Path(settings.model_dir)
+    here = known.installed(model_dir)
+    if name not in here:
+        raise click.ClickException(
+            f"no model {name!r} is in {model_dir}; installed: {', '.join(here) or 'none'}"
+        )
+    # Renamed first, to what a fetch under way is called: nobody ever sees half a model.
+    leaving = model_dir / f".{name}.removed"
+    shutil.rmtree(leaving, ignore_errors=True)
+    (model_dir / name).rename(leaving)
+    shutil.rmtree(leaving)
+    click.echo(f"removed {model_dir / name}")
+    if name == settings.whisper_model and not settings.disable_local_whisper:
+        click.echo(f"it is the one that is set: `python -m app models fetch {name}` brings it back", err=True)

@@ -1,0 +1,74 @@
+"""`speak TEXT -o FILE`: a text to audio, without the server."""
+
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ..config import Settings
+from . import output
+
+# What may be asked of a command, which nobody waits for behind it, and not of the service.
+LONGEST_TEXT = 100_000
+LIMIT_SECONDS = 3600
+
+FORMATS = {
+    ".mp3": "mp3", ".opus": "opus", ".ogg": "opus", ".aac": "aac", ".flac": "flac", ".wav": "wav", ".pcm": "pcm",
+}  # fmt: skip
+
+
+@click.command()
+@click.argument("text")
+@click.option("-o", "--out", required=True, callback=output.destination, help="A file; - is standard output.")
+@click.option(
+    "-f",
+    "--format",
+    type=click.Choice(sorted(set(FORMATS.values()))),
+    help="By default OUT's suffix, mp3 for standard output.",
+)
+@click.option("--voice", help="A voice's id or name.")
+@click.option("--engine", type=click.Choice(["auto", "gtts", "neural", "espeak"]), help="Else TTS_ENGINE.")
+@click.option("--language", help="Language tag of the text; else TTS_LANGUAGE.")
+@click.option("--speed", type=click.FloatRange(0.25, 4), default=1.0, show_default=True)
+@click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help="espeak-ng only.")
+def speak(text: str, out: str, format: str | None, **asked: str | float | None) -> None:
+    """Speak TEXT (- is standard input) into a file of audio."""
+    from ..voice.chain import SpeakRequest
+    from . import engines
+
+    settings = replace(
+        Settings.from_env(),
+        disable_local_whisper=True,  # its model need not even be here
+        openai_base_url="",
+        tts_max_characters=LONGEST_TEXT,
+        tts_timeout_seconds=LIMIT_SECONDS,
+    )
+    request = SpeakRequest(
+        text=sys.stdin.read() if text == "-" else text,
+        format=format or format_of(out),
+        streaming=False,  # the file's header then says how long it is
+        **asked,  # type: ignore[arg-type] # click made them so
+    )
+    with (
+        engines.speech(settings) as speech,
+        closing(speech.speak(request, engines.wanted)) as spoken,
+    ):
+        output.write(out, spoken.audio)
+        for reason in spoken.fallback:
+            click.echo(f"not by {reason}", err=True)
+        seconds = f", {spoken.duration_seconds:.1f} s" if spoken.duration_seconds else ""
+        click.echo(f"spoken by {spoken.voice}{seconds}", err=True)
+
+
+def format_of(out: str) -> str:
+    """The format a file's name asks for."""
+    if out == output.STANDARD:
+        if sys.stdout.isatty():
+            raise click.UsageError("audio is not written to a terminal: name a file with -o, or a pipe")
+        return "mp3"
+    suffix = Path(out).suffix.lower()
+    if suffix not in FORMATS:
+        raise click.UsageError(f"{out}: name it {', '.join(FORMATS)}, or say which --format it is")
+    return FORMATS[suffix]
