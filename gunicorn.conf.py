@@ -5,13 +5,17 @@ import gc
 from app import logs, memory
 from app.config import Settings
 from app.monitoring.board import Places
+from app.worker import Worker
 
 settings = Settings.from_env()
 gc.disable()  # until the worker is loaded: what imports leave behind is not worth looking for, 15 ms
 
 bind = f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency
-worker_class, threads = "gthread", settings.web_threads
+worker_class, threads = Worker, settings.web_threads
+Worker.client_idle_seconds = settings.client_idle_seconds
+worker_connections = 512  # each may have 16 KB of a request in memory
+limit_request_line, limit_request_fields, limit_request_field_size = 8190, 64, 8190  # in all 16 KB: app/worker.py
 # Hosts kill 30 s after SIGTERM: what has not ended by then is cut off while we can still clean up.
 graceful_timeout = 25
 worker_tmp_dir = "/dev/shm"  # noqa: S108 (the heartbeat file; a slow disk would look like a hung worker)

@@ -1,0 +1,70 @@
+"""A client's socket that can be watched while a thread is busy with it."""
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any
+
+PATIENCE_SECONDS = 1.0  # how long a thread must have waited for its client before that client counts as slow
+PIECE_BYTES = 1 << 16
+
+
+class ClientSocket(socket.socket):
+    """A client's socket that knows what was moved since `begin`, and how long threads have waited for the client."""
+
+    moved_bytes = 0
+    waited_seconds = 0.0
+    waiting_since: float | None = None
+
+    def begin(self) -> None:
+        """A thread begins to serve a request of it."""
+        self.moved_bytes, self.waited_seconds = 0, 0.0
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """As a socket does; an OSError when the client sent nothing for CLIENT_IDLE_SECONDS."""
+        with self._waiting():
+            heard = super().recv(size, flags)
+        self.moved_bytes += len(heard)
+        return heard
+
+    def sendall(self, data: Any, flags: int = 0) -> None:  # Any: what socket.sendall takes
+        """As a socket does, but counted; an OSError when the client took nothing for CLIENT_IDLE_SECONDS."""
+        rest = memoryview(data)
+        while rest:
+            with self._waiting():
+                sent = super().send(rest[:PIECE_BYTES], flags)
+            self.moved_bytes += sent
+            rest = rest[sent:]
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self.waiting_since = began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waiting_since = None
+            self.waited_seconds += time.monotonic() - began
+
+    def cut_off(self) -> None:
+        """End the connection; a thread that waits for it wakes up and finds it closed."""
+        self.waiting_since = None  # once is enough
+        with contextlib.suppress(OSError):
+            self.shutdown(socket.SHUT_RDWR)
+
+    def speed(self, now: float) -> float:
+        """Bytes a second of waiting; without limit while no thread waits, or none has for PATIENCE_SECONDS."""
+        since = self.waiting_since
+        waited = 0.0 if since is None else self.waited_seconds + now - since
+        return float("inf") if waited < PATIENCE_SECONDS else self.moved_bytes / waited
+
+
+def watched(plain: socket.socket, idle_seconds: float) -> ClientSocket:
+    """*plain* as a ClientSocket, which gives up when nothing could be read or written for *idle_seconds*."""
+    found = ClientSocket(plain.family, plain.type, plain.proto, plain.detach())
+    limit = struct.pack("@ll", int(idle_seconds), int(idle_seconds % 1 * 1e6))
+    # Of each read and write, by the kernel: Python's own time limit is that of a whole `sendall`.
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        found.setsockopt(socket.SOL_SOCKET, option, limit)
+    return found

@@ -1,0 +1,224 @@
+"""
+gunicorn's threaded worker, with no thread spent on a client that is slow to ask, and few on one that is slow to send.
+
+As it is in 27.0.1, a thread waits for each request's head without a limit, 24 clients that send a byte now and
+then take all 24 threads, and a connection that its client leaves open stops the main loop for 2 s when it is closed.
+Here heads are collected in the main loop, and connections are closed there without waiting. Bodies and answers are
+still moved by threads, but some are kept for requests without a body, and whoever is slow makes way when others wait.
+"""
+
+import contextlib
+import selectors
+import socket
+import time
+from collections import deque
+from concurrent import futures
+from functools import partial
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http.errors import UnsupportedTransferCoding
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from .client_socket import ClientSocket, watched
+
+HEAD_END = b"\r\n\r\n"
+HEAD_BYTES = 16 << 10  # of a request's line and headers; Node.js has the same limit
+MOST_ASKING = (
+    256  # connections whose head is awaited, 4 MB at the worst; past it the one that waited longest goes
+)
+LEAVING_SECONDS, LEAVING_BYTES = 2.0, 32 << 20  # what a client still sends after its answer is read and dropped
+DRAINING_SECONDS = 0.1  # the same, before its connection may carry another request
+SPARE_THREADS = 4  # kept for requests without a body, health checks among them
+# Who is slower makes way while others wait. A phone's poor connection has 20,000 bytes a second.
+SLOW_BYTES_PER_SECOND = 8_000
+LOOK_UP_SECONDS = 0.05  # while requests wait for a thread
+DROPPED_BYTES = 1 << 16  # at a time
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
+    """
+    Serves a connection in four states: asking (its head is awaited), held (its request waits for a thread),
+    busy (a thread serves it), leaving (answered; what it still sends is dropped).
+
+    But for `handle` and what it calls, everything runs in the main loop, so nothing is locked.
+    """
+
+    client_idle_seconds = 20.0  # gunicorn.conf.py sets it
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: gunicorn's business
+        super().__init__(*args, **kwargs)
+        self.asking: dict[TConn, None] = {}  # in the order they began to wait
+        self.leaving: dict[TConn, None] = {}
+        self.held: deque[TConn] = deque()
+        self.busy: set[TConn] = set()
+        self.most_with_body = self.cfg.threads - min(SPARE_THREADS, self.cfg.threads // 2)
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Wait for the head of the next request on *conn*."""
+        if not isinstance(conn.sock, ClientSocket):
+            conn.sock = watched(conn.sock, self.client_idle_seconds)
+        conn.init()
+        conn.head = bytearray(conn.parser.unreader.take_buffered())  # what came with the request before
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + self.client_idle_seconds
+        if len(self.asking) >= MOST_ASKING:
+            self.refuse(next(iter(self.asking)), TOO_SLOW)
+        self.asking[conn] = None
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_asking, conn))
+        if conn.head:
+            self.look_at_head(conn)
+        else:
+            self.on_asking(conn, conn.sock)  # it came with the connection more often than not
+
+    def on_asking(self, conn: TConn, client: socket.socket) -> None:
+        """Take what came of a head; once it is whole its request waits for a thread."""
+        try:
+            heard = client.recv(HEAD_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            heard = b""
+        conn.head += heard
+        if heard:
+            self.look_at_head(conn)
+        else:
+            self.drop(self.asking, conn)
+
+    def look_at_head(self, conn: TConn) -> None:
+        """Go on when the head is whole, refuse it when it is too long."""
+        end = conn.head.find(HEAD_END)
+        if end > HEAD_BYTES or (end < 0 and len(conn.head) >= HEAD_BYTES):
+            self.refuse(conn, TOO_LARGE)
+        elif end >= 0:
+            self.hold(conn)
+
+    def hold(self, conn: TConn) -> None:
+        """The request on *conn* waits for a thread, most often not at all."""
+        del self.asking[conn]
+        self.poller.unregister(conn.sock)
+        conn.parser.unreader.unread(bytes(conn.head))
+        conn.with_body = not conn.head.startswith((b"GET ", b"HEAD ", b"OPTIONS "))
+        del conn.head[:]
+        self.held.append(conn)
+        self.give_threads()
+
+    def give_threads(self) -> None:
+        """Give the requests that wait to threads, as long as there are any to spare."""
+        for conn in list(self.held):
+            if len(self.busy) < (self.most_with_body if conn.with_body else self.cfg.threads):
+                self.held.remove(conn)
+                self.busy.add(conn)
+                super().enqueue_req(conn)
+        if self.held:
+            self.make_way()
+
+    def make_way(self) -> None:
+        """Cut off the slowest clients that threads wait for, one for each request that waits."""
+        now = time.monotonic()
+        speeds = {conn: conn.sock.speed(now) for conn in self.busy}
+        for conn in sorted(speeds, key=speeds.__getitem__)[: len(self.held)]:
+            if speeds[conn] < SLOW_BYTES_PER_SECOND:
+                conn.sock.cut_off()
+                self.log.warning("a slow client was cut off: others waited")
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Answer; a client that neither sends nor takes anything is left."""
+        conn.sock.begin()
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError:
+            self.log.info("a client was left: nothing moved for %g s", self.client_idle_seconds)
+            return False
+
+    def _keepalive_after(self, conn: TConn, keepalive: Any) -> bool:
+        """Whether the connection can be used again: not when its client has not sent all of what it announced."""
+        deadline = time.monotonic() + DRAINING_SECONDS
+        return bool(keepalive) and bool(conn.parser.finish_body(deadline=deadline))
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """What can't be read as HTTP is the client's mistake, also where gunicorn says 501."""
+        if isinstance(exc, UnsupportedTransferCoding):
+            self.log.warning("Invalid request from ip=%s: %s", (addr or ("", -1))[0], exc)
+            with contextlib.suppress(OSError):
+                util.write_error(client, 400, "Bad Request", str(exc))
+            return
+        super().handle_error(req, client, addr, exc)
+
+    def finish_request(self, conn: TConn, fs: "futures.Future[Any]") -> None:
+        """A thread is done with *conn*: it is used again, or left without waiting for its client."""
+        self.busy.discard(conn)
+        try:
+            again = not fs.cancelled() and fs.result()
+        except Exception:
+            again = False
+        if again:
+            super().finish_request(conn, fs)
+        else:
+            self.leave(conn)
+        self.give_threads()
+
+    def leave(self, conn: TConn) -> None:
+        """
+        Say that nothing more comes, and for a moment read and drop what still does.
+
+        Who closes a connection with unread bytes in it resets it, and a client that is still sending then never
+        sees its answer.
+        """
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_leaving, conn))
+        except (OSError, ValueError, KeyError):
+            self.nr_conns -= 1
+            conn.close()
+            return
+        conn.timeout = time.monotonic() + LEAVING_SECONDS
+        conn.sock.begin()
+        self.leaving[conn] = None
+
+    def on_leaving(self, conn: TConn, client: socket.socket) -> None:
+        """Drop what comes; the client's end is the end."""
+        try:
+            if client.recv(DROPPED_BYTES) and conn.sock.moved_bytes < LEAVING_BYTES:
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.drop(self.leaving, conn)
+
+    def refuse(self, conn: TConn, answer: bytes) -> None:
+        """Answer without a thread, if the client takes it at once, and leave."""
+        del self.asking[conn]
+        self.poller.unregister(conn.sock)
+        with contextlib.suppress(OSError):
+            conn.sock.send(answer)
+        self.leave(conn)
+
+    def drop(self, state: dict[TConn, None], conn: TConn) -> None:
+        """Close a connection that asked nothing, or has left."""
+        del state[conn]
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
+
+    def murder_pending(self) -> None:
+        """Called in every turn of the main loop: end what has lasted too long."""
+        now = time.monotonic()
+        # A worker that stops waits for heads no longer than for those who leave.
+        late = now if self.alive else now + self.client_idle_seconds - LEAVING_SECONDS
+        while (conn := next(iter(self.asking), None)) and conn.timeout <= late:
+            if conn.head:
+                self.refuse(conn, TOO_SLOW)
+            else:
+                self.drop(self.asking, conn)
+        while (conn := next(iter(self.leaving), None)) and conn.timeout <= now:
+            self.drop(self.leaving, conn)
+        self.give_threads()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """One turn of the main loop; a short one while requests wait for a thread."""
+        super().wait_for_and_dispatch_events(min(timeout, LOOK_UP_SECONDS) if self.held else timeout)
