@@ -31,28 +31,26 @@ class Upload:
     Owned by the view, which closes it when the answer is complete.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, file: IO[bytes] | None = None) -> None:
         self._limit = limit_bytes
-        self._file: IO[bytes] = tempfile.TemporaryFile(  # noqa: SIM115 (closed by `close`)
-            dir=current_app.config["UPLOAD_DIR"], buffering=0
-        )
+        self.file = file or tempfile.TemporaryFile(dir=current_app.config["UPLOAD_DIR"], buffering=0)
         self.size_bytes = 0
 
     @property
     def path(self) -> str:
         """A path that other processes of the same user can open while this one holds the file."""
-        return f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
+        return f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
 
     def write(self, data: bytes) -> None:
         """Append; TooLarge past the limit."""
         self.size_bytes += len(data)
         if self.size_bytes > self._limit:
             raise too_large()
-        self._file.write(data)
+        self.file.write(data)
 
     def close(self) -> None:
         """Let the file go."""
-        self._file.close()
+        self.file.close()
 
 
 def too_large() -> TooLarge:
@@ -61,9 +59,9 @@ def too_large() -> TooLarge:
     return TooLarge(f"the upload is larger than {limit} MiB; send a compressed or a shorter recording")
 
 
-def receive_recording() -> tuple[MultiDict[str, str], Upload]:
+def receive_recording(begin: Callable[[int], Upload] = Upload) -> tuple[MultiDict[str, str], Upload]:
     """
-    The fields of this request and its recording, from a form or a raw body.
+    The fields of this request and its recording, from a form or a raw body; *begin* makes the upload for it.
 
     Fields stand in the form or in the query string; the form's win. InvalidRequest when there is no
     recording, InvalidAudio when it is empty, TooLarge past the limit, without reading the rest.
@@ -74,11 +72,11 @@ def receive_recording() -> tuple[MultiDict[str, str], Upload]:
         raise too_large()
     fields: MultiDict[str, str] = MultiDict(request.args)
     if request.mimetype == "multipart/form-data":
-        upload = _receive_form(request, fields, limit)
+        upload = _receive_form(request, fields, lambda: begin(limit))
     elif request.mimetype in ("application/json", "application/x-www-form-urlencoded"):
         raise InvalidRequest(f"a body of type {request.mimetype} holds no recording; {ACCEPTED}", "file")
     else:
-        upload = Upload(limit)
+        upload = begin(limit)
         for chunk in _chunks(request):
             upload.write(chunk)
     if upload is None:
@@ -109,7 +107,9 @@ def linger() -> None:
                 return
 
 
-def _receive_form(source: Request, fields: MultiDict[str, str], limit_bytes: int) -> Upload | None:
+def _receive_form(
+    source: Request, fields: MultiDict[str, str], begin: Callable[[], Upload]
+) -> Upload | None:
     """
     Read a form's parts as they come: its first recording into an Upload, texts into *fields*.
 
@@ -127,7 +127,7 @@ def _receive_form(source: Request, fields: MultiDict[str, str], limit_bytes: int
                 write(event.data)
             elif isinstance(event, Field | File):
                 if event.name in FILE_FIELDS and upload is None:
-                    upload = Upload(limit_bytes)
+                    upload = begin()
                     write = upload.write
                 elif isinstance(event, File):
                     write = _drop
