@@ -40,12 +40,12 @@ class History:
     def at_work(self) -> None:
         """There is work: take a sample, unless there was one lately."""
         if self._clock() - self._last >= AT_WORK_SECONDS:
-            self._take()
+            self.take()
 
     def samples(self, seconds: float) -> list[Sample]:
         """Those of the last *seconds*, oldest first; the last one is taken now."""
         if self._clock() - self._last >= ASKED_SECONDS:
-            self._take()
+            self.take()
         begin = self._clock() - seconds
         records = [
             record
@@ -55,7 +55,8 @@ class History:
         ]
         return [_sample(record) for record in sorted(records, key=lambda record: record.time)]
 
-    def _take(self) -> None:
+    def take(self) -> None:
+        """Take a sample: an engine came or went, or it is time."""
         self._last = now = self._clock()
         group = cgroup.memory_group()
         processes = self._processes()

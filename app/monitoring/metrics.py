@@ -108,6 +108,7 @@ class Metrics(Observer):
         self._began = self.in_progress.inc
         self._ended = self.in_progress.dec
         self.on_work: Callable[[], None] = lambda: None
+        self.on_engine: Callable[[], None] = lambda: None
 
     def _begin_at_zero(self) -> None:
         """Have the series that alerts are about: an increase from nothing to one is none to Prometheus."""
@@ -195,11 +196,12 @@ class Metrics(Observer):
     def ready(self, engine: str, seconds: float) -> None:
         """A new process gave its first answer, that long after it was started."""
         self._ready.labels(engine).observe(seconds)
+        self.on_engine()
 
     def ended(self, engine: str, reason: str) -> None:
         """A process ended, for one of the reasons in Observer."""
         self.exits.labels(engine, reason).inc()
-        self.on_work()
+        self.on_engine()
 
     def refused(self, engine: str, reason: str) -> None:
         """A session was refused: "queue_full" or "insufficient_memory"."""

@@ -40,7 +40,7 @@ class Monitoring:
         self.metrics = Metrics(place)
         self.windows = Windows(self.metrics, place, clock)
         self.history = History(place, processes, clock)
-        self.metrics.on_work = self.history.at_work
+        self.metrics.on_work, self.metrics.on_engine = self.history.at_work, self.history.take
         self._errors = place.board.ring("errors", place.number)
         self._refusals = place.board.ring("refusals", place.number)
         self._slow = place.board.ring("slow", place.number)

@@ -28,10 +28,12 @@ export function marks(samples) {
   return found;
 }
 
+const SMALL_BUDGET_MB = 1024; // a dyno's; how far away it stays is what the chart is for
+
 // The top of the scale, and whether the budget is on it: one far above would press everything to the ground.
 export function scale(largest, budget) {
   const wanted = Math.max(largest * 1.12, 60);
-  const inside = budget > 0 && budget <= wanted * 3;
+  const inside = budget > 0 && budget <= Math.max(SMALL_BUDGET_MB, wanted * 3);
   const top = inside ? Math.max(budget * 1.06, wanted) : wanted;
   const rough = top / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -41,8 +43,8 @@ export function scale(largest, budget) {
 
 export const total = (pss) => ROLES.reduce((sum, role) => sum + (pss[role] ?? 0), 0);
 
-// Draw *samples* of the time *from* to *to* (Unix time) into *svg*; the budget is in MB.
-export function draw(svg, samples, { from, to, budget }) {
+// Draw *samples* of the time *from* to *to* (Unix time) into *svg*; the budget is in MB, *pointed* the time pointed at.
+export function draw(svg, samples, { from, to, budget, pointed }) {
   const { width, height } = svg.getBoundingClientRect();
   const points = held(samples);
   const { top, inside, ticks } = scale(Math.max(0, ...samples.map((one) => total(one.pss))), budget);
@@ -59,8 +61,15 @@ export function draw(svg, samples, { from, to, budget }) {
     ),
     ...areas(points, x, y),
     ...marks(samples).flatMap((mark) => marked(mark, x(mark.time), y(0), TOP)),
+    ...(pointed ? [node("line", { class: "pointed", x1: x(pointed), x2: x(pointed), y1: TOP, y2: y(0) })] : []),
     ...(budget > 0 ? budgetLine(inside ? y(budget) : TOP - 6, width, `budget ${Math.round(budget)} MB${inside ? "" : " ↑"}`, inside) : []),
   );
+}
+
+// The time at *pixels* from the left edge of what `draw` drew.
+export function timeAt(svg, pixels, { from, to }) {
+  const share = (pixels - LEFT) / (svg.getBoundingClientRect().width - LEFT - RIGHT);
+  return from + Math.min(1, Math.max(0, share)) * (to - from);
 }
 
 function areas(points, x, y) {

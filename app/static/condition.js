@@ -24,7 +24,7 @@ async function lookAtHealth() {
   byId("status").dataset.status = report.status;
   byId("version").textContent = report.version;
   const rows = Object.entries(report.checks).flatMap(([name, check]) => entry(name, check.status, check.reason || check.detail || "well"));
-  byId("checks").replaceChildren(...rows, ...entry("running since", "", since(report.uptime_seconds)));
+  byId("checks").replaceChildren(...rows, ...entry("running for", "", since(report.uptime_seconds)));
   return report;
 }
 
@@ -56,7 +56,7 @@ async function lookAtRequests() {
   const { errors, alerts } = production;
   byId("requests").replaceChildren(
     table(["Route", "Count", "p95"], rows.map(([route, count, p95]) => [route.replace("/api/v1/pam/voice/", "…/"), count, p95 === null ? "" : `${p95.toPrecision(2)} s`])),
-    element("p", { className: errors.count_5m ? "bad" : "note", textContent: `${errors.count_5m || "No"} failed (5xx), ${performance.in_flight} under way.` }),
+    element("p", { className: errors.count_5m ? "bad" : "note", textContent: `${errors.count_5m || "No"} failed (5xx).` }),
     ...alerts.filter((alert) => alert.active).map((alert) => element("p", { className: "bad", textContent: `Alert: ${alert.name.replaceAll("_", " ")} ${alert.value} (limit ${alert.threshold})` })),
     ...errors.recent.slice(0, SHOWN).map((one) => element("p", { className: "note", textContent: `${one.time.slice(11, 19)} ${one.status} ${one.type} ${one.route}` })),
   );

@@ -3,6 +3,7 @@
 import { ask, refusal, Refused, VOICE } from "./api.js";
 import { byId, clock, element, say, size } from "./element.js";
 import { events } from "./events.js";
+import { meanwhile } from "./memory.js";
 import { record } from "./recorder.js";
 import * as snippets from "./snippets.js";
 import { FORMATS } from "./subtitles.js";
@@ -17,7 +18,7 @@ export function begin() {
   byId("record").onclick = () => (recording ? stopRecording() : startRecording()).catch(tellError);
   byId("file").onchange = (event) => {
     const [file] = event.target.files;
-    if (file) transcribe(file, file.name).catch(tellError);
+    if (file) meanwhile(transcribe(file, file.name)).catch(tellError);
     event.target.value = ""; // the same file may be chosen again
   };
   byId("listen-stop").onclick = () => work?.abort();
@@ -44,7 +45,7 @@ function acceptDrops(place) {
   document.ondrop = (event) => {
     over(event);
     const [file] = event.dataTransfer.files;
-    if (file) transcribe(file, file.name).catch(tellError);
+    if (file) meanwhile(transcribe(file, file.name)).catch(tellError);
   };
 }
 
@@ -68,7 +69,7 @@ async function startRecording() {
 async function stopRecording() {
   const { blob, name, seconds } = await (await recording).stop();
   showIdle();
-  await transcribe(blob, name, seconds);
+  await meanwhile(transcribe(blob, name, seconds));
 }
 
 function showIdle() {

@@ -4,7 +4,8 @@ import { byId } from "./element.js";
 
 const troubled = new Map(); // who could not be asked, and why
 
-// Do *work* now and then every *seconds()*, never while the tab is hidden; at once when it is seen again.
+// Do *work* now and then every *seconds()*, never while the tab is hidden; at once when it is seen again, or when the
+// function that is returned is called.
 export function repeat(work, seconds) {
   let timer = 0;
   let working = false;
@@ -27,6 +28,7 @@ export function repeat(work, seconds) {
   }
   document.addEventListener("visibilitychange", step);
   step();
+  return step;
 }
 
 function tell() {

@@ -1,13 +1,14 @@
 // What the service weighs: the chart, and the numbers beside it.
 
 import { json } from "./api.js";
-import { draw, hour, marks, ROLES, total } from "./chart.js";
+import { draw, hour, marks, ROLES, timeAt, total } from "./chart.js";
 import { byId, element } from "./element.js";
 import { repeat } from "./live.js";
 
 const AT_WORK_SECONDS = 2, IDLE_SECONDS = 5; // GET /api/memory takes the service 6 ms
 const LONGEST_SECONDS = 3600;
 const NAMES = { master: "gunicorn master", web: "web worker", whisper: "whisper engine", speech: "speech engine" };
+const SHORTEST_SECONDS = 60; // of what is shown, when little is known
 const SHOWN = 4; // of the engines' comings and goings
 
 let samples = []; // { time, pss: MB by role }, oldest first
@@ -15,16 +16,40 @@ let behind = 0; // seconds the service's clock is ahead of this one
 let asked = -Infinity; // when the last answer came
 let memory = null;
 let told = () => {};
+let shown = null; // what the chart was drawn with
+let pointed = null; // the time pointed at
+let busy = 0; // what this page asked for that is not finished
 
 // Keep the panel up to date; *tell* is given every answer of GET /api/memory.
 export function watchMemory(tell) {
   told = tell;
   byId("span").onchange = show;
   new ResizeObserver(show).observe(byId("chart"));
-  repeat(look, () => (working() ? AT_WORK_SECONDS : IDLE_SECONDS));
+  byId("chart").onpointermove = (event) => {
+    pointed = shown && timeAt(byId("chart"), event.offsetX, shown);
+    show();
+  };
+  byId("chart").onpointerleave = () => {
+    pointed = null;
+    show();
+  };
+  lookNow = repeat(look, () => (working() ? AT_WORK_SECONDS : IDLE_SECONDS));
 }
 
-const working = () => memory === null || memory.budget.engines.some((engine) => engine.state !== "stopped");
+let lookNow = () => {};
+
+// Look closely while *work* goes on: an engine starts for it.
+export async function meanwhile(work) {
+  busy += 1;
+  lookNow();
+  try {
+    return await work;
+  } finally {
+    busy -= 1;
+  }
+}
+
+const working = () => busy > 0 || memory === null || memory.budget.engines.some((engine) => engine.state !== "stopped");
 
 async function look() {
   if (now() - asked > 3 * IDLE_SECONDS) await remember();
@@ -54,31 +79,33 @@ const now = () => Date.now() / 1000 + behind;
 function show() {
   if (memory === null) return;
   const to = now();
-  const from = to - Number(document.querySelector("[name=span]:checked").value);
+  const longest = to - Number(document.querySelector("[name=span]:checked").value);
+  const from = Math.max(longest, Math.min(samples[0].time, to - SHORTEST_SECONDS));
   const before = samples.filter((one) => one.time < from).slice(-1).map((one) => ({ ...one, time: from }));
   const seen = [...before, ...samples.filter((one) => one.time >= from)];
   const budget = memory.service.budget_mb;
-  draw(byId("chart"), seen, { from, to, budget });
-  const weighs = memory.service.pss_mb;
-  const most = Math.max(...seen.map((one) => total(one.pss)));
-  byId("total").textContent = weighs.toFixed(1);
-  byId("of-budget").textContent = `of ${grouped(budget)} MB`;
-  byId("peak").textContent = `At most ${grouped(most)} MB in the time shown.`;
+  shown = { from, to, budget, pointed };
+  draw(byId("chart"), seen, shown);
+  const most = grouped(Math.max(...seen.map((one) => total(one.pss))));
+  const { time, pss } = pointed ? (samples.findLast((one) => one.time <= pointed) ?? samples[0]) : samples.at(-1);
+  byId("total").textContent = total(pss).toFixed(1);
+  byId("of-budget").textContent = pointed ? `at ${second(time)}` : `of ${grouped(budget)} MB`;
+  byId("peak").textContent = `At most ${most} MB in the time shown.`;
   byId("chart-says").textContent =
-    `Memory from ${hour(from)} to ${hour(to)}: now ${weighs.toFixed(1)} MB, at most ${grouped(most)} MB, of a budget of ${grouped(budget)} MB.`;
-  byId("roles").replaceChildren(...ROLES.map(row));
+    `Memory from ${hour(from)} to ${hour(to)}: now ${total(samples.at(-1).pss).toFixed(1)} MB, at most ${most} MB, of a budget of ${grouped(budget)} MB.`;
+  byId("roles").replaceChildren(...ROLES.map((role) => row(role, pss[role])));
   byId("engine-log").replaceChildren(...marks(samples).slice(-SHOWN).reverse().map(line));
 }
 
-function row(role) {
-  const mb = samples.at(-1).pss[role];
+function row(role, mb) {
   const name = element("th", { scope: "row" }, element("span", { className: `swatch ${role}` }), NAMES[role]);
   return element("tr", {}, name, element("td", { textContent: mb === undefined ? "not running" : mb.toFixed(1) }));
 }
 
 function line({ time, role, kind, mb, lasted }) {
   const said = kind === "start" ? "started" : `gone${lasted ? ` after ${Math.round(lasted)} s` : ""}, ${Math.round(mb)} MB given back`;
-  return element("li", {}, element("time", { textContent: new Date(time * 1000).toTimeString().slice(0, 8) }), ` ${NAMES[role]} ${said}`);
+  return element("li", {}, element("time", { textContent: second(time) }), ` ${NAMES[role]} ${said}`);
 }
 
+const second = (time) => new Date(time * 1000).toTimeString().slice(0, 8);
 const grouped = (mb) => Math.round(mb).toLocaleString("en");

@@ -39,12 +39,17 @@ const options = (given) => Object.entries(given).map(([key, value]) => `, ${key}
 
 function python(call) {
   const key = hasKey() ? 'os.environ["API_KEY"]' : '"unused"';
-  return `${hasKey() ? "import os\n" : ""}from openai import OpenAI\n\nclient = OpenAI(base_url=${text(url("v1"))}, api_key=${key})\n${call}`;
+  return `${hasKey() ? "import os\n" : ""}from openai import OpenAI\n\nclient = OpenAI(
+    base_url=${text(url("v1"))},
+    api_key=${key},
+)\n${call}`;
 }
 
 // Put them into *place*, each with a button that copies it.
 export function show(place, { curl, python }) {
-  place.replaceChildren(snippet("The same with curl", curl), snippet("The same in Python", python));
+  const first = snippet("The same with curl", curl);
+  first.open = true;
+  place.replaceChildren(first, snippet("The same in Python", python));
   place.hidden = false;
 }
 
@@ -52,7 +57,7 @@ function snippet(title, code) {
   const copied = element("button", { type: "button", className: "quiet", textContent: "Copy", onclick: () => copy(code, copied) });
   copied.setAttribute("aria-label", `Copy: ${title}`);
   const head = element("summary", { textContent: title });
-  return element("details", {}, head, element("div", { className: "code" }, element("pre", { textContent: code, tabIndex: 0 }), copied));
+  return element("details", {}, head, element("div", { className: "code" }, element("pre", { textContent: code }), copied));
 }
 
 export async function copy(code, button) {

@@ -2,6 +2,7 @@
 
 import { ask, json, refusal, VOICE } from "./api.js";
 import { byId, element, say, size } from "./element.js";
+import { meanwhile } from "./memory.js";
 import * as snippets from "./snippets.js";
 
 const player = byId("spoken");
@@ -15,7 +16,7 @@ export function begin() {
   byId("speak").addEventListener("pointerenter", () => (listed ??= listVoices())); // so that they are there at the click
   byId("speak").onsubmit = (event) => {
     event.preventDefault();
-    speak().catch((error) => error.name !== "AbortError" && say(byId("speak-says"), error.message, "error"));
+    meanwhile(speak()).catch((error) => error.name !== "AbortError" && say(byId("speak-says"), error.message, "error"));
   };
   player.onerror = () => say(byId("speak-says"), "This browser can't play that format; it can be downloaded.", "error");
 }
