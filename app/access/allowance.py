@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from ..errors import AudioLimited
@@ -14,9 +15,12 @@ from .counting import Counters
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from ..voice.spoken import Spoken
+    from ..voice.transcription import Transcription
     from ..voice.wire import Message
 
 HOUR = 3600
+CHARACTERS_PER_SECOND = 15  # what the voices here speak at speed 1, roughly
 UNITS = 1000  # of a second: Redis counts whole numbers
 
 
@@ -48,24 +52,56 @@ class Allowance:
         if self.seconds_per_hour and seconds > 0:
             self._counters.incr(_key(caller), HOUR, math.ceil(seconds * UNITS))
 
-    def metered(self, caller: str, messages: Iterator[Message]) -> Iterator[Message]:
-        """A transcription's messages, each charged for the audio it tells of; AudioLimited in the midst of it."""
-        if not self.seconds_per_hour:
-            return messages
-        return self._metered(caller, cast("Generator[Message]", messages))
+    def meter(self, caller: str) -> Meter:
+        """What charges *caller* for the work that is passed through it."""
+        return Meter(self, caller)
 
-    def _metered(self, caller: str, messages: Generator[Message]) -> Iterator[Message]:
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Charges one caller for transcriptions and speech while they are made."""
+
+    allowance: Allowance
+    caller: str
+
+    def transcription(self, transcription: Transcription) -> Transcription:
+        """*transcription*, which raises AudioLimited when the allowance is used up in the midst of it."""
+        if self.allowance.seconds_per_hour:
+            messages = cast("Generator[Message]", transcription.messages)
+            transcription.messages = self._charged(messages)
+        return transcription
+
+    def _charged(self, messages: Generator[Message]) -> Iterator[Message]:
         charged = 0.0
         with closing(messages):
             for message in messages:
                 found = message.header
-                done = {"progress": "seconds", "end": "duration"}.get(found["kind"])
-                if done is not None and found[done] > charged:
-                    self.charge(caller, found[done] - charged)
-                    charged = found[done]
-                    if found["kind"] != "end":
-                        self.check(caller)
+                done: float = found.get(
+                    {"progress": "seconds", "end": "duration"}.get(found["kind"], ""), 0.0
+                )
+                self.allowance.charge(self.caller, done - charged)
+                charged = max(charged, done)
+                if found["kind"] == "progress":
+                    self.allowance.check(self.caller)
                 yield message
+
+    def spoken(self, spoken: Spoken, text: str) -> Spoken:
+        """*spoken*, charged when it is closed; whoever leaves before its end pays for an estimate."""
+        if not self.allowance.seconds_per_hour or spoken.cached:
+            return spoken
+        closed = False
+
+        def close() -> None:
+            nonlocal closed
+            made = spoken.made_seconds()
+            spoken.close()
+            if not closed:
+                self.allowance.charge(
+                    self.caller, len(text) / CHARACTERS_PER_SECOND if made is None else made
+                )
+            closed = True
+
+        return replace(spoken, close=close)
 
 
 def _key(caller: str) -> str:

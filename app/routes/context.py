@@ -12,7 +12,6 @@ from .. import logs
 from ..config import Settings
 from ..services import Services
 from .browsers import Protection
-from .uploads import linger
 from .watch import Watch
 
 log = logging.getLogger("app.requests")
@@ -61,8 +60,6 @@ def register(app: Flask, settings: Settings) -> None:
         asked = request._get_current_object()  # type: ignore[attr-defined]
         protect(response, secure=asked.scheme == "https")
         response.headers.add("X-Request-ID", own.request_id)
-        if response.status_code == 413:
-            linger()
         received_bytes = asked.content_length or own.get("received_bytes", 0)
         watch.end(asked, response, own.request_id, began=own.began, received_bytes=received_bytes)
         return response

@@ -16,12 +16,12 @@ from ..voice.chain import SpeakRequest
 from ..voice.spoken import Spoken
 from ..voice.transcription import Segment, Transcription, TranscriptionRequest
 from . import fields
-from .context import client_waits, services
+from .context import services
 from .fields import Choice, Choices, Field, Flag, Name, Number, Recording, Text
 from .streaming import error_event, event, event_stream
 from .transcripts import MEDIA_TYPES, answered, language_code, streamed, whole_text, written
 from .uploads import receive_recording
-from .voice import audio
+from .voice import audio, spoken
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
 
@@ -188,12 +188,12 @@ def speech() -> Response:
         format=asked["response_format"],
     )
     try:
-        spoken = services().speech.speak(request, client_waits())
+        said = spoken(request)
     except InvalidRequest as error:
         raise _reworded(error) from None
     if asked["stream_format"] == "sse":
-        return event_stream(_audio_events(spoken, asked["input"]))
-    return audio(spoken)
+        return event_stream(_audio_events(said, asked["input"]))
+    return audio(said)
 
 
 def _reworded(error: InvalidRequest) -> InvalidRequest:

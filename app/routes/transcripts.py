@@ -10,6 +10,7 @@ from ..errors import InvalidRequest
 from ..voice import subtitles, whisper_languages
 from ..voice.transcription import Segment, Transcription, TranscriptionRequest
 from .context import client_waits, services
+from .guard import meter
 from .streaming import LAST, Background, event_stream
 from .uploads import Upload
 
@@ -21,7 +22,9 @@ def answered(
 ) -> Response:
     """What *answer* makes of the finished transcription, and how long it took."""
     began = time.perf_counter()
-    with closing(services().speech.transcribe(request, client_waits())) as transcription:
+    with closing(
+        meter().transcription(services().speech.transcribe(request, client_waits()))
+    ) as transcription:
         segments = list(transcription)
     seconds = time.perf_counter() - began
     response = answer(transcription, segments)
@@ -33,10 +36,10 @@ def streamed(
     request: TranscriptionRequest, upload: Upload, tell: Callable[[Transcription], Iterator[bytes]]
 ) -> Response:
     """The events *tell* makes of a transcription while it goes on; from here on it owns *upload*."""
-    speech = services().speech
+    speech, charged = services().speech, meter().transcription
 
     def events(wanted: Callable[[], bool]) -> Generator[bytes]:
-        with closing(upload), closing(speech.transcribe(request, wanted)) as transcription:
+        with closing(upload), closing(charged(speech.transcribe(request, wanted))) as transcription:
             yield from tell(transcription)
             yield LAST
 

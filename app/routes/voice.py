@@ -16,6 +16,7 @@ from ..voice.transcription import Segment, Transcription, TranscriptionRequest
 from . import fields
 from .context import client_waits, services
 from .fields import Choice, Flag, Number, Recording, Text
+from .guard import meter
 from .streaming import event
 from .transcripts import MEDIA_TYPES, answered, language_code, streamed, whole_text, written
 from .uploads import receive_recording
@@ -109,7 +110,12 @@ def speak() -> Response:
         unchanged = Response(status=304)
         unchanged.set_etag(tag)
         return unchanged
-    return audio(speech.speak(asked, client_waits()))
+    return audio(spoken(asked))
+
+
+def spoken(asked: SpeakRequest) -> Spoken:
+    """What the service says to *asked*, charged to whoever asks."""
+    return meter().spoken(services().speech.speak(asked, client_waits()), asked.text)
 
 
 def audio(spoken: Spoken) -> Response:
@@ -137,7 +143,7 @@ def test() -> Response:
     if request.accept_mimetypes.best_match(["audio/wav", "application/json"]) == "application/json":
         return jsonify(text=TEST_SENTENCE, engines=[_outcome(engine) for engine in ENGINES])
     asked = SpeakRequest(text=TEST_SENTENCE, format="wav", streaming=False)
-    return audio(services().speech.speak(asked, client_waits()))
+    return audio(spoken(asked))
 
 
 def _outcome(engine: str) -> dict[str, object]:
@@ -145,17 +151,17 @@ def _outcome(engine: str) -> dict[str, object]:
     began = time.perf_counter()
     asked = SpeakRequest(text=TEST_SENTENCE, engine=engine, format="wav", streaming=False)
     try:
-        with closing(services().speech.speak(asked, client_waits())) as spoken:
-            size = sum(len(chunk) for chunk in spoken.audio)
+        with closing(spoken(asked)) as heard:
+            size = sum(len(chunk) for chunk in heard.audio)
     except ServiceError as error:
         return {"engine": engine, "ok": False, "error": error.message, "seconds": _since(began)}
     return {
         "engine": engine,
         "ok": True,
-        "voice": spoken.voice,
+        "voice": heard.voice,
         "bytes": size,
-        "duration": spoken.duration_seconds,
-        "cached": spoken.cached,
+        "duration": heard.duration_seconds,
+        "cached": heard.cached,
         "seconds": _since(began),
     }
 

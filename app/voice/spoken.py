@@ -37,6 +37,7 @@ class Spoken:
     cached: bool = False
     duration_seconds: float | None = None
     size_bytes: int | None = None
+    made_seconds: Callable[[], float | None] = lambda: None  # how long it became; None before its end
 
     @property
     def media_type(self) -> str:

@@ -246,6 +246,7 @@ class Synthesis:
             close=making.close,
             duration_seconds=making.duration_seconds if whole else None,
             size_bytes=whole.size if whole else None,
+            made_seconds=lambda: making.duration_seconds,
         )
 
 
