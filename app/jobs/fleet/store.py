@@ -416,6 +416,10 @@ class RedisStore:
         waiting = max(0.0, now - oldest[0][1]) if oldest else 0.0
         return Counts(numbers[QUEUED], numbers[RUNNING], waiting, int(stored or 0), numbers)
 
+    def close(self) -> None:
+        """Let the connections go."""
+        self._redis.close()
+
     def _change(
         self, id: str, edit: Edit, then: Callable[[Pipeline, Job], None] = lambda pipe, job: None
     ) -> Job | None:

@@ -55,7 +55,7 @@ class Place:
         self.sweep: Sweep | None = None  # the main process's
         self.performer: Performer | None = None  # each other process's, from its first job on
 
-    def leave(self, *_: object) -> None:
+    def leave(self, *_: object, **__: object) -> None:
         """Have every process put its job back and end."""
         self.leaving[0] = 1
 

@@ -1,0 +1,187 @@
+"""What a fleet is made of, on the loopback interface: a real Redis, real workers, and jobs without a web server."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from app.config import PROJECT, Settings
+from app.jobs import fleet
+from app.jobs.fleet.store import RedisStore, connect
+from app.jobs.job import FINISHED, TRANSCRIBE, Job
+from tests.recordings import AUSTEN_SHORT
+
+START_SECONDS, END_SECONDS = 30, 40
+WORKER = (sys.executable, "-m", "celery", "-A", "app.jobs.fleet.worker", "worker")
+
+
+class Redis:
+    """A redis-server with its append-only file, written before it answers; `kill` and `start` it again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder),
+             "--save", "", "--appendonly", "yes", "--appendfsync", "always"],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        until(self._answers, START_SECONDS)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.ConnectionError), connect(self.url) as client:
+            return client.ping()
+        return False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Worker:
+    """Celery with its Procfile's command, from `start` to `stop` or `kill`; `log` is all it wrote."""
+
+    def __init__(self, environment: dict[str, str], *options: str) -> None:
+        self._environment = {**os.environ, **environment}
+        self._options = options
+        self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with it)
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [*WORKER, *self._options],
+            cwd=PROJECT,
+            env=self._environment,
+            stdout=self.output,
+            stderr=self.output,
+            start_new_session=True,
+        )
+
+    @property
+    def children(self) -> list[int]:
+        return children(self.process.pid)
+
+    def stop(self) -> int:
+        """End it as a host does: SIGTERM to every process of it."""
+        for pid in (*self.children, self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        return self.process.wait(END_SECONDS)
+
+    def kill(self) -> None:
+        """As a machine ends that loses its power."""
+        pids = descendants(self.process.pid)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def log(self) -> str:
+        self.output.seek(0)
+        return self.output.read()
+
+
+class Fleet:
+    """Redis, a directory for files, and any number of workers."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        (folder / "redis").mkdir(parents=True)
+        self.redis = Redis(folder / "redis")
+        self.environment = {
+            "CELERY_BROKER_URL": self.redis.url,
+            "DATA_DIR": str(folder / "data"),
+            "STT_THREADS": "1",
+            "ENGINE_IDLE_SECONDS": "20",
+            **environment,
+        }
+        self.workers: list[Worker] = []
+        self.settings = Settings.from_env(self.environment)
+        self.store, self.files, self.queue = fleet.build(self.settings)
+
+    def worker(self, *options: str) -> Worker:
+        self.workers.append(Worker(self.environment, "--hostname", f"w{len(self.workers)}@here", *options))
+        return self.workers[-1]
+
+    def submit(self, id: str, recording: Path = AUSTEN_SHORT.path, **asked: Any) -> Job:
+        """A job as the web makes one."""
+        with recording.open("rb") as file:
+            self.files.keep_recording(id, file)
+        job = self.add(id, size_bytes=recording.stat().st_size, asked=asked)
+        self.queue.changed(job)
+        return job
+
+    def add(self, id: str, **fields: Any) -> Job:
+        """A job nobody was told of."""
+        asked = fields.pop("asked", {})
+        return self.store.add(Job(id, TRANSCRIBE, asked, created_at=time.time(), **fields), 1 << 40)
+
+    def ended(self, id: str, seconds: float = 120) -> Job:
+        """The job, once it has ended."""
+
+        def over() -> bool:
+            job = self.store.get(id)
+            return job is not None and job.state in FINISHED
+
+        until(over, seconds, lambda: "\n".join(worker.log for worker in self.workers))
+        return self.store.get(id)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.kill()
+            worker.output.close()
+        self.queue.close()
+        self.store.close()
+        self.redis.kill()
+
+
+def until(true: Callable[[], bool], seconds: float, why: Callable[[], str] = str) -> None:
+    """Return when *true* is; AssertionError after *seconds*."""
+    limit = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < limit, f"not within {seconds} s {why()}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def descendants(pid: int) -> list[int]:
+    found = children(pid)
+    return [*found, *(pid for child in found for pid in descendants(child))]
+
+
+@contextlib.contextmanager
+def started(folder: Path, **environment: str) -> Iterator[Fleet]:
+    fleet = Fleet(folder, **environment)
+    try:
+        yield fleet
+    finally:
+        fleet.close()
+
+
+__all__ = ["Fleet", "RedisStore", "started"]
