@@ -17,7 +17,7 @@ from .engine import Engine
 from .observer import Observer
 from .program import program
 from .synthesis import SpeakRequest, Spoken, Synthesis
-from .transcription import LocalTranscriber, Transcriber, Transcription, TranscriptionRequest
+from .transcription import LocalTranscriber, Survey, Transcriber, Transcription, TranscriptionRequest
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,12 @@ class Speech:
         transcription = self.transcriber.transcribe(request, wanted)
         transcription.observer = self.observer
         return transcription
+
+    def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey | None:
+        """Where the recording may be cut into parts; None where another server transcribes, which takes it whole."""
+        if isinstance(self.transcriber, LocalTranscriber):
+            return self.transcriber.survey(request, wanted)
+        return None
 
     def speak(self, request: SpeakRequest, wanted: Callable[[], bool]) -> Spoken:
         """Begin to speak; the answer's audio comes while it is made. Close it."""

@@ -47,7 +47,8 @@ class TranscriptionRequest:
     """
     What is to be done with the recording at *path*; the caller keeps it there meanwhile.
 
-    In the *background* it gives way to requests that somebody waits for.
+    In the *background* it gives way to requests that somebody waits for. Of a *clip*, from and to so many
+    seconds, the times are still those of the whole recording.
     """
 
     path: str
@@ -60,6 +61,7 @@ class TranscriptionRequest:
     word_timestamps: bool = False
     condition_on_previous_text: bool = True
     background: bool = False
+    clip: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class Transcription:
     A recording being transcribed.
 
     Iterating yields segments as they are found; *language* is known from the first on, *duration_seconds*
-    after the last. `close()` cancels what is left.
+    after the last: of a clip, its end. `close()` cancels what is left.
     """
 
     model: str
@@ -77,6 +79,7 @@ class Transcription:
     language_probability: float = 0.0
     duration_seconds: float = 0.0
     seconds_done: float = 0.0
+    begins_at: float = 0.0  # of a clip
     observer: Observer = field(default_factory=Observer)
 
     def __iter__(self) -> Iterator[Segment]:
@@ -93,11 +96,25 @@ class Transcription:
                 self.language_probability = found["language_probability"]
             elif kind == "end":
                 self.duration_seconds = self.seconds_done = found["duration"]
-                self.observer.transcribed(self.duration_seconds, time.monotonic() - began)
+                heard = self.duration_seconds - self.begins_at
+                self.observer.transcribed(heard, time.monotonic() - began)
 
     def close(self) -> None:
         """Stop; what the engine still finds is dropped."""
         self.messages.close()  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """
+    A recording looked over: the *pauses* in it, from and to so many seconds, and its language.
+
+    That is None where one was asked for, where the model knows only one, and where nobody speaks.
+    """
+
+    duration_seconds: float
+    pauses: list[tuple[float, float]]
+    language: str | None
 
 
 class Transcriber(Protocol):
@@ -132,8 +149,26 @@ class LocalTranscriber:
             "word_timestamps": request.word_timestamps,
             "condition_on_previous_text": request.condition_on_previous_text,
             "max_audio_seconds": self._max_audio_seconds,
+            "clip": request.clip,
         }
-        return Transcription(self.model, self.engine.session(header, wanted=wanted))
+        begins_at = request.clip[0] if request.clip else 0.0
+        return Transcription(self.model, self.engine.session(header, wanted=wanted), begins_at=begins_at)
+
+    def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
+        """Look the recording over, in about a fiftieth of the time it takes to transcribe it."""
+        header: Header = {
+            "path": request.path,
+            "task": "survey",
+            "language": request.language or self._language or None,
+            "max_audio_seconds": self._max_audio_seconds,
+        }
+        pauses: list[tuple[float, float]] = []
+        end: Header = {}
+        for message in self.engine.session(header, wanted=wanted):
+            pauses += [(since, until) for since, until in message.header.get("pauses", ())]
+            if message.header["kind"] == "end":
+                end = message.header
+        return Survey(end["duration"], pauses, end["language"])
 
 
 def _segment(found: Header) -> Segment:

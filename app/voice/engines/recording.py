@@ -1,16 +1,18 @@
 """A recording as the transcriber reads it: the half minute ahead of it, and where in it there is speech."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
 from .decode import Samples
-from .mel import HOP, REACH, WINDOW_FRAMES
+from .mel import HOP, RATE, REACH, WINDOW_FRAMES
 from .vad import CHUNK, SpeechDetector
 
 # A frame looks 200 samples ahead; with these in hand a full window can be told from the last one.
 AHEAD = WINDOW_FRAMES * HOP + REACH
 SPEECH = 0.5  # Silero's own threshold
+BREAK_SAMPLES = 60 * RATE
 LEAST_CHUNKS = 3  # a tenth of a second; a plain "yes" has six
 
 
@@ -18,17 +20,18 @@ class Recording:
     """
     Bounded view of one recording: 30 seconds, however long it is. One session owns it.
 
-    Positions are frames of 10 ms from the beginning of the recording.
+    Positions are frames of 10 ms from the beginning of the recording, also where *samples* are those from sample
+    *first* on, a multiple of the detector's chunks.
     """
 
-    def __init__(self, samples: Iterator[Samples], detector: SpeechDetector | None) -> None:
+    def __init__(self, samples: Iterator[Samples], detector: SpeechDetector | None, first: int = 0) -> None:
         self.source = samples
         self.detector = detector
         self.held = np.zeros(0, np.int16)
-        self.first = 0  # position of held[0], in samples
+        self.first = first  # position of held[0], in samples
         self.complete = False
         self.verdicts: list[bool] = []
-        self.first_verdict = 0
+        self.first_verdict = first // CHUNK
 
     @property
     def heard(self) -> int:
@@ -90,3 +93,33 @@ class Recording:
             return None
         frames = [(index + self.first_verdict) * CHUNK // HOP for index in (spoken[0], spoken[-1] + 1)]
         return max(begin, frames[0]), min(end, frames[1])
+
+
+def clip(
+    samples: Iterator[Samples], begin: float, end: float
+) -> Generator[None, None, tuple[Iterator[Samples], int]]:
+    """
+    Those of *samples* a Recording needs from second *begin* to second *end*, and the position of the first.
+
+    What comes before is dropped on the way, with a break after every minute of it.
+    """
+    first = max(0, round(begin * RATE) - REACH) // CHUNK * CHUNK
+    position = 0
+    rest = np.zeros(0, np.int16)
+    for piece in samples:
+        if position + len(piece) > first:
+            rest = piece[first - position :]
+            break
+        if position // BREAK_SAMPLES < (position + len(piece)) // BREAK_SAMPLES:
+            yield None
+        position += len(piece)
+    return _limited(itertools.chain([rest], samples), round(end * RATE) - first), first
+
+
+def _limited(samples: Iterator[Samples], count: int) -> Iterator[Samples]:
+    """The first *count* of *samples*."""
+    for piece in samples:
+        yield piece[:count]
+        count -= len(piece)
+        if count <= 0:
+            return

@@ -1,7 +1,7 @@
 """Speech to text in this process: a recording's segments, window by window."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from .decode import decode
 from .generate import Hypothesis
 from .mel import HOP, RATE, LogMel
 from .pages import CodePages
-from .recording import Recording
+from .recording import Recording, clip
+from .survey import survey
 from .tokens import Vocabulary
 from .windows import FRAMES_PER_SECOND, Segment, Task, Transcriber
 
+SURVEY = "survey"
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 # Silence longer than a speaker's pause is passed over, but for the second before the next word or, where none
 # comes in this window, for its last: the model puts a text's beginning at the beginning of the silence before it.
@@ -68,15 +70,36 @@ class WhisperEngine:
         return vad.load()
 
     def open(self, header: wire.Header) -> Iterator[Message | None]:
+        """What the task "survey" finds (`survey.py`), or any other; None between windows."""
+        return self.survey(header) if header["task"] == SURVEY else self.transcribe(header)
+
+    def survey(self, header: wire.Header) -> Iterator[Message | None]:
+        """The recording looked over; its language is heard where none is given and the model knows several."""
+        language = self.check("transcribe", header.get("language"))
+        recording = yield from self.recording({**header, "no_speech_gate": True})
+
+        def hear_language(frame: int, frames: int) -> str:
+            return self.heard_language(self.encode(recording, frame, frames))[0]
+
+        yield from survey(recording, hear_language if language is None else None)
+
+    def recording(self, header: wire.Header) -> Generator[None, None, Recording]:
+        """The recording *header* names, or the clip of it: two times in seconds; None while the way there is long."""
+        samples = decode(header["path"], header["max_audio_seconds"])
+        samples = itertools.chain([next(samples)], samples)  # Refused, where it is no audio, before all else
+        first = 0
+        if header.get("clip"):
+            samples, first = yield from clip(samples, *header["clip"])
+        gate = vad.SpeechDetector(self.speech_detector) if header.get("no_speech_gate", True) else None
+        return Recording(samples, gate, first)
+
+    def transcribe(self, header: wire.Header) -> Iterator[Message | None]:
         """Messages: start, then segment and progress for each window, then end; None between windows."""
         language = self.check(header["task"], header.get("language"))
-        samples = decode(header["path"], header["max_audio_seconds"])
-        samples = itertools.chain([next(samples)], samples)
-        gate = vad.SpeechDetector(self.speech_detector) if header.get("no_speech_gate", True) else None
-        recording = Recording(samples, gate)
+        recording = yield from self.recording(header)
         transcriber = None
         numbers = itertools.count(1)
-        frame = 0
+        frame = round((header.get("clip") or [0.0])[0] * FRAMES_PER_SECOND)
         while frames := recording.advance(frame):
             speech = recording.speech(frame, frame + frames)
             if speech is None or speech[0] - frame > LONGEST_PAUSE_FRAMES:

@@ -5,7 +5,7 @@ import pytest
 
 from app.voice.engines import vad
 from app.voice.engines.decode import decode
-from app.voice.engines.recording import Recording
+from app.voice.engines.recording import BREAK_SAMPLES, Recording, clip
 from tests import recordings
 
 RAMP = np.arange(16000 * 70, dtype=np.int32).astype(np.int16)
@@ -68,3 +68,35 @@ def test_speech_is_found_where_it_is():
     assert recording.speech(0, 900) is None
     recording.advance(500)
     assert recording.speech(500, 2000) == (begin, end)
+
+
+def test_a_clip_has_the_windows_of_its_place():
+    ways = clip(pieces(RAMP), 20.3, 64.2)
+    with pytest.raises(StopIteration) as way:
+        next(ways)
+    samples, first = way.value.value
+    whole, part = Recording(pieces(RAMP), None), Recording(samples, None, first)
+    for frame in (2030, 3000):
+        assert part.advance(frame) == whole.advance(frame) == 3000
+        assert np.array_equal(part.window(frame, 3000), whole.window(frame, 3000))
+    assert part.advance(6000) == 420
+    assert part.heard == 64.2 * 16000
+
+
+def test_the_way_to_a_clip_has_breaks():
+    """Others want their turn while an hour passes by."""
+    begin = 5 * BREAK_SAMPLES / 16000 + 1
+    assert [*clip(itertools.repeat(RAMP[:1000]), begin, begin + 10)] == [None] * 5
+
+
+def test_speech_of_a_clip_is_found_at_its_place():
+    speech = np.concatenate(list(decode(str(recordings.AUSTEN_SHORT.path), 60)))
+    samples = np.concatenate([np.zeros(16000 * 10, np.int16), speech, np.zeros(16000 * 10, np.int16)])
+    with pytest.raises(StopIteration) as way:
+        next(clip(pieces(samples), 8.0, 30.0))
+    rest, first = way.value.value
+    recording = Recording(rest, vad.SpeechDetector(vad.load()), first)
+    frames = recording.advance(800)
+    begin, end = recording.speech(800, 800 + frames)
+    assert begin == pytest.approx(1000, abs=50)
+    assert end == pytest.approx(1000 + recordings.AUSTEN_SHORT.seconds * 100, abs=60)

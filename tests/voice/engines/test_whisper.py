@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 import struct
@@ -122,6 +123,38 @@ def test_the_times_of_a_long_recording_are_those_of_the_whole(whisper, upload):
     assert second["end"] < 68
     assert kinds(answers, "progress")[-1]["seconds"] == pytest.approx(126.6, abs=0.1)
     assert answers.count(None) >= 3  # a step is a window at most
+
+
+def test_parts_of_a_recording_say_what_the_whole_says_at_the_same_times(whisper, upload):
+    clips = [samples_of(clip) for clip in (recordings.AUSTEN, recordings.NEURAL, recordings.AUSTEN_SHORT)]
+    silence = np.zeros(16000 * 2, np.int16)
+    path = upload(recordings.wav(np.concatenate([piece for clip in clips for piece in (clip, silence)])))
+    looked_over = ask(whisper, path, task="survey")
+    pauses = [pause for answer in kinds(looked_over, "pauses") for pause in answer["pauses"]]
+    end = kinds(looked_over, "end")[0]
+    bounds = [
+        0.0,
+        *(round(sum(pause) / 2, 2) for pause in pauses if pause[1] - pause[0] > 1.5),
+        end["duration"],
+    ]
+    assert len(bounds) == 4
+    whole = kinds(ask(whisper, path), "segment")
+    parts = [
+        answer
+        for clip in itertools.pairwise(bounds)
+        for answer in kinds(ask(whisper, path, clip=list(clip)), "segment")
+    ]
+    assert words_of("".join(each["text"] for each in parts)) == words_of(
+        "".join(each["text"] for each in whole)
+    )
+    assert parts[-1]["start"] == pytest.approx(whole[-1]["start"], abs=0.6)
+    assert parts[-1]["seek"] == bounds[2] * 100
+
+
+def test_a_survey_loads_no_model_where_the_language_is_known(model_dir):
+    engine = WhisperEngine({"model_dir": str(model_dir), "model": "tiny.en", "threads": 1})
+    assert kinds(ask(engine, recordings.AUSTEN.path, task="survey"), "end")[0]["language"] is None
+    assert "model" not in vars(engine)
 
 
 @pytest.mark.parametrize("seconds", [0.05, 1, 35])
