@@ -1,17 +1,21 @@
 # make run   the whole service, on PORT (8000)       make test   every test
 # make check  lint, types                            make bench  what we claim, measured
+# make worker jobs from CELERY_BROKER_URL
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench install dev model requirements prometheus
+.PHONY: run worker test check bench install dev model requirements prometheus redis
 
 run: install model
 	@exec $(BIN)/gunicorn wsgi:app
 
+worker: install model
+	@exec $(BIN)/celery -A app.jobs.fleet.worker worker
+
 # Once as it is, once as deployed: without docstrings and asserts. What is about the machine need not be seen twice.
-test: dev model tests/node/node_modules prometheus
+test: dev model tests/node/node_modules prometheus redis
 	$(BIN)/pytest
 	PYTHONOPTIMIZE=2 $(BIN)/pytest -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py \
 		--ignore tests/routes/test_schemathesis.py --ignore tests/routes/test_openai_node.py
@@ -50,6 +54,11 @@ model: $(VENV)/installed
 prometheus:
 	@command -v prometheus >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends prometheus >/dev/null; }
+
+# The tests of jobs on many machines end a real Redis, and start it again.
+redis:
+	@command -v redis-server >/dev/null || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server >/dev/null; }
 
 requirements: dev
 	$(BIN)/uv pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --quiet \

@@ -38,7 +38,7 @@ def test_the_files_the_documents_point_to_exist():
 
 def test_render_builds_and_starts_what_is_here():
     native, docker = yaml.safe_load((PROJECT / "render.yaml").read_text())["services"]
-    assert native["startCommand"] == (PROJECT / "Procfile").read_text().partition("web: ")[2].strip()
+    assert native["startCommand"] == (PROJECT / "Procfile").read_text().partition("web: ")[2].split("\n")[0]
     assert native["buildCommand"] == "pip install -r requirements.txt && python -m app models fetch"
     assert (PROJECT / docker["dockerfilePath"]).is_file()
     for service in (native, docker):
