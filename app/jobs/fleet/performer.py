@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from ...access.allowance import Allowance
 from ...config import Settings
 from ...voice.speech import Speech
 from .. import runner
@@ -16,9 +17,8 @@ from .part import is_part
 from .queue import CeleryQueue
 from .store import RedisStore
 
-log = logging.getLogger(__name__)
 
-
+@dataclass
 class Performer:
     """
     One per process that works on jobs, one job at a time, through the same Speech and engines as a web worker.
@@ -26,46 +26,49 @@ class Performer:
     *leaving* is asked now and then whether the process is to end: the job is then put back for another one.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        speech: Speech,
-        parts: tuple[RedisStore, Files, CeleryQueue],
-        leaving: Callable[[], bool],
-    ) -> None:
-        self._settings, self._speech, self._leaving = settings, speech, leaving
-        self._store, self._files, self._queue = parts
+    settings: Settings
+    speech: Speech
+    allowance: Allowance
+    store: RedisStore
+    files: Files
+    queue: CeleryQueue
+    leaving: Callable[[], bool]
 
     def perform(self, id: str) -> None:
         """Do the job *id* if it is to be done; a message for one that is not is no mistake."""
-        job = self._store.begin(id, time.time())
+        job = self.store.begin(id, time.time())
         if job is None:
-            self._join(id)
+            whole.join(id, self.store, self.files, time.time())
             return
-        with Held(job, self._store) as held:
+        with Held(job, self.store) as held:
 
             def wanted() -> bool:
-                return not (held.lost or self._leaving())
+                return not (held.lost or self.leaving())
 
             self._perform(job, wanted)
 
     def _perform(self, job: Job, wanted: Callable[[], bool]) -> None:
-        if (clips := whole.cut(job, self._files, self._speech, wanted, settings=self._settings)) is not None:
-            for part in self._store.split(job, clips) or ():
-                self._tell(part)
+        part_seconds = self.settings.job_part_minutes * 60
+        parts = whole.split(
+            job, self.store, self.files, self.speech, part_seconds=part_seconds, wanted=wanted
+        )
+        for part in parts:
+            self.queue.changed(part)
+        if parts:
             return
         runner.run(
-            job, self._store, self._files, self._speech, attempts=self._settings.job_attempts, wanted=wanted
+            job,
+            self.store,
+            self.files,
+            self.speech,
+            allowance=self.allowance,
+            attempts=self.settings.job_attempts,
+            time_limit_seconds=self.settings.job_time_limit_minutes * 60,
+            wanted=wanted,
         )
         if is_part(job):
-            self._join(job.extra["part_of"])
-
-    def _join(self, id: str) -> None:
-        whole.join(id, self._store, self._files, now=time.time())
-
-    def _tell(self, part: Job) -> None:
-        self._queue.changed(part)
+            whole.join(job.extra["part_of"], self.store, self.files, time.time())
 
     def close(self) -> None:
         """End the engines."""
-        self._speech.close()
+        self.speech.close()

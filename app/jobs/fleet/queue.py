@@ -58,6 +58,9 @@ class CeleryQueue:
         self._connection = Connection(broker_url, connect_timeout=CONNECT_SECONDS, transport_options=options)
         self._lock = threading.Lock()
 
+    def begin(self) -> None:
+        """Nothing to go on with: workers run the jobs."""
+
     def check(self) -> None:
         """BrokerUnavailable when jobs can't be given out now; asked before a recording is received."""
         self._store.check()

@@ -122,7 +122,8 @@ class RedisStore:
         """The job, if it is there; one that is done in parts is as far as they are together."""
         job = self._load(self._redis, id)
         if job is not None and job.state == RUNNING and (parts := self.parts(job)):
-            job.seconds_done = sum(part.seconds_done for part in parts)
+            # Times are those of the whole recording, in parts as well.
+            job.seconds_done = sum(max(0.0, part.seconds_done - part.asked["clip"][0]) for part in parts)
             job.text = " ".join(part.text for part in parts if part.text)
         return job
 
@@ -284,27 +285,21 @@ class RedisStore:
         return self._change(id, edit) is not None
 
     @_answered
-    def split(self, job: Job, clips: list[tuple[float, float]]) -> list[Job] | None:
+    def split(self, job: Job, asked: list[dict[str, Any]]) -> list[Job]:
         """
-        Have *job* done in parts: one for each of *clips*, queued; None when its attempt is no longer the current
-        one. The job itself is running until they are joined, and nobody holds it.
+        Have *job* done in parts, one for each of *asked*, queued now; none when its attempt is no longer the
+        current one. The job itself is running until they are joined, and nobody holds it.
         """
         made: list[Job] = []
 
         def edit(stored: Job) -> bool:
             if not _same_attempt(stored, job):
                 return False
-            stored.extra["parts"] = len(clips)
+            stored.extra["parts"] = len(asked)
+            extra = {**job.extra, "part_of": job.id}
             made[:] = [
-                Job(
-                    id,
-                    job.kind,
-                    {**job.asked, "clip": clip},
-                    owner=job.owner,
-                    created_at=job.created_at,
-                    extra={"part_of": job.id},
-                )
-                for id, clip in zip(part_ids(stored), clips, strict=True)
+                Job(id, job.kind, of_part, owner=job.owner, created_at=job.created_at, extra=extra)
+                for id, of_part in zip(part_ids(stored), asked, strict=True)
             ]
             return True
 
@@ -313,7 +308,7 @@ class RedisStore:
                 _write(pipe, part, None)
                 _hint(pipe, part, time.time() + PUBLISHED_BY_SECONDS)
 
-        return made if self._change(job.id, edit, keep) else None
+        return made if self._change(job.id, edit, keep) else []
 
     @_answered
     def lapsed(self) -> list[Job]:

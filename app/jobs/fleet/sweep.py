@@ -92,7 +92,7 @@ class Sweep:
             if self._unheld.get(job.id) != job.attempt:
                 continue
             if job.extra.get("parts"):
-                whole.join(job.id, self._store, self._files, now=now)
+                whole.join(job.id, self._store, self._files, now)
             else:
                 self._lost(job, now)
         self._unheld = {job.id: job.attempt for job in unheld.values()}

@@ -1,26 +1,61 @@
-"""A long recording as parts that workers do side by side, and the parts as one again."""
+"""A long recording as parts that workers do side by side, and the parts as one transcript again."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from ...config import Settings
+from ...errors import ClientGone, ServiceError
 from ...voice.speech import Speech
-from ..job import FAILED, RUNNING, Files, Job
+from ...voice.transcription import Segment, TranscriptionRequest
+from .. import parts as cutting
+from .. import transcript
+from ..job import FAILED, RUNNING, SUCCEEDED, TRANSCRIBE, Files, Job
+from .part import is_part, part_ids
 from .store import RedisStore
 
 log = logging.getLogger(__name__)
 
-
-def cut(
-    job: Job, files: Files, speech: Speech, wanted: Callable[[], bool], *, settings: Settings
-) -> list[tuple[float, float]] | None:
-    """Where to cut *job*'s recording, as stretches in seconds; None when it is done in one go."""
-    return None
+LEAST_BYTES_A_SECOND = 500  # of a recording; AMR at its lowest rate, 4.75 kbit/s, has 594
 
 
-def join(id: str, store: RedisStore, files: Files, *, now: float) -> None:
+def split(
+    job: Job,
+    store: RedisStore,
+    files: Files,
+    speech: Speech,
+    *,
+    part_seconds: float,
+    wanted: Callable[[], bool],
+) -> list[Job]:
+    """
+    The parts *job* is done in from now on; none when it is to be done in one go.
+
+    To find the pauses the recording is decoded once more, a fiftieth of the work; those that are too small to be
+    long are spared it.
+    """
+    too_small = job.size_bytes < part_seconds * LEAST_BYTES_A_SECOND
+    if job.kind != TRANSCRIBE or is_part(job) or not part_seconds or too_small:
+        return []
+    try:
+        with files.recording(job.id) as path:
+            survey = speech.survey(TranscriptionRequest(path=path, background=True, **job.asked), wanted)
+    except (ServiceError, ClientGone, OSError):
+        return []  # whoever does it in one go meets the same, and knows what to say
+    if survey is None or survey.duration_seconds <= part_seconds:
+        return []
+    clips = cutting.cut(survey.pauses, survey.duration_seconds, part_seconds)
+    if len(clips) == 1:
+        return []
+    # Each part alone might take its few words for another language.
+    asked = {**job.asked, "language": survey.language or job.asked.get("language")}
+    found = store.split(job, [{**asked, "clip": clip} for clip in clips])
+    log.info("job=%s is done in %d parts", job.id, len(found))
+    return found
+
+
+def join(id: str, store: RedisStore, files: Files, now: float) -> None:
     """
     End the job *id* if all its parts have ended, with what they found, or with the first error of one.
 
@@ -32,4 +67,38 @@ def join(id: str, store: RedisStore, files: Files, *, now: float) -> None:
     parts = store.parts(job)
     failed = next((part for part in parts if part.state == FAILED), None)
     if failed is not None:
-        store.finish(job, FAILED, now, failed.error)
+        _end(job, store, files, FAILED, now, failed)
+    elif (
+        len(parts) == job.extra["parts"]
+        and all(part.state == SUCCEEDED for part in parts)
+        and store.hold(job)
+    ):
+        try:
+            with files.new_result(job.id) as output:
+                for segment in cutting.join(
+                    (tuple(part.asked["clip"]), _segments(part, files)) for part in parts
+                ):
+                    transcript.write(output, segment)
+                job.result_bytes = output.tell()
+        except FileNotFoundError:
+            log.info("job=%s was joined by another worker", job.id)
+            return
+        last = parts[-1]
+        job.result, job.seconds_done = {**last.result}, last.result["duration"]
+        _end(job, store, files, SUCCEEDED, now, last)
+
+
+def _segments(part: Job, files: Files) -> Iterator[Segment]:
+    with files.result(part.id) as lines:
+        yield from transcript.read(lines)
+
+
+def _end(job: Job, store: RedisStore, files: Files, state: str, now: float, part: Job) -> None:
+    whole = replace(job, failures=part.failures)
+    if not store.finish(whole, state, now, part.error):
+        return
+    log.info("job=%s %s in %d parts", job.id, state, job.extra["parts"])
+    if state == SUCCEEDED:
+        files.drop_recording(job.id)
+    for id in part_ids(job):
+        files.remove(id)

@@ -11,6 +11,7 @@ from celery import Celery, signals
 from celery.worker import state
 
 from ... import cgroup, logs
+from ...access.access import Access
 from ...config import Settings
 from ...services import budget_mb, weigh_web
 from ...voice.speech import Speech
@@ -83,7 +84,8 @@ def _performer() -> Performer:
     )
     speech = Speech.build(share, budget_mb(settings) / place.processes, weigh_web)
     store, files, queue = build(settings, goes_on_trying=_patiently)
-    return Performer(share, speech, (store, files, queue), place.is_leaving)
+    allowance = Access.build(settings).allowance
+    return Performer(share, speech, allowance, store, files, queue, place.is_leaving)
 
 
 def _patiently() -> bool:

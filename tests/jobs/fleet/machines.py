@@ -128,7 +128,9 @@ class Fleet:
     def add(self, id: str, **fields: Any) -> Job:
         """A job nobody was told of."""
         asked = fields.pop("asked", {})
-        return self.store.add(Job(id, TRANSCRIBE, asked, created_at=time.time(), **fields), 1 << 40)
+        return self.store.add(
+            Job(id, TRANSCRIBE, asked, created_at=time.time(), extra={"caller": "test"}, **fields), 1 << 40
+        )
 
     def ended(self, id: str, seconds: float = 120) -> Job:
         """The job, once it has ended."""

@@ -21,6 +21,11 @@ def job(id="a", *, at=100.0, **fields):
     return Job(id, "transcribe", {"language": "en"}, created_at=at, **fields)
 
 
+def clips(*ends):
+    """What parts that end there are asked."""
+    return [{"clip": [begin, end]} for begin, end in zip((0, *ends), ends, strict=False)]
+
+
 def added(store, id="a", **fields):
     return store.add(job(id, **fields), ROOM)
 
@@ -210,7 +215,7 @@ def test_what_has_expired_is_found_and_forgotten(store):
 
 def test_nothing_is_left_in_redis_of_a_job_that_is_removed(store, redis_server):
     held = begun(store, owner="me", idempotency_key="k", webhook_url="https://example.com", size_bytes=9)
-    store.split(held, [(0.0, 1.0), (1.0, 2.0)])
+    store.split(held, clips(1, 2))
     store.cancel("a", 300.0)
     store.remove("a")
     with connect(redis_server.url) as client:
@@ -245,15 +250,12 @@ def test_a_running_job_nobody_holds_has_lapsed(store, redis_server):
 
 def test_parts_are_jobs_nobody_sees_but_workers(store):
     held = begun(store, owner="me")
-    parts = store.split(held, [(0.0, 600.0), (600.0, 900.0)])
-    assert [part.asked for part in parts] == [
-        {"language": "en", "clip": (0.0, 600.0)},
-        {"language": "en", "clip": (600.0, 900.0)},
-    ]
+    parts = store.split(held, clips(600, 900))
+    assert [part.asked for part in parts] == clips(600, 900)
     assert [one.id for one in store.page("me", state="", before="", limit=9)] == ["a"]
     assert store.counts(200.0).queued == 2
     second = store.begin(parts[1].id, 201.0)
-    second.seconds_done, second.text = 20.0, "the end"
+    second.seconds_done, second.text = 620.0, "the end"
     store.progress(second)
     first = store.begin(parts[0].id, 201.0)
     first.seconds_done, first.text = 10.0, "the start"
@@ -266,7 +268,7 @@ def test_parts_are_jobs_nobody_sees_but_workers(store):
 
 def test_parts_end_with_their_job(store):
     held = begun(store)
-    parts = store.split(held, [(0.0, 600.0), (600.0, 900.0)])
+    parts = store.split(held, clips(600, 900))
     running = store.begin(parts[0].id, 201.0)
     store.cancel("a", 300.0)
     assert not store.progress(running)
@@ -278,7 +280,7 @@ def test_parts_end_with_their_job(store):
 def test_a_job_that_was_given_to_another_is_not_split(store):
     first = begun(store)
     store.put_back(first, 0)
-    assert store.split(first, [(0.0, 600.0), (600.0, 900.0)]) is None
+    assert store.split(first, clips(600, 900)) == []
     again = store.begin("a", 200.0)
     assert part_ids(again) == []
 
