@@ -34,4 +34,5 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         app.register_blueprint(blueprint)
     telemetry.begin(app, settings)
     startup.announce(settings)
+    app.extensions["services"].access.announce()
     return app

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, current_app, jsonify
 
 from .. import __version__
 from ..checks import Check, overall
+from .browsers import Answer
 from .context import services
 from .page import dashboard, is_wanted
 
@@ -44,7 +45,7 @@ def report() -> Response:
     own = services()
     uptime_seconds = round(time.time() - own.started_at, 1)
     body, status = _report(tuple(own.checks()), uptime_seconds)
-    return Response(body, status, content_type="application/json")
+    return Answer(body, status, content_type="application/json")
 
 
 @lru_cache(maxsize=2)

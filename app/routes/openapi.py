@@ -4,6 +4,8 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, make_response, render_template
 
+from .browsers import as_page
+
 openapi = Blueprint("openapi", __name__)
 
 NO_SCRIPTS = (
@@ -20,9 +22,7 @@ def document() -> Response:
 @openapi.get("/docs")
 def page() -> Response:
     """The description, for people; no script, nothing from elsewhere."""
-    response = make_response(render_template("docs.html", document=_described()))
-    response.headers["Content-Security-Policy"] = NO_SCRIPTS
-    return response
+    return as_page(make_response(render_template("docs.html", document=_described())), NO_SCRIPTS)
 
 
 def _described() -> dict[str, Any]:
