@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator
 
 from app.voice import wire
-from app.voice.engines.__main__ import confine, keep_pipe_for_ourselves, read_questions, serve
+from app.voice.engines.__main__ import keep_pipe_for_ourselves, read_questions, serve
+from app.voice.engines.confine import confine
 
 
 class FakeEngine:
@@ -38,7 +39,7 @@ class FakeEngine:
 
 if __name__ == "__main__":
     ANSWERS = keep_pipe_for_ourselves()
-    confine(json.loads(sys.argv[1]).get("data_limit_mb") if sys.argv[1:] else None)
+    confine("speech", json.loads(sys.argv[1]).get("data_limit_mb") if sys.argv[1:] else None)
     questions: "queue.SimpleQueue[wire.Message]" = queue.SimpleQueue()
     threading.Thread(target=read_questions, args=(questions,), daemon=True).start()
     serve(FakeEngine(), questions, ANSWERS)

@@ -4,14 +4,13 @@ import json
 import logging
 import os
 import queue
-import resource
-import signal
 import sys
 import threading
 from collections.abc import Iterator
 from typing import Protocol
 
 from .. import wire
+from .confine import confine
 
 log = logging.getLogger("app.voice.engines")
 
@@ -27,7 +26,7 @@ def main(name: str, options: wire.Header) -> None:
     """Serve until the input closes."""
     logging.basicConfig(level=logging.INFO, format=f"engine={name} %(levelname)s %(message)s")
     answers = keep_pipe_for_ourselves()
-    confine(options.get("data_limit_mb"))
+    confine(name, options.get("data_limit_mb"))
     questions: queue.SimpleQueue[wire.Message] = queue.SimpleQueue()
     threading.Thread(target=read_questions, args=(questions,), daemon=True).start()
     serve(load(name, options), questions, answers)
@@ -51,21 +50,6 @@ def keep_pipe_for_ourselves() -> int:
     answers = os.dup(1)
     os.dup2(2, 1)
     return answers
-
-
-def confine(data_limit_mb: int | None) -> None:
-    """Make this process, not its owner, the one the kernel ends; bound what it may allocate."""
-    # A terminal or a host signals everyone; when to leave is the owner's decision.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("1000")
-    except OSError:  # raising one's own score is always allowed; a masked /proc may still refuse the write
-        pass
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if data_limit_mb:
-        resource.setrlimit(resource.RLIMIT_DATA, (data_limit_mb << 20, data_limit_mb << 20))
 
 
 def read_questions(questions: "queue.SimpleQueue[wire.Message]") -> None:
