@@ -15,8 +15,9 @@ export function launch({ microphone } = {}) {
   });
 }
 
-// A tab at *url* with what went wrong in it so far: errors of its console, requests that leave its origin.
-export async function visit(browser, url, { microphone = "granted", ...options } = {}) {
+// A tab at *url* with what went wrong in it so far: errors of its console, requests that leave its origin. With *clock*
+// its time is told to pass.
+export async function visit(browser, url, { microphone = "granted", clock = false, ...options } = {}) {
   const context = await browser.newContext({ ...options, permissions: microphone === "granted" ? ["microphone"] : [] });
   const page = await context.newPage();
   const wrong = [];
@@ -28,6 +29,7 @@ export async function visit(browser, url, { microphone = "granted", ...options }
     const { origin, protocol } = new URL(request.url());
     if (protocol.startsWith("http") && origin !== new URL(url).origin) wrong.push(`asked for ${request.url()}`);
   });
+  if (clock) await page.clock.install();
   await page.goto(url);
   return { page, context, requests, wrong };
 }
