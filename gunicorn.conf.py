@@ -54,8 +54,8 @@ def on_exit(server):
 
 
 def post_worker_init(worker):
-    """Tell the app whose child it is; leave what is loaded now out of later collections."""
-    worker.wsgi.extensions["services"].root_pid = worker.ppid
+    """Tell the app that it serves, and as whose child; leave what is loaded now out of later collections."""
+    worker.wsgi.extensions["services"].begin(worker.ppid, goes_on=lambda: worker.alive)
     memory.give_back()
     gc.freeze()
     gc.enable()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,11 +15,15 @@ from . import cgroup, memory
 from .access.access import Access
 from .checks import Check
 from .config import Settings
+from .errors import ServiceError
 from .monitoring import board
 from .voice.speech import Speech
 
 if TYPE_CHECKING:
+    from .jobs.jobs import Jobs
     from .monitoring.monitoring import Monitoring
+
+log = logging.getLogger(__name__)
 
 # Weighing the processes for them takes 6 ms, and a prober should not be able to make that the service's work.
 CHECKS_LAST_SECONDS = 1.0
@@ -32,6 +39,9 @@ class Services:
     root_pid: int = field(default_factory=os.getpid)  # gunicorn's master, once its hook has told
     started_at: float = field(default_factory=time.time)
     monitoring: Monitoring | None = None
+    goes_on: Callable[[], bool] = lambda: True  # False once this worker is about to leave
+    _jobs: Jobs | None = None
+    _jobs_lock: threading.Lock = field(default_factory=threading.Lock)
     _checks: list[Check] = field(default_factory=list)
     _check_at: float = 0.0
 
@@ -47,6 +57,29 @@ class Services:
             speech.watch(services.monitoring.metrics)
         return services
 
+    def begin(self, root_pid: int, goes_on: Callable[[], bool]) -> None:
+        """
+        The worker serves from now on: go on with the jobs there are.
+
+        What has none does not weigh their 1.5 MB, most of it SQLite.
+        """
+        self.root_pid, self.goes_on = root_pid, goes_on
+        if self.settings.celery_broker_url or _has_jobs(self.settings):
+            try:
+                self.jobs.begin()
+            except ServiceError as error:  # the rest of the service can do without; /health tells
+                log.error("jobs: %s", error.message)
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs, built when they are first asked for."""
+        with self._jobs_lock:
+            if self._jobs is None:
+                from .jobs import jobs
+
+                self._jobs = jobs.build(self)
+            return self._jobs
+
     def processes(self) -> list[memory.Process]:
         """Every process of the service, over all workers."""
         return memory.service(self.root_pid)
@@ -56,11 +89,18 @@ class Services:
         now = time.monotonic()
         if now >= self._check_at or not self._checks:
             self._check_at = now + CHECKS_LAST_SECONDS
-            self._checks = [*self.speech.checks(), _uploads(self.settings), *self.access.checks]
+            self._checks = [
+                *self.speech.checks(),
+                _uploads(self.settings),
+                _kept_jobs(self.settings),
+                *self.access.checks,
+            ]
         return self._checks
 
     def close(self) -> None:
-        """End what was begun."""
+        """End what was begun: the jobs first, which are the engines' clients."""
+        if self._jobs is not None:
+            self._jobs.close()
         self.speech.close()
 
 
@@ -92,3 +132,27 @@ def _uploads(settings: Settings) -> Check:
     if not os.access(directory, os.W_OK) or free_mb < settings.max_upload_mb:
         return Check("uploads", f"{directory} can't take an upload: {free_mb:.0f} MB free; set UPLOAD_DIR")
     return Check("uploads", detail=f"{free_mb:.0f} MB free")
+
+
+def _has_jobs(settings: Settings) -> bool:
+    return os.path.exists(os.path.join(settings.data_dir, "jobs", "jobs.sqlite3"))
+
+
+def _kept_jobs(settings: Settings) -> Check:
+    """Whether a job could be kept, as far as can be told without the database."""
+    directory = settings.data_dir
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return Check("jobs", detail="none yet")
+    except OSError as error:
+        return Check(
+            "jobs", f"{directory}: {error.strerror}; set DATA_DIR to a directory that can be written to"
+        )
+    if not os.access(directory, os.W_OK):
+        return Check("jobs", f"{directory} can't be written to; set DATA_DIR")
+    if broken := [name for name in names if ".broken-" in name]:
+        return Check(
+            "jobs", f"the database was broken and begun anew; see {broken[0]} in {directory}, then remove it"
+        )
+    return Check("jobs")

@@ -42,7 +42,9 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(self.port), **environment}
+        self._data = tempfile.TemporaryDirectory()
+        own = {"HOST": "127.0.0.1", "PORT": str(self.port), "DATA_DIR": self._data.name}
+        self._environment = {**os.environ, **own, **environment}
         self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in `__exit__`)
 
     def __enter__(self) -> "Server":
@@ -62,11 +64,13 @@ class Server:
         self.stop()
         said = self.log
         self.output.close()
+        self._data.cleanup()
         raise AssertionError(f"the server did not start:\n{said}")
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
         self.output.close()
+        self._data.cleanup()
 
     def stop(self) -> int:
         """End it as a host does; its exit status."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
@@ -161,7 +161,7 @@ class Files(Protocol):
     def check_room(self, size_bytes: int) -> None:
         """InsufficientStorage when so much more would fill what they are kept on."""
 
-    def keep_recording(self, id: str, upload: BinaryIO) -> None:
+    def keep_recording(self, id: str, upload: IO[bytes]) -> None:
         """Keep *upload*, an open file that is complete; InsufficientStorage when it does not fit."""
 
     def recording(self, id: str) -> AbstractContextManager[str]:
@@ -182,6 +182,9 @@ class Files(Protocol):
 
 class Queue(Protocol):
     """How jobs get to whoever runs them."""
+
+    def begin(self) -> None:
+        """The worker serves from now on: go on with the jobs there are."""
 
     def check(self) -> None:
         """BrokerUnavailable when jobs can't be given out now; asked before a recording is received."""

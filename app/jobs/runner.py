@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import (
+    AudioLimited,
     ClientGone,
+    EngineTimeout,
     InsufficientMemory,
     InsufficientStorage,
     Misconfigured,
@@ -18,12 +21,14 @@ from ..errors import (
 )
 from ..memory import Seldom
 from ..voice.chain import SpeakRequest
-from ..voice.transcription import TranscriptionRequest
+from ..voice.transcription import Transcription, TranscriptionRequest
 from . import transcript
-from .job import FAILED, SPEAK, SUCCEEDED, Files, Job, Store
+from .job import FAILED, SUCCEEDED, TRANSCRIBE, Files, Job, Store
 
 if TYPE_CHECKING:
+    from ..access.allowance import Allowance
     from ..voice.speech import Speech
+    from ..voice.spoken import Spoken
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +44,8 @@ def run(
     speech: Speech,
     *,
     attempts: int,
+    allowance: Allowance | None = None,
+    time_limit_seconds: float = math.inf,
     wanted: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.time,
 ) -> None:
@@ -48,28 +55,35 @@ def run(
     *wanted* is asked now and then whether this process goes on; when it does not, the job is put back.
     """
     due = Seldom(NOTE_SECONDS)
+    deadline = clock() + time_limit_seconds
     still_ours = True
 
     def go_on() -> bool:
         nonlocal still_ours
         if still_ours and due():
             still_ours = store.progress(job)
-        return still_ours and wanted()
+        return still_ours and wanted() and clock() < deadline
 
     try:
-        with files.recording(job.id) as path, files.new_result(job.id) as output:
-            perform(job, path, output, speech, go_on)
+        recording = files.recording(job.id) if job.kind == TRANSCRIBE else nullcontext("")
+        with recording as path, files.new_result(job.id) as output:
+            perform(job, path, output, speech, wanted=go_on, allowance=allowance)
             job.result_bytes = output.tell()
     except ClientGone:
-        if still_ours:
+        if not still_ours:
+            log.info("job=%s stopped: it was cancelled", job.id)
+        elif clock() < deadline:
             store.put_back(job, clock())
+        else:
+            limit = f"it took more than {time_limit_seconds / 60:g} minutes (JOB_TIME_LIMIT_MINUTES)"
+            _end(job, store, FAILED, clock(), EngineTimeout(limit))
     except ServiceError as error:
         _failed(job, store, error, attempts=attempts, now=clock())
     except FileNotFoundError:
         _end(job, store, FAILED, clock(), ServiceError("the recording is gone; send it again"))
     except OSError as error:
-        reason = InsufficientStorage(f"the result could not be written: {error.strerror}")
-        _failed(job, store, reason, attempts=attempts, now=clock())
+        full = InsufficientStorage(f"the result could not be written: {error.strerror}")
+        _failed(job, store, full, attempts=attempts, now=clock())
     except Exception:
         log.exception("job=%s attempt=%d failed", job.id, job.attempt)
         reason = ServiceError("the service failed; the log has the cause under this job's id")
@@ -79,28 +93,45 @@ def run(
             files.drop_recording(job.id)
 
 
-def perform(job: Job, path: str, output: BinaryIO, speech: Speech, wanted: Callable[[], bool]) -> None:
+def perform(
+    job: Job,
+    path: str,
+    output: BinaryIO,
+    speech: Speech,
+    *,
+    wanted: Callable[[], bool],
+    allowance: Allowance | None = None,
+) -> None:
     """
     Do the work itself: write its result to *output*, and keep *job*'s seconds_done, text and result up to date.
 
     *wanted* is asked at every segment and while there is nothing to do but wait; ClientGone when it says no.
+    *allowance* is charged as the work goes on; AudioLimited when it is used up.
     """
-    if job.kind == SPEAK:
-        _speak(job, output, speech, wanted)
+    if allowance is not None:
+        allowance.check(job.extra["caller"])
+    meter = allowance.meter(job.extra["caller"]) if allowance is not None else None
+    if job.kind == TRANSCRIBE:
+        transcription = speech.transcribe(
+            TranscriptionRequest(path=path, background=True, **job.asked), wanted
+        )
+        with closing(meter.transcription(transcription) if meter else transcription) as transcription:
+            _transcribe(job, transcription, output, wanted)
     else:
-        _transcribe(job, path, output, speech, wanted)
+        request = SpeakRequest(**job.asked, streaming=False, background=True)
+        spoken = speech.speak(request, wanted)
+        with closing(meter.spoken(spoken, request.text) if meter else spoken) as spoken:
+            _keep(job, spoken, output)
 
 
-def _transcribe(job: Job, path: str, output: BinaryIO, speech: Speech, wanted: Callable[[], bool]) -> None:
-    request = TranscriptionRequest(path=path, background=True, **job.asked)
+def _transcribe(job: Job, transcription: Transcription, output: BinaryIO, wanted: Callable[[], bool]) -> None:
     said = ""
-    with closing(speech.transcribe(request, wanted)) as transcription:
-        for segment in transcription:
-            transcript.write(output, segment)
-            said += segment.text
-            job.text, job.seconds_done = said.strip(), transcription.seconds_done
-            if not wanted():
-                raise ClientGone
+    for segment in transcription:
+        transcript.write(output, segment)
+        said += segment.text
+        job.text, job.seconds_done = said.strip(), transcription.seconds_done
+        if not wanted():
+            raise ClientGone
     job.seconds_done = transcription.duration_seconds
     job.result = {
         "language": transcription.language,
@@ -109,11 +140,9 @@ def _transcribe(job: Job, path: str, output: BinaryIO, speech: Speech, wanted: C
     }
 
 
-def _speak(job: Job, output: BinaryIO, speech: Speech, wanted: Callable[[], bool]) -> None:
-    request = SpeakRequest(**job.asked, streaming=False, background=True)
-    with closing(speech.speak(request, wanted)) as spoken:
-        for chunk in spoken.audio:
-            output.write(chunk)
+def _keep(job: Job, spoken: Spoken, output: BinaryIO) -> None:
+    for chunk in spoken.audio:
+        output.write(chunk)
     job.seconds_done = spoken.duration_seconds or 0.0
     job.result = {
         "engine": spoken.engine,
@@ -127,6 +156,11 @@ def _failed(job: Job, store: Store, error: ServiceError, *, attempts: int, now: 
     """Try again later what may succeed then; end what will not, or failed too often."""
     if isinstance(error, QueueFull | InsufficientMemory):  # that is no fault of the job's
         store.put_back(job, now + ROOM_SECONDS)
+        return
+    if (
+        isinstance(error, AudioLimited) and not job.seconds_done
+    ):  # one that was begun would only be begun again
+        store.put_back(job, now + error.retry_after_seconds)
         return
     job.failures += 1
     hopeless = isinstance(error, Misconfigured) or error.status < 500

@@ -11,6 +11,8 @@ from werkzeug.routing import Rule
 from .. import __version__
 from ..voice.spoken import MEDIA_TYPES as AUDIO_TYPES
 from .fields import Field, Text
+from .jobs import PAGE, RECORDING, RESULT, STATES
+from .jobs import TEXT as TEXT_JOB
 from .memory import UNLOAD
 from .openai_audio import SPEECH, TRANSCRIPTION, TRANSLATION
 from .transcripts import MEDIA_TYPES as TRANSCRIPT_TYPES
@@ -20,6 +22,7 @@ Schema = dict[str, Any]
 
 TAGS = {
     "Voice": "Recordings to text, text to speech",
+    "Jobs": "The same, put off: accepted at once, done once, asked about later",
     "OpenAI": "The same in OpenAI's dialect: its clients work with this server as their base URL",
     "Health": "Whether the service is up, and what it can do",
     "Memory": "How large it is, and a way to ask for memory back",
@@ -27,10 +30,13 @@ TAGS = {
     "Description": "This description",
 }
 WINDOW = (Text("window", "how far back: a time up to 1h, such as 30s, 5m or 1h"),)
+LATER = "A job instead, where `Prefer: respond-async` asked for one; Location has it"
 REASONS = {
     400: "A field is missing, unknown or out of range, or the recording is none; the message says what is accepted",
+    409: "The job's state does not allow it, or the Idempotency-Key was used for something else",
     404: "Nothing here goes by that name, or it is turned off",
     413: "The upload has too many bytes, or the recording too many minutes",
+    507: "The disk space set aside for jobs is taken",
     503: "Not now: Retry-After says when to try again, X-Should-Retry whether that helps",
 }
 
@@ -130,6 +136,14 @@ REPORT = obj(
     status=STATUS, version=str, uptime_seconds=float,
     checks={"type": "object", "additionalProperties": some(CHECK, detail=str)},
 )  # fmt: skip
+JOB_ERROR = some(obj(message=str, code=str), param=maybe(str))
+JOB = obj(
+    id=str, kind={"type": "string", "enum": ["transcribe", "speak"]}, state={"type": "string", "enum": [*STATES]},
+    position=int, estimated_seconds=float, created_at=str, started_at=maybe(str), finished_at=maybe(str),
+    attempts=int, progress=obj(seconds_done=float), error=maybe(JOB_ERROR),
+    webhook=maybe(obj(state=str, attempts=int)),
+)  # fmt: skip
+JOB_SHOWN = some(JOB, text=str, result=maybe(dict))
 ERROR = obj(error=obj(message=str, type=str, param=maybe(str), code=maybe(str)))
 
 
@@ -141,12 +155,12 @@ def json(schema: Schema) -> dict[str, Schema]:
 OPERATIONS: dict[str, Operation] = {
     "voice.transcribe": Operation(
         "Voice", "The text of a recording, with its segments", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS},
-        form=TRANSCRIBE, raw=True, errors=(400, 413, 503),
+        form=TRANSCRIBE, raw=True, errors=(400, 409, 413, 503, 507), statuses={202: LATER},
         example="-F audio=@recording.webm $URL/api/v1/pam/voice/transcribe",
     ),
     "voice.speak": Operation(
-        "Voice", "A text, spoken; the audio comes while it is made", AUDIO, json=SPEAK, errors=(400, 503),
-        statuses={304: "The audio is the one of If-None-Match"},
+        "Voice", "A text, spoken; the audio comes while it is made", AUDIO, json=SPEAK,
+        errors=(400, 409, 503, 507), statuses={202: LATER, 304: "The audio is the one of If-None-Match"},
         example="-d '{\"text\": \"Hello.\", \"format\": \"mp3\"}' -H 'Content-Type: application/json' -o hello.mp3 "
         "$URL/api/v1/pam/voice/speak",
     ),
@@ -171,19 +185,51 @@ OPERATIONS: dict[str, Operation] = {
     "voice.front_door": Operation(
         "Voice", "JSON with a text is spoken, anything else is a recording to transcribe",
         {**json(OWN_TRANSCRIPT), **TRANSCRIPTS, **AUDIO}, form=TRANSCRIBE, json=SPEAK, raw=True,
-        errors=(400, 413, 503),
+        errors=(400, 409, 413, 503, 507), statuses={202: LATER},
+    ),
+    "jobs.submit": Operation(
+        "Jobs", "A recording to transcribe or a text to speak, as a job", {}, form=RECORDING, json=TEXT_JOB,
+        raw=True, errors=(400, 409, 413, 503, 507), statuses={202: "Accepted; Location has the job"},
+        example="-F audio=@recording.webm $URL/api/v1/pam/voice/jobs",
+    ),
+    "jobs.page": Operation(
+        "Jobs", "Jobs, newest first; next is the `before` of the following page",
+        json(obj(jobs=many(JOB), next=maybe(str))), query=PAGE, errors=(400, 404),
+        example="$URL/api/v1/pam/voice/jobs?state=queued",
+    ),
+    "jobs.show": Operation(
+        "Jobs", "How far a job is, and what came of it", json(JOB_SHOWN), errors=(404,),
+        example="$URL/api/v1/pam/voice/jobs/ID",
+    ),
+    "jobs.events": Operation(
+        "Jobs", "A job's progress and text as they come, until it ends", EVENTS, errors=(404, 503),
+        example="-N $URL/api/v1/pam/voice/jobs/ID/events",
+    ),
+    "jobs.result": Operation(
+        "Jobs", "The transcript in a format, or the audio", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS, **AUDIO},
+        query=RESULT, errors=(400, 404, 409), example="$URL/api/v1/pam/voice/jobs/ID/result?format=srt",
+    ),
+    "jobs.cancel": Operation(
+        "Jobs", "Cancel a job that is queued or running; remove one that has ended", json(JOB), errors=(404,),
+        statuses={204: "Removed"}, example="-X DELETE $URL/api/v1/pam/voice/jobs/ID",
+    ),
+    "jobs.requeue": Operation(
+        "Jobs", "Do a job again that failed or was cancelled", {}, errors=(404, 409),
+        statuses={202: "Queued again"}, example="-X POST $URL/api/v1/pam/voice/jobs/ID/requeue",
     ),
     "openai_audio.transcriptions": Operation(
         "OpenAI", "What is said in a recording", {**json(TRANSCRIPT), **TRANSCRIPTS},
-        form=TRANSCRIPTION, errors=(400, 404, 413, 503),
+        form=TRANSCRIPTION, errors=(400, 404, 409, 413, 503, 507), statuses={202: LATER},
         example="-F file=@recording.webm -F model=whisper-1 $URL/v1/audio/transcriptions",
     ),
     "openai_audio.translations": Operation(
         "OpenAI", "What is said in a recording, in English; needs a multilingual model",
-        {**json(TRANSCRIPT), **TRANSCRIPTS}, form=TRANSLATION, errors=(400, 404, 413, 503),
+        {**json(TRANSCRIPT), **TRANSCRIPTS}, form=TRANSLATION, errors=(400, 404, 409, 413, 503, 507),
+        statuses={202: LATER},
     ),
     "openai_audio.speech": Operation(
-        "OpenAI", "A text, spoken", {**AUDIO, **EVENTS}, json=SPEECH, errors=(400, 404, 503),
+        "OpenAI", "A text, spoken", {**AUDIO, **EVENTS}, json=SPEECH,
+        errors=(400, 404, 409, 503, 507), statuses={202: LATER},
         example="-d '{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}' "
         "-H 'Content-Type: application/json' -o hello.mp3 $URL/v1/audio/speech",
     ),
@@ -311,12 +357,18 @@ def of_fields(table: Iterable[Field]) -> Schema:
     return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
 
+def json_content(schema: Schema) -> Schema:
+    """The content of an answer in JSON."""
+    return {"content": {"application/json": {"schema": schema}}}
+
+
 def responses(operation: Operation) -> dict[str, Any]:
     """By status: what success looks like, and the errors, which all have one envelope."""
     content = {media_type: {"schema": schema} for media_type, schema in operation.answers.items()}
-    said: dict[str, Any] = {"200": {"description": "Success", "content": content}}
+    said: dict[str, Any] = {"200": {"description": "Success", "content": content}} if content else {}
     for status, text in operation.statuses.items():
-        said[str(status)] = {"description": text, **({"content": content} if status != 304 else {})}
+        holds = {202: json_content(JOB), 204: {}, 304: {}}.get(status, {"content": content})
+        said[str(status)] = {"description": text, **holds}
     for status in operation.errors:
         envelope = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
         said[str(status)] = {"description": REASONS[status], "content": envelope}

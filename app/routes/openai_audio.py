@@ -15,7 +15,7 @@ from ..voice.chain import FORMATS as AUDIO_FORMATS
 from ..voice.chain import SpeakRequest
 from ..voice.spoken import Spoken
 from ..voice.transcription import Segment, Transcription, TranscriptionRequest
-from . import fields
+from . import fields, later
 from .context import services
 from .fields import Choice, Choices, Field, Flag, Name, Number, Recording, Text
 from .streaming import error_event, event, event_stream
@@ -85,23 +85,40 @@ def translations() -> Response:
 
 
 def _transcript(task: str, table: Iterable[Field]) -> Response:
+    if later.is_asked_for():
+        return later.recording(lambda given: _as_job(task, _read(task, table, given)))
     given, upload = receive_recording()
     with ExitStack() as until_answered:
         until_answered.enter_context(closing(upload))
-        asked = {"timestamp_granularities[]": ["segment"], "stream": False, **fields.read(table, given)}
-        _check_model(asked["model"], task)
-        request = TranscriptionRequest(
-            path=upload.path,
-            task=task,
-            language=language_code(asked.get("language")),
-            prompt=asked["prompt"],
-            temperature=asked["temperature"],
-            word_timestamps="word" in asked["timestamp_granularities[]"],
-        )
+        asked = _read(task, table, given)
+        request = TranscriptionRequest(path=upload.path, **_work(task, asked))
         if asked["stream"]:
             until_answered.pop_all()
             return streamed(request, upload, _events)
         return answered(request, lambda done, segments: _answer(done, segments, task=task, **asked))
+
+
+def _read(task: str, table: Iterable[Field], given: fields.Fields) -> dict[str, Any]:
+    asked = {"timestamp_granularities[]": ["segment"], "stream": False, **fields.read(table, given)}
+    _check_model(asked["model"], task)
+    return asked
+
+
+def _work(task: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a TranscriptionRequest is made of, but for the recording's path."""
+    return {
+        "task": task,
+        "language": language_code(asked.get("language")),
+        "prompt": asked["prompt"],
+        "temperature": asked["temperature"],
+        "word_timestamps": "word" in asked["timestamp_granularities[]"],
+    }
+
+
+def _as_job(task: str, asked: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The work, and the format of the job's result, which are our own API's."""
+    format = asked["response_format"]
+    return _work(task, asked), format if format in MEDIA_TYPES else "json"
 
 
 def _check_model(asked: str, task: str) -> None:
@@ -177,7 +194,8 @@ def _usage(done: Transcription) -> dict[str, object]:
 @openai_audio.post("/audio/speech")
 def speech() -> Response:
     """A text, spoken."""
-    asked = fields.read(SPEECH, fields.json_body('{"model": "tts-1", "voice": "alloy", "input": "Hello."}'))
+    given = fields.json_body('{"model": "tts-1", "voice": "alloy", "input": "Hello."}')
+    asked = fields.read(SPEECH, given)
     engine = _engine(asked["model"])
     request = SpeakRequest(
         text=asked["input"],
@@ -188,6 +206,8 @@ def speech() -> Response:
         format=asked["response_format"],
     )
     try:
+        if later.is_asked_for():
+            return later.text(request, given)
         said = spoken(request)
     except InvalidRequest as error:
         raise _reworded(error) from None

@@ -33,7 +33,9 @@ class Upload:
 
     def __init__(self, limit_bytes: int, file: IO[bytes] | None = None) -> None:
         self._limit = limit_bytes
-        self.file = file or tempfile.TemporaryFile(dir=current_app.config["UPLOAD_DIR"], buffering=0)
+        self.file: IO[bytes] = file or tempfile.TemporaryFile(  # noqa: SIM115 (closed by `close`)
+            dir=current_app.config["UPLOAD_DIR"], buffering=0
+        )
         self.size_bytes = 0
 
     @property
@@ -66,6 +68,16 @@ def receive_recording(begin: Callable[[int], Upload] = Upload) -> tuple[MultiDic
     Fields stand in the form or in the query string; the form's win. InvalidRequest when there is no
     recording, InvalidAudio when it is empty, TooLarge past the limit, without reading the rest.
     """
+    if request.mimetype in ("application/json", "application/x-www-form-urlencoded"):
+        raise InvalidRequest(f"a body of type {request.mimetype} holds no recording; {ACCEPTED}", "file")
+    fields, upload = receive(begin)
+    if upload is None:
+        raise InvalidRequest(f"the form has no recording; {ACCEPTED}", "file")
+    return fields, upload
+
+
+def receive(begin: Callable[[int], Upload] = Upload) -> tuple[MultiDict[str, str], Upload | None]:
+    """The same for a form that may have no recording; None then."""
     limit = current_app.config["MAX_UPLOAD_MB"] << 20
     request.max_content_length = limit + 2 * FIELD_LIMIT_BYTES
     if (request.content_length or 0) > request.max_content_length:
@@ -73,14 +85,12 @@ def receive_recording(begin: Callable[[int], Upload] = Upload) -> tuple[MultiDic
     fields: MultiDict[str, str] = MultiDict(request.args)
     if request.mimetype == "multipart/form-data":
         upload = _receive_form(request, fields, lambda: begin(limit))
-    elif request.mimetype in ("application/json", "application/x-www-form-urlencoded"):
-        raise InvalidRequest(f"a body of type {request.mimetype} holds no recording; {ACCEPTED}", "file")
     else:
         upload = begin(limit)
         for chunk in _chunks(request):
             upload.write(chunk)
     if upload is None:
-        raise InvalidRequest(f"the form has no recording; {ACCEPTED}", "file")
+        return fields, None
     g.received_bytes = upload.size_bytes  # for monitoring: a chunked body has no Content-Length
     if not upload.size_bytes:
         upload.close()

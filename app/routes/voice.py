@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -13,7 +14,7 @@ from ..voice.chain import ENGINES, SpeakRequest
 from ..voice.chain import FORMATS as AUDIO_FORMATS
 from ..voice.spoken import Spoken
 from ..voice.transcription import Segment, Transcription, TranscriptionRequest
-from . import fields
+from . import fields, later
 from .context import client_waits, services
 from .fields import Choice, Flag, Number, Recording, Text
 from .guard import meter
@@ -25,6 +26,7 @@ TEST_SENTENCE = "This is a test of the speech service. If you can hear it, it wo
 
 voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
 
+STREAM = Flag("stream", "server-sent events as segments are found", False)
 TRANSCRIBE = (
     Recording("audio", "the recording; the field may be called file, too", required=True),
     Choice(
@@ -34,7 +36,7 @@ TRANSCRIBE = (
         of=("json", *MEDIA_TYPES),
         refusal=UnsupportedFormat,
     ),
-    Flag("stream", "server-sent events as segments are found", False),
+    STREAM,
     Choice("task", "translate: into English", "transcribe", of=("transcribe", "translate")),
     Text("language", "ISO 639-1 code or English name; heard when it is not given"),
     Text("prompt", "text that came before, in the style the answer should have"),
@@ -59,12 +61,13 @@ VOICES = (Text("language", "only voices that speak it"),)
 @voice.post("/transcribe")
 def transcribe() -> Response:
     """The text of a recording, with its segments."""
+    if later.is_asked_for():
+        return later.recording(transcription_asked)
     given, upload = receive_recording()
     with ExitStack() as until_answered:
         until_answered.enter_context(closing(upload))
-        asked = fields.read(TRANSCRIBE, given)
-        format, stream = asked.pop("format"), asked.pop("stream")
-        asked["language"] = language_code(asked["language"])
+        asked, format = transcription_asked(given)
+        stream = STREAM.read(given)
         wanted = TranscriptionRequest(path=upload.path, **asked)
         if stream:
             until_answered.pop_all()
@@ -73,8 +76,16 @@ def transcribe() -> Response:
             return answered(wanted, lambda _, segments: written(segments, format))
         return answered(
             wanted,
-            lambda done, found: jsonify(**_facts(done, found), segments=[_segment(one) for one in found]),
+            lambda done, found: jsonify(**_facts(done, found), segments=[told_segment(one) for one in found]),
         )
+
+
+def transcription_asked(given: fields.Fields) -> tuple[dict[str, Any], str]:
+    """What a TranscriptionRequest is made of beside the recording's path, and the format of the answer."""
+    asked = fields.read(TRANSCRIBE, given)
+    del asked["stream"]
+    asked["language"] = language_code(asked["language"])
+    return asked, asked.pop("format")
 
 
 def _facts(done: Transcription, segments: list[Segment]) -> dict[str, object]:
@@ -86,7 +97,7 @@ def _facts(done: Transcription, segments: list[Segment]) -> dict[str, object]:
     }
 
 
-def _segment(found: Segment) -> dict[str, object]:
+def told_segment(found: Segment) -> dict[str, object]:
     """A segment as our own API tells it; words only where they were asked for."""
     words = {"words": [asdict(word) for word in found.words]} if found.words else {}
     return {"start": round(found.start, 2), "end": round(found.end, 2), "text": found.text.strip(), **words}
@@ -97,14 +108,17 @@ def _events(transcription: Transcription) -> Iterator[bytes]:
     found = []
     for segment in transcription:
         found.append(segment)
-        yield event({"type": "segment", **_segment(segment)})
+        yield event({"type": "segment", **told_segment(segment)})
     yield event({"type": "done", **_facts(transcription, found)})
 
 
 @voice.post("/speak")
 def speak() -> Response:
     """A text, spoken; the audio comes while it is made."""
-    asked = SpeakRequest(**fields.read(SPEAK, request.form or fields.json_body()))
+    given = request.form or fields.json_body()
+    asked = SpeakRequest(**fields.read(SPEAK, given))
+    if later.is_asked_for():
+        return later.text(asked, given)
     speech = services().speech
     if request.if_none_match and (tag := speech.synthesis.etag(asked, request.headers["If-None-Match"])):
         unchanged = Response(status=304)
