@@ -27,18 +27,30 @@ trap 'exit 143' TERM
 : > "$work/with_key"
 [ -z "${API_KEY:-}" ] || printf 'header = "Authorization: Bearer %s"\n' "$API_KEY" > "$work/with_key"
 : > "$work/no_key"
-sentence="The meeting starts at ten in the morning."
+sentence="The meeting starts at ten. Please bring the report with you."
 voice=/api/v1/pam/voice
 json="Content-Type: application/json"
 passed=0 failed=0 skipped=0 status='' type='' size='' milliseconds='' keys=with_key
 
-# ask PATH CURL-ARGUMENTS...: fills $work/body, status, type, size, milliseconds. A busy or starting service is
-# asked again, as it tells by Retry-After.
+# ask PATH CURL-ARGUMENTS...: fills $work/body, status, type, size, milliseconds. A service that is busy, or starting,
+# says so by Retry-After, and is asked again.
 ask() {
+    patience=3
+    while asked_once "$@" && [ $patience -gt 1 ]; do
+        case $status in 429 | 503) ;; *) break ;; esac
+        wait=$(sed -n 's/^[Rr]etry-[Aa]fter: *\([0-9]*\).*/\1/p' "$work/head")
+        if [ -z "$wait" ] || [ "$wait" -gt 30 ]; then break; fi
+        sleep "$wait"
+        patience=$((patience - 1))
+    done
+}
+
+asked_once() {
     path=$1
     shift
+    : > "$work/body"
     curl --silent --show-error --globoff --config "$work/$keys" --connect-timeout 10 --max-time "${TIMEOUT:-120}" \
-        --retry 2 --retry-max-time 30 --output "$work/body" --dump-header "$work/head" \
+        --output "$work/body" --dump-header "$work/head" \
         --write-out '%{http_code} %{time_total} %{size_download} %{content_type}\n' \
         "$@" "$base$path" > "$work/figures" 2> "$work/complaint"
     read -r status seconds size type < "$work/figures" || status=000
@@ -111,7 +123,7 @@ check "POST $voice/speak" 200 audio $voice/speak -H "$json" \
     -d "{\"text\": \"$sentence\", \"language\": \"en\", \"format\": \"wav\"}"
 cp "$work/body" "$work/spoken.wav"
 check "POST $voice/speak, mp3" 200 audio $voice/speak -H "$json" -d "{\"text\": \"$sentence\", \"language\": \"en\"}"
-check "POST $voice/transcribe" 200 'meeting.*morning' $voice/transcribe -F "audio=@$work/spoken.wav"
+check "POST $voice/transcribe" 200 'meeting.*report' $voice/transcribe -F "audio=@$work/spoken.wav"
 check "POST $voice/transcribe, subtitles" 200 '-->' $voice/transcribe -F "audio=@$work/spoken.wav" -F format=srt
 check "POST $voice/transcribe, events" 200 '"done"' $voice/transcribe -F "audio=@$work/spoken.wav" -F stream=true
 check "POST $voice, a text" 200 audio $voice -H "$json" -d "{\"text\": \"$sentence\", \"language\": \"en\"}"
@@ -125,7 +137,7 @@ check "POST /v1/audio/speech" 200 audio /v1/audio/speech -H "$json" \
 check "POST /v1/audio/transcriptions" 200 meeting /v1/audio/transcriptions -F "file=@$work/spoken.wav" -F model=whisper-1
 check "POST /v1/audio/translations" 200 '"text"' /v1/audio/translations -F "file=@$work/spoken.wav" -F model=whisper-1
 check "GET /v1/models" 200 '"list"' /v1/models
-check "GET /v1/models/whisper-1" 200 '"whisper-1"' /v1/models/whisper-1
+check "GET /v1/models/tts-1" 200 '"tts-1"' /v1/models/tts-1
 check "GET /v1/audio/models" 200 '"models"' /v1/audio/models
 check "GET /v1/audio/voices" 200 '"alloy"' /v1/audio/voices
 
@@ -159,6 +171,7 @@ else
         *) fail "DELETE $voice/jobs/<id>" "200 or 204 was expected." ;;
     esac
     check "GET $voice/jobs/<id>, removed" 404 job_not_found "$voice/jobs/$job"
+    check "POST $voice/jobs/<id>/requeue, removed" 404 job_not_found "$voice/jobs/$job/requeue" -X POST
 fi
 
 check "GET /api/memory" 200 '"budget"' /api/memory

@@ -1,0 +1,45 @@
+"""`config`: what is set, from where, and nothing that must stay secret."""
+
+import json
+
+import pytest
+
+from app.cli.config import effective, masked
+from app.config import Settings
+
+from .command import run
+
+
+def test_every_setting_is_shown_with_where_it_comes_from():
+    done = run("config", "--json", WHISPER_MODEL="base", API_KEYS="one-secret-key")
+    shown = json.loads(done.stdout)
+    assert set(shown) == {name.upper() for name in Settings.__dataclass_fields__}
+    assert shown["WHISPER_MODEL"] == {"value": "base", "from": "environment"}
+    assert shown["PORT"]["from"] == "default"
+    assert b"one-secret-key" not in done.stdout
+
+
+def test_those_that_differ_can_be_had_alone():
+    done = run("config", "--changed", WHISPER_MODEL="base")
+    lines = done.stdout.decode().splitlines()
+    assert "WHISPER_MODEL=base  # environment" in lines
+    assert not any(line.startswith("WEB_THREADS") for line in lines)
+
+
+def test_what_a_host_decides_is_told_from_the_default():
+    (proxies,) = [found for found in effective(Settings(trusted_proxies=3)) if found[0] == "TRUSTED_PROXIES"]
+    assert proxies == ("TRUSTED_PROXIES", "3", "host")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("", ""),
+        ("sha256:abc,plain", "***"),
+        ("redis://user:password@host:6379/0", "redis://***@host:6379/0"),
+        ("https://abc123@o1.ingest.sentry.io/42", "https://***@o1.ingest.sentry.io/42"),
+        ("s3://bucket/prefix?secret=abc", "s3://bucket/prefix?***"),
+    ],
+)
+def test_of_a_secret_only_what_helps_is_shown(value, shown):
+    assert masked(value, secret=True) == shown

@@ -1,0 +1,52 @@
+"""`memory`: a running service, looked at from outside."""
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli import cli
+from app.cli.memory import bar, sparks
+
+from ..server import Server
+from .command import closed_port, run
+
+
+def test_one_look_shows_every_process_against_the_budget(server):
+    done = run("memory", server.url, "--once", MEMORY_BUDGET_MB="512")
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].startswith(server.url)
+    assert [line.split()[0] for line in lines[1:5]] == ["budget", "master", "web", "all"]
+    assert all(float(line.split()[1]) > 5 for line in lines[1:5])
+    assert done.returncode == 0
+
+
+def test_the_service_on_this_machines_port_is_looked_at_by_default(server):
+    assert run("memory", "--once", PORT=str(server.port)).returncode == 0
+
+
+def test_a_service_with_keys_wants_one():
+    with Server(API_KEYS="a-key-of-some-length") as server:
+        refused = run("memory", server.url, "--once")
+        assert refused.returncode == 1
+        assert b"answers 401" in refused.stderr
+        assert b"--api-key or API_KEY" in refused.stderr
+        assert run("memory", server.url, "--once", API_KEY="a-key-of-some-length").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "complaint"),
+    [
+        (f"http://127.0.0.1:{closed_port()}", 1, "nobody answers"),
+        ("localhost:8000", 2, "is no address"),
+    ],
+)
+def test_what_cant_be_looked_at_is_said(url, status, complaint):
+    done = CliRunner().invoke(cli, ["memory", url, "--once"])
+    assert done.exit_code == status
+    assert complaint in done.output
+
+
+def test_bars_and_columns_keep_within_their_place():
+    assert bar(0, 512) == "·" * 40
+    assert bar(256, 512) == "█" * 20 + "·" * 20
+    assert bar(900, 512) == "█" * 40
+    assert sparks([0, 256, 511, 900], 512) == "▁▅██"

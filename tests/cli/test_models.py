@@ -1,0 +1,40 @@
+"""`models`: what is known, what is here, and how it goes."""
+
+import shutil
+from pathlib import Path
+
+from app.config import Settings
+
+from .command import run
+
+MODEL = Path(Settings.from_env().model_dir) / "tiny.en"
+
+
+def test_the_list_says_what_each_costs_and_which_are_here():
+    listed = run("models", "list").stdout.decode().splitlines()
+    assert any(line.split() == ["tiny.en", "180", "MB", "(measured)", "installed"] for line in listed)
+    assert any(line.startswith("large-v3 ") for line in listed)
+
+
+def test_a_model_of_ones_own_is_listed_and_removed(tmp_path):
+    shutil.copytree(MODEL, tmp_path / "ours")
+    assert run("models", "list", MODEL_DIR=str(tmp_path)).stdout.decode().splitlines()[-1].startswith("ours ")
+    done = run("models", "remove", "ours", MODEL_DIR=str(tmp_path))
+    assert done.stdout.decode() == f"removed {tmp_path / 'ours'}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_removes_the_model_that_is_set_is_told_how_it_comes_back(tmp_path):
+    shutil.copytree(MODEL, tmp_path / "tiny.en")
+    done = run("models", "remove", "tiny.en", MODEL_DIR=str(tmp_path))
+    assert b"python -m app models fetch tiny.en" in done.stderr
+
+
+def test_nothing_but_models_can_be_removed(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "precious").mkdir()
+    for name in ("../precious", "precious", ".", str(tmp_path / "precious")):
+        done = run("models", "remove", name, MODEL_DIR=str(tmp_path / "models"))
+        assert done.returncode == 1
+        assert b"installed: none" in done.stderr
+    assert (tmp_path / "precious").is_dir()

@@ -1,0 +1,173 @@
+"""`transcribe`: recordings to text without a server."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import srt
+import webvtt
+from click.testing import CliRunner
+
+from app.cli import cli
+from app.cli.length import stated_seconds
+from app.cli.progress import drawn
+from app.config import PROJECT
+
+from ..recordings import AUSTEN, AUSTEN_SHORT, recorded_as
+from ..speech import words
+from .command import run
+
+
+def test_text_goes_to_standard_output_and_nothing_else_does():
+    done = run("transcribe", str(AUSTEN_SHORT.path))
+    assert words(done.stdout.decode()) == words(AUSTEN_SHORT.text)
+    assert done.stdout.endswith(b"\n")
+    assert done.stdout.count(b"\n") == 1
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_relative_path_is_looked_for_where_the_user_is(tmp_path):
+    (tmp_path / "clip.flac").write_bytes(AUSTEN_SHORT.path.read_bytes())
+    script = 'cd "$1" && shift && exec "$@"'
+    done = run("transcribe", "clip.flac", "-o", "clip.txt", prefix=("sh", "-c", script, "sh", str(tmp_path)),
+               PYTHONPATH=str(PROJECT))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert words((tmp_path / "clip.txt").read_text()) == words(AUSTEN_SHORT.text)
+
+
+def test_a_recording_comes_in_by_a_pipe_and_goes_out_as_json():
+    done = run("transcribe", "-", "-f", "json", "--word-timestamps", given=recorded_as("webm_chrome"))
+    said = json.loads(done.stdout)
+    assert words(said["text"]) == words(AUSTEN_SHORT.text)
+    assert said["model"] == "tiny.en"
+    assert said["duration"] == pytest.approx(AUSTEN_SHORT.seconds, abs=0.1)
+    assert said["segments"][0]["words"][0]["start"] >= 0
+
+
+def test_the_suffix_chooses_the_format(tmp_path):
+    for suffix in ("srt", "vtt"):
+        done = run("transcribe", str(AUSTEN_SHORT.path), "-o", str(tmp_path / f"a.{suffix}"))
+        assert done.returncode == 0, done.stderr
+    (cue, *_) = srt.parse((tmp_path / "a.srt").read_text())
+    assert cue.start.total_seconds() < 1
+    assert webvtt.read(str(tmp_path / "a.vtt"))[0].text.splitlines() == cue.content.splitlines()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.srt", "a.vtt"]
+
+
+def test_what_is_no_recording_is_refused_and_an_older_result_kept(tmp_path):
+    (tmp_path / "old.txt").write_text("kept")
+    done = run("transcribe", str(PROJECT / "README.md"), "-o", str(tmp_path / "old.txt"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: the file is not audio; wav, mp3")
+    assert done.stderr.count(b"\n") == 1
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("words_given", "complaint"),
+    [
+        (["no.wav"], "No such file"),
+        ([str(AUSTEN_SHORT.path), "--language", "xx"], "'xx' is unknown"),
+        ([str(AUSTEN_SHORT.path), "--beam-size", "11"], "1<=x<=10"),
+        ([str(AUSTEN_SHORT.path), "-f", "pdf"], "'pdf' is not one of"),
+        ([str(AUSTEN_SHORT.path), "-o", "/nowhere/a.txt"], "/nowhere is not a directory"),
+    ],
+)
+def test_a_wrong_command_line_leaves_with_2_before_any_work(words_given, complaint):
+    done = CliRunner().invoke(cli, ["transcribe", *words_given])
+    assert done.exit_code == 2
+    assert complaint in done.output
+
+
+def test_a_model_that_is_not_here_is_named_with_what_to_do(tmp_path):
+    done = run("transcribe", str(AUSTEN_SHORT.path), MODEL_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert b"there is no model in" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_setting_that_cant_be_read_is_named():
+    done = run("transcribe", str(AUSTEN_SHORT.path), PORT="eighty")
+    assert (done.returncode, done.stderr) == (1, b"Error: PORT: 'eighty' is not a whole number\n")
+
+
+def test_ctrl_c_ends_the_engine_at_once_and_writes_nothing(tmp_path):
+    long = tmp_path / "long.flac"
+    long.write_bytes(AUSTEN.path.read_bytes())
+    command = [
+        sys.executable,
+        "-m",
+        "app",
+        "transcribe",
+        str(long),
+        "--beam-size",
+        "10",
+        "-o",
+        str(tmp_path / "a.txt"),
+    ]
+    with subprocess.Popen(command, cwd=PROJECT, start_new_session=True, stderr=subprocess.PIPE) as process:
+        (engine,) = awaited(lambda: engines_of(process.pid), "the engine", process)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        assert process.wait(10) == 130
+        assert process.stderr.read() == b""
+    awaited(lambda: not Path(f"/proc/{engine}").exists(), "its end")
+    assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
+
+
+def engines_of(pid: int) -> list[int]:
+    """The engine processes *pid* has started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if b"app.voice.engines" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def awaited(look, what, process=None):
+    """What *look* finds, within 20 s."""
+    limit = time.monotonic() + 20
+    while time.monotonic() < limit:
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"it ended before {what}: {process.stderr.read()}")
+        if found := look():
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"waited for {what}")
+
+
+def test_a_terminal_sees_how_far_it_is_and_then_nothing_of_it(tmp_path):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "app", "transcribe", str(AUSTEN.path), "-o", str(tmp_path / "a.txt")]
+    process = subprocess.Popen(command, cwd=PROJECT, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while select.select([ours], [], [], 60)[0]:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # the terminal's other end is closed
+            break
+    os.close(ours)
+    assert process.wait(10) == 0
+    assert b"of 0:11" in shown
+    assert shown.endswith(b"\r\x1b[K")
+    assert words((tmp_path / "a.txt").read_text()) == words(AUSTEN.text)
+
+
+def test_the_line_says_how_much_how_fast_and_how_long():
+    assert drawn(200, 600, 20) == "[########                ]  33%  3:20 of 10:00  10 x real time, 0:40 left"
+    assert drawn(3800, None, 100) == "1:03:20  38 x real time"
+
+
+def test_a_length_is_known_where_the_file_states_it(tmp_path):
+    (tmp_path / "live.webm").write_bytes(recorded_as("webm_chrome"))
+    assert stated_seconds(str(AUSTEN.path)) == pytest.approx(AUSTEN.seconds, abs=0.01)
+    assert stated_seconds(str(tmp_path / "live.webm")) is None
+    assert stated_seconds(str(PROJECT / "README.md")) is None
