@@ -73,7 +73,7 @@ def _other(url: str) -> Finding:
 
     shown = masked(url, secret=True)
     try:
-        with Connection(url, connect_timeout=TIMEOUT_SECONDS) as connection:  # type: ignore[no-untyped-call]
+        with Connection(url, connect_timeout=TIMEOUT_SECONDS) as connection:
             connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
     except (KombuError, OSError, KeyError, ImportError) as problem:  # KeyError: a transport nobody knows
         return error(
