@@ -59,7 +59,7 @@ function keyFromForm(wrong) {
   return new Promise((resolve) => {
     form.onsubmit = (event) => {
       event.preventDefault();
-      sessionStorage.setItem(KEPT, text.value.trim());
+      sessionStorage.setItem(KEPT, text.value.replace(/[^!-~]/g, "")); // what no header carries is in no key
       text.value = "";
       form.hidden = true;
       byId("forget").hidden = false;

@@ -6,14 +6,13 @@ import { repeat } from "./live.js";
 
 const EVERY_SECONDS = 10;
 const WORK = /\/(transcribe|speak|transcriptions|translations|speech|jobs|voice)\b/; // else somebody only looked
-const SHOWN = 3;
-
-let jobsAreHere = true;
+const ERRORS_SHOWN = 3;
+const JOBS_SHOWN = 5;
 
 export function watchCondition(tell) {
   repeat(async () => tell(await lookAtHealth()), () => EVERY_SECONDS);
   repeat(lookAtRequests, () => EVERY_SECONDS);
-  repeat(lookAtJobs, () => (jobsAreHere ? EVERY_SECONDS : 3600));
+  repeat(lookAtJobs, () => EVERY_SECONDS);
 }
 
 async function lookAtHealth() {
@@ -58,7 +57,7 @@ async function lookAtRequests() {
     table(["Route", "Count", "p95"], rows.map(([route, count, p95]) => [route.replace("/api/v1/pam/voice/", "…/"), count, p95 === null ? "" : `${p95.toPrecision(2)} s`])),
     element("p", { className: errors.count_5m ? "bad" : "note", textContent: `${errors.count_5m || "No"} failed (5xx).` }),
     ...alerts.filter((alert) => alert.active).map((alert) => element("p", { className: "bad", textContent: `Alert: ${alert.name.replaceAll("_", " ")} ${alert.value} (limit ${alert.threshold})` })),
-    ...errors.recent.slice(0, SHOWN).map((one) => element("p", { className: "note", textContent: `${one.time.slice(11, 19)} ${one.status} ${one.type} ${one.route}` })),
+    ...errors.recent.slice(0, ERRORS_SHOWN).map((one) => element("p", { className: "note", textContent: `${one.time.slice(11, 19)} ${one.status} ${one.type} ${one.route}` })),
   );
 }
 
@@ -77,16 +76,12 @@ export function showSeats({ budget, service }) {
 }
 
 async function lookAtJobs() {
-  const response = await ask(`${VOICE}/jobs?limit=5`);
-  jobsAreHere = response.status !== 404;
-  if (!jobsAreHere) return;
-  if (!response.ok) throw await refusal(response);
-  const { jobs } = await response.json();
+  const { jobs } = await json(`${VOICE}/jobs?limit=${JOBS_SHOWN}`);
   byId("jobs").replaceChildren(
     jobs.length
-      ? table(["Job", "State", "Done"], jobs.map((job) => [job.kind, job.error ? `${job.state}: ${job.error.message}` : job.state, done(job)]))
+      ? table(["Job", "State", "How far"], jobs.map((job) => [job.kind, job.error ? `${job.state}: ${job.error.message}` : job.state, howFar(job)]))
       : element("p", { className: "note", textContent: "No jobs." }),
   );
 }
 
-const done = (job) => (job.progress?.seconds_done ? `${Math.round(job.progress.seconds_done)} s` : "");
+const howFar = (job) => (job.state === "queued" ? `${job.position} before it` : `${Math.round(job.progress.seconds_done)} s`);

@@ -46,3 +46,8 @@ def test_the_page_does_what_it_says(tmp_path):
         TTS_ENGINE="espeak", TTS_CACHE_MB="0", ENGINE_IDLE_SECONDS="2", MEMORY_BUDGET_MB="512"
     ) as server:
         run("page.test.js", tmp_path, server)
+
+
+def test_the_page_asks_for_a_key_where_one_is_needed(tmp_path):
+    with Server(API_KEYS="open-sesame", TTS_ENGINE="espeak", TTS_CACHE_MB="0") as server:
+        run("keys.test.js", tmp_path, server, API_KEY="open-sesame")
