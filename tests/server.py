@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from app.config import PROJECT
+from app.config import PROJECT, Settings
 
 STARTING_SECONDS = 30
+LONG_ENOUGH = 8  # characters of a secret, not to be found by chance
 
 
 class Answer:
@@ -35,7 +37,11 @@ class Answer:
 
 
 class Server:
-    """gunicorn with its Procfile's command; from `with` to its end. `log` is all it wrote."""
+    """
+    gunicorn with its Procfile's command; from `with` to its end. `log` is all it wrote.
+
+    A secret it was given, or was sent as a key, must be nowhere in it.
+    """
 
     def __init__(self, **environment: str) -> None:
         with socket.socket() as probe:
@@ -45,6 +51,7 @@ class Server:
         self._data = tempfile.TemporaryDirectory()
         own = {"HOST": "127.0.0.1", "PORT": str(self.port), "DATA_DIR": self._data.name}
         self._environment = {**os.environ, **own, **environment}
+        self._secrets = set(secrets_in(environment))
         self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in `__exit__`)
 
     def __enter__(self) -> "Server":
@@ -69,8 +76,10 @@ class Server:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+        told = [secret for secret in self._secrets if secret in self.log]
         self.output.close()
         self._data.cleanup()
+        assert not told, "a secret is in the log"
 
     def stop(self) -> int:
         """End it as a host does; its exit status."""
@@ -105,11 +114,23 @@ class Server:
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
+        keys = [value for name, value in (headers or {}).items() if name in ("Authorization", "X-API-Key")]
+        self._secrets |= {secret for key in keys for secret in key.split() if len(secret) >= LONG_ENOUGH}
         with contextlib.closing(
             http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         ) as connection:
             connection.request(method, path, body, dict(headers or {}))
             return Answer(connection.getresponse())
+
+
+def secrets_in(environment: Mapping[str, str]) -> Iterator[str]:
+    """What of *environment* nobody may read: of an address only its password."""
+    for name, field in Settings.__dataclass_fields__.items():
+        if field.metadata["secret"]:
+            for value in environment.get(name.upper(), "").split(","):
+                secret = urlsplit(value).password or "" if "://" in value else value.removeprefix("sha256:")
+                if len(secret) >= LONG_ENOUGH:
+                    yield secret
 
 
 def form(

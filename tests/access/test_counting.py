@@ -1,0 +1,94 @@
+"""Counts: that they begin anew, stay few, and are shared by a real Redis, which may be away."""
+
+import logging
+import tracemalloc
+
+import pytest
+
+from app.access.counting import AWAY_SECONDS, Local, Shared
+from app.config import ConfigError
+from tests.jobs.fleet.machines import Redis
+
+
+@pytest.fixture
+def redis(tmp_path):
+    redis = Redis(tmp_path)
+    yield redis
+    redis.kill()
+
+
+def test_a_count_begins_anew_after_its_time(clock):
+    local = Local(clock=clock)
+    assert [local.incr("a", 60), local.incr("a", 60, 5)] == [1, 6]
+    assert local.get_expiry("a") == clock() + 60
+    clock.advance(59)
+    assert local.incr("a", 60) == 7  # the time counts from the first
+    clock.advance(1)
+    assert local.get("a") == 0
+    assert local.incr("a", 60) == 1
+
+
+def test_what_was_not_increased_for_the_longest_is_forgotten_first(clock):
+    local = Local(most=2, clock=clock)
+    for name in ("a", "b", "a", "c"):
+        local.incr(name, 60)
+    assert [local.get(name) for name in ("a", "b", "c")] == [2, 0, 1]
+
+
+def test_a_hundred_thousand_addresses_take_less_than_two_megabytes():
+    local = Local()
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            local.incr(f"LIMITER/ip:2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::/64/60/1/minute", 60)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < 2 << 20
+
+
+def test_counts_in_redis_are_those_of_all_workers(redis):
+    one, other = Shared(redis.url), Shared(redis.url)
+    assert [one.incr("a", 60), other.incr("a", 60, 5), one.get("a")] == [1, 6, 6]
+    assert one.get_expiry("a") == pytest.approx(other.get_expiry("a"), abs=2)
+    assert one.get("b") == 0
+
+
+def test_while_redis_is_away_each_worker_counts_by_itself_and_says_so_once(redis, clock, caplog):
+    caplog.set_level(logging.INFO)
+    shared = Shared(redis.url, clock=clock)
+    assert shared.incr("a", 600) == 1
+    redis.kill()
+    assert [shared.incr("a", 600), shared.incr("a", 600)] == [1, 2]
+    clock.advance(AWAY_SECONDS)
+    assert shared.incr("a", 600) == 3
+    redis.start()
+    assert shared.incr("a", 600) == 4  # not asked yet
+    clock.advance(AWAY_SECONDS)
+    assert shared.incr("a", 600) == 2
+    said = [record.message for record in caplog.records if "Redis" in record.message]
+    assert [message.split(" (")[0] for message in said] == ["Redis does not answer", "Redis answers again"]
+
+
+def test_a_redis_that_says_nothing_is_given_up_soon(clock, caplog):
+    """Somebody listens, and never answers: one request waits for it, and the next do not ask."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        shared = Shared(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", clock=clock)
+        assert [shared.incr("a", 60) for _ in range(50)][-1] == 50
+        silent.settimeout(0)
+        accepted = 0
+        while True:
+            try:
+                silent.accept()[0].close()
+            except BlockingIOError:
+                break
+            accepted += 1
+    assert 1 <= accepted <= 2  # it is tried once more, on a new connection
+
+
+def test_an_address_that_is_none_is_refused_without_its_password():
+    with pytest.raises(ConfigError, match="REDIS_URL") as mistake:
+        Shared("http://user:password@127.0.0.1:6379")
+    assert "password" not in str(mistake.value)

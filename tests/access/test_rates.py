@@ -1,0 +1,57 @@
+"""RATE_LIMIT: its windows, what a refusal says, what can't be read."""
+
+import pytest
+
+from app.access.counting import Local
+from app.access.rates import Rates
+from app.config import ConfigError
+from app.errors import RateLimited
+
+
+def rates(text, clock):
+    return Rates(text, Local(clock=clock), clock=clock)
+
+
+def test_requests_past_the_limit_are_refused_until_the_window_is_over(clock):
+    limited = rates("3/minute", clock)
+    assert [limited.count("ip:1").remaining for _ in range(3)] == [2, 1, 0]
+    clock.advance(20)
+    with pytest.raises(RateLimited, match="3 per 1 minute") as refusal:
+        limited.count("ip:1")
+    assert refusal.value.retry_after_seconds == 40
+    assert limited.count("ip:2").remaining == 2
+    clock.advance(40)
+    assert limited.count("ip:1").remaining == 2
+
+
+def test_every_window_holds(clock):
+    limited = rates("2/second;3/hour", clock)
+    assert (limited.count("a").limit, limited.count("a").remaining) == (2, 0)
+    with pytest.raises(RateLimited, match="2 per 1 second"):
+        limited.count("a")
+    clock.advance(1)
+    assert limited.count("a").limit == 3  # what has the least left is told
+    clock.advance(1)
+    with pytest.raises(RateLimited, match="3 per 1 hour") as refusal:
+        limited.count("a")
+    assert refusal.value.retry_after_seconds == 3598
+
+
+def test_what_a_window_refused_does_not_count_in_the_next(clock):
+    limited = rates("1/second;100/hour", clock)
+    limited.count("a")
+    for _ in range(50):
+        with pytest.raises(RateLimited):
+            limited.count("a")
+    clock.advance(1)
+    assert limited.count("a").remaining == 0
+    clock.advance(1)
+    assert limited.count("a") is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["60", "60/fortnight", "x/minute", "-1/minute", "0/minute", "60/minute;", "; "]
+)
+def test_what_cannot_be_read_stops_the_boot_and_says_what_can(text, clock):
+    with pytest.raises(ConfigError, match=r"RATE_LIMIT: .*write 60/minute"):
+        rates(text, clock)
