@@ -160,7 +160,7 @@ def _failed(job: Job, store: Store, error: ServiceError, *, attempts: int, now: 
     if (
         isinstance(error, AudioLimited) and not job.seconds_done
     ):  # one that was begun would only be begun again
-        store.put_back(job, now + error.retry_after_seconds)
+        store.put_back(job, now + (error.retry_after_seconds or 1))
         return
     job.failures += 1
     hopeless = isinstance(error, Misconfigured) or error.status < 500

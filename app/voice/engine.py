@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from .. import memory
 from ..config import PROJECT
-from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, QueueFull, by_code
+from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, by_code
 from . import wire
 from .budget import Budget
-from .forecast import Forecast
 from .observer import Observer
 from .program import Program
+from .seats import Seats
 from .turns import LOOK_UP_SECONDS, Turns
 
 log = logging.getLogger(__name__)
@@ -46,9 +46,10 @@ class Engine:
     """
     Owns an engine process, from the first session that needs it until it was idle for long enough.
 
-    Threads may share an Engine. *seats* sessions are open at a time, the next is refused. One step runs
-    at a time, and open sessions take turns step by step, so a short recording is not kept waiting by a
-    long one. A process that makes no progress for *timeout_seconds* is killed; `close()` ends everything.
+    Threads may share an Engine. *seats* sessions are open at a time, the next is refused; one in the background
+    needs none. One step runs at a time, and open sessions take turns step by step, so a short recording is not
+    kept waiting by a long one. A process that makes no progress for *timeout_seconds* is killed; `close()`
+    ends everything.
     """
 
     def __init__(
@@ -62,20 +63,17 @@ class Engine:
         idle_after_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name, self.program, self.seats = name, program, seats
+        self.name, self.program = name, program
         self._budget, self._clock = budget, clock
         self._timeout, self._idle_after = timeout_seconds, idle_after_seconds
         self._turns = Turns()
         self._numbers = itertools.count(1)
-        self._changed = threading.Condition()  # guards the five below
+        self._changed = threading.Condition()  # guards the three below
         self._process: subprocess.Popen[bytes] | None = None
-        self._open_sessions = 0
-        self._last_used = clock()
-        self._forecast = Forecast(clock)
+        self._seats = Seats(name, seats, clock)
         self._closed = False
         self._forgotten: deque[int] = deque()  # sessions whose asker left, still open in the process
         self.starts = 0
-        self.observer = Observer()
         self._waking_since: float | None = None  # from the start of a process to its first answer
 
     def session(
@@ -84,17 +82,20 @@ class Engine:
         *,
         cost_mb: float | None = None,
         patience_seconds: float = 15.0,
+        background: bool = False,
         wanted: Callable[[], bool] = lambda: True,
     ) -> Iterator[wire.Message]:
         """
         What the engine finds, as it finds it; closing the iterator early cancels the work.
 
         A process that must be started first is waited for until other engines leave room for *cost_mb*, at
-        most *patience_seconds*. *wanted* is asked now and then whether anybody still waits for the answer.
+        most *patience_seconds*. In the *background*, the turns of others come first, and room is not waited
+        for: that would keep others from their turn. *wanted* is asked now and then whether anybody still waits
+        for the answer.
         Raises the error an engine's refusal stands for, QueueFull, InsufficientMemory, EngineDied,
         EngineTimeout, ClientGone.
         """
-        self._take_seat()
+        self._take_seat(background)
         number = next(self._numbers)
         question: wire.Header = {**header, "op": "open", "session": number}
         process = None
@@ -103,11 +104,12 @@ class Engine:
         asked = self._clock()
         try:
             while more:
-                with self._turns.taken(wanted):
+                with self._turns.taken(wanted, background=background):
                     began = self._clock()
                     if process is None:
                         self.observer.waited(self.name, began - asked)
-                        self._make_room(cost_mb or self.program.cost_mb, patience_seconds, wanted)
+                        patience = 0.0 if background else patience_seconds
+                        self._make_room(cost_mb or self.program.cost_mb, patience, wanted)
                         process = self._running()
                     messages, more = self._step(process, question, wanted)
                     worked += self._clock() - began
@@ -118,30 +120,24 @@ class Engine:
                 self._forgotten.append(number)
             raise
         finally:
-            self._leave_seat(0.0 if more else worked)  # what broke off says nothing of the next
+            with self._changed:
+                self._seats.leave(0.0 if more else worked, background=background)
+                self._changed.notify_all()
 
-    def _take_seat(self) -> None:
+    @property
+    def observer(self) -> Observer:
+        """Who is told of the work."""
+        return self._seats.observer
+
+    @observer.setter
+    def observer(self, observer: Observer) -> None:
+        self._seats.observer = observer
+
+    def _take_seat(self, background: bool) -> None:
         with self._changed:
             if self._closed:
                 raise EngineDied(f"the {self.name} engine is shutting down")
-            if self._open_sessions >= self.seats:
-                self.observer.refused(self.name, "queue_full")
-                wait = self._forecast.seconds_until_a_seat(self._open_sessions)
-                raise QueueFull(
-                    f"all {self.seats} seats of the {self.name} engine are taken; try again in {wait} s",
-                    retry_after_seconds=wait,
-                )
-            self._open_sessions += 1
-            self.observer.seats(self.name, self._open_sessions)
-
-    def _leave_seat(self, worked_seconds: float) -> None:
-        with self._changed:
-            self._open_sessions -= 1
-            self.observer.seats(self.name, self._open_sessions)
-            self._last_used = self._clock()
-            if worked_seconds:
-                self._forecast.finished(worked_seconds)
-            self._changed.notify_all()
+            self._seats.take(background=background)
 
     def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Callable[[], bool]) -> None:
         """Have *cost_mb* granted, waiting for other engines' sessions to end; only with the turn taken."""
@@ -246,8 +242,8 @@ class Engine:
                 if self._process is not process:
                     return
                 wait = None
-                if not self._open_sessions:
-                    wait = max(0.0, self._last_used + self._idle_after - self._clock())
+                if not self._seats.open_sessions:
+                    wait = max(0.0, self._idle_after - self._seats.idle_seconds())
                 if wait != 0:
                     self._changed.wait(wait)
             if self.stop_if_idle():
@@ -256,13 +252,13 @@ class Engine:
     def stop_if_idle(self) -> bool:
         """End the process when no session used it for *idle_after_seconds*; whether it did."""
         with self._changed:
-            idle = self._clock() - self._last_used
+            idle = self._seats.idle_seconds()
         return idle >= self._idle_after and self.stop_if_unused("idle")
 
     def stop_if_unused(self, reason: str = "evicted") -> bool:
         """End the process unless a session is open; whether there was one to end."""
         with self._changed:
-            if self._open_sessions or self._process is None:
+            if self._seats.open_sessions or self._process is None:
                 return False
             process = self._process
             self._process = None
@@ -321,7 +317,7 @@ class Engine:
         """What it is doing now; wakes nothing."""
         pss_mb = self.measured_mb()
         with self._changed:
-            working = self._open_sessions > 0
+            working = self._seats.open_sessions > 0
             name = "stopped" if self._process is None else "working" if working else "idle"
             return EngineState(
                 name=self.name,
@@ -329,9 +325,9 @@ class Engine:
                 cost_mb=self.program.cost_mb,
                 pid=self._process.pid if self._process else None,
                 pss_mb=pss_mb,
-                idle_seconds=self._clock() - self._last_used if name == "idle" else None,
-                seats=self.seats,
-                seats_taken=self._open_sessions,
+                idle_seconds=self._seats.idle_seconds() if name == "idle" else None,
+                seats=self._seats.limit,
+                seats_taken=self._seats.taken,
             )
 
 

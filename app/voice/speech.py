@@ -135,7 +135,7 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
         raise ConfigError(
             f"WHISPER_MODEL: no model is called {name!r}; known are {', '.join(models.CATALOGUE)}"
         )
-    cost_mb = round(model.cost_mb + models.SESSION_MB * (settings.engine_seats - 1))
+    cost_mb = round(model.cost_mb + models.SESSION_MB * settings.engine_seats)  # one more is a job's
     # Held against what the web server will weigh, not what it weighs while it starts: else the boot succeeds
     # and every request is refused.
     room_mb = min(budget.room_alone_mb(), models.room_mb(budget.limit_mb, budget.reserve_mb))
@@ -153,7 +153,7 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
     }
     engine = Engine(
         "whisper",
-        program("whisper", options, environment.WHISPER, cost_mb=cost_mb, seats=settings.engine_seats),
+        program("whisper", options, environment.WHISPER, cost_mb=cost_mb, seats=settings.engine_seats + 1),
         budget,
         seats=settings.engine_seats,
         timeout_seconds=settings.engine_timeout_seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from ..checks import Check
 from ..errors import (
     ClientGone,
+    InsufficientMemory,
     InvalidRequest,
     QueueFull,
     ServiceError,
@@ -116,7 +118,8 @@ class Synthesis:
             hit.close()
         if self.cache.limit_bytes:
             self.observer.looked_up(False)
-        deadline = self._clock() + self._timeout
+        # A job's time is limited where it is run; that it waits for its turn is no reason for another voice.
+        deadline = math.inf if request.background else self._clock() + self._timeout
         reasons: list[str] = []
         for number, attempt in enumerate(attempts, 1):
             left = deadline - self._clock()
@@ -128,6 +131,10 @@ class Synthesis:
                 return self._attempt(attempt, request, wanted, seconds=share, before=tuple(reasons))
             except (InvalidRequest, QueueFull):
                 raise  # the request, or the seats, are the same for all of them
+            except InsufficientMemory as error:
+                if request.background and COSTS_MB[attempt.engine] <= self._budget.room_alone_mb():
+                    raise  # there will be room: a job can wait for it
+                reasons.append(f"{attempt.engine}: {error.message}")
             except ServiceError as error:
                 log.warning("synthesizer=%s failed: %s", attempt.engine, error.code)
                 reasons.append(f"{attempt.engine}: {error.message}")
@@ -209,6 +216,7 @@ class Synthesis:
             question(attempt, request, within_seconds=min(NETWORK_SECONDS, seconds)),
             cost_mb=COSTS_MB[attempt.engine],
             patience_seconds=seconds,
+            background=request.background,
             wanted=still_wanted,
         )
         tag = key(attempt, request)

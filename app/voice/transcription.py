@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .engine import Engine
 from .observer import Observer
@@ -42,13 +42,22 @@ class Segment:
     words: list[Word] = field(default_factory=list)
 
 
+class Clip(NamedTuple):
+    """From and to so many seconds of a recording; decoding may begin at *packet*, which is at *sample* of it."""
+
+    start: float
+    end: float
+    packet: int = 0
+    sample: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
     """
     What is to be done with the recording at *path*; the caller keeps it there meanwhile.
 
-    In the *background* it gives way to requests that somebody waits for. Of a *clip*, from and to so many
-    seconds, the times are still those of the whole recording.
+    In the *background* it gives way to requests that somebody waits for. Of a *clip* the times are still those of
+    the whole recording.
     """
 
     path: str
@@ -61,7 +70,7 @@ class TranscriptionRequest:
     word_timestamps: bool = False
     condition_on_previous_text: bool = True
     background: bool = False
-    clip: tuple[float, float] | None = None
+    clip: Clip | None = None
 
 
 @dataclass(slots=True)
@@ -107,13 +116,13 @@ class Transcription:
 @dataclass(frozen=True, slots=True)
 class Survey:
     """
-    A recording looked over: the *pauses* in it, from and to so many seconds, and its language.
+    A recording looked over: the *pauses* in it, and its language.
 
     That is None where one was asked for, where the model knows only one, and where nobody speaks.
     """
 
     duration_seconds: float
-    pauses: list[tuple[float, float]]
+    pauses: list[Clip]
     language: str | None
 
 
@@ -152,7 +161,8 @@ class LocalTranscriber:
             "clip": request.clip,
         }
         begins_at = request.clip[0] if request.clip else 0.0
-        return Transcription(self.model, self.engine.session(header, wanted=wanted), begins_at=begins_at)
+        messages = self.engine.session(header, background=request.background, wanted=wanted)
+        return Transcription(self.model, messages, begins_at=begins_at)
 
     def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
         """Look the recording over, in about a fiftieth of the time it takes to transcribe it."""
@@ -162,10 +172,10 @@ class LocalTranscriber:
             "language": request.language or self._language or None,
             "max_audio_seconds": self._max_audio_seconds,
         }
-        pauses: list[tuple[float, float]] = []
+        pauses: list[Clip] = []
         end: Header = {}
-        for message in self.engine.session(header, wanted=wanted):
-            pauses += [(since, until) for since, until in message.header.get("pauses", ())]
+        for message in self.engine.session(header, background=request.background, wanted=wanted):
+            pauses += [Clip(*pause) for pause in message.header.get("pauses", ())]
             if message.header["kind"] == "end":
                 end = message.header
         return Survey(end["duration"], pauses, end["language"])

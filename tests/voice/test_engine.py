@@ -9,6 +9,8 @@ import pytest
 
 from app.errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, InvalidAudio, QueueFull
 
+from .test_budget import Tenant
+
 
 def words(session):
     return [message.header["text"] for message in session]
@@ -75,6 +77,33 @@ def test_one_session_more_than_there_are_seats_is_refused_at_once(engine):
             next(ask(engine, "one"))
         assert refusal.value.retry_after_seconds >= 1
     assert words(ask(engine, "one")) == ["one"]
+
+
+def test_a_session_in_the_background_takes_no_seat_and_its_turns_come_last(engine):
+    with closing(ask(engine, "job1", "job2", background=True)) as job:
+        order = [next(job).header["text"]]
+        with closing(ask(engine, "a")) as first, closing(ask(engine, "b")) as second:
+            next(first), next(second)
+            with pytest.raises(QueueFull):
+                next(ask(engine, "one"))
+            assert engine.state().seats_taken == 2
+        order.append(next(job).header["text"])
+    assert order == ["job1", "job2"]
+
+
+def test_an_engine_at_work_in_the_background_is_not_idle(engine, clock):
+    with closing(ask(engine, "job1", "job2", background=True)) as job:
+        next(job)
+        clock.advance(600)
+        assert not engine.stop_if_idle()
+    clock.advance(60)
+    assert engine.stop_if_idle()
+
+
+def test_in_the_background_room_is_not_waited_for(budget, engine):
+    budget.admit(Tenant("other", budget, unused=False), 900)
+    with pytest.raises(InsufficientMemory):
+        words(ask(engine, "one", background=True, patience_seconds=1e9))
 
 
 def test_refused_clients_are_told_to_come_back_one_after_the_other(engine, clock):
