@@ -2,6 +2,8 @@
 
 import gc
 
+from gunicorn.http import wsgi
+
 from app import logs, memory
 from app.config import Settings
 from app.monitoring.board import Places
@@ -15,7 +17,15 @@ workers = settings.web_concurrency
 worker_class, threads = Worker, settings.web_threads
 Worker.client_idle_seconds = settings.client_idle_seconds
 worker_connections = 512  # each may have 16 KB of a request in memory
-limit_request_line, limit_request_fields, limit_request_field_size = 8190, 64, 8190  # in all 16 KB: app/worker.py
+limit_request_line, limit_request_fields, limit_request_field_size = (
+    8190,
+    64,
+    8190,
+)  # in all 16 KB: app/worker.py
+# What routers say is TRUSTED_PROXIES' business alone. gunicorn would believe anybody on this machine, or, with
+# Heroku's FORWARDED_ALLOW_IPS=*, anybody at all: whether it was https, and which part of a path to leave out.
+forwarder_headers, secure_scheme_headers = "", {}
+wsgi.SERVER = "pam-voice"  # nobody need know what else serves
 # Hosts kill 30 s after SIGTERM: what has not ended by then is cut off while we can still clean up.
 graceful_timeout = 25
 worker_tmp_dir = "/dev/shm"  # noqa: S108 (the heartbeat file; a slow disk would look like a hung worker)

@@ -79,14 +79,15 @@ class Monitoring:
         )
 
     def _note_refusal(self, request: Answered, now: float) -> None:
-        detail = ""
+        detail = probe(request.path) if request.route == UNMATCHED else ""
         if request.code in UPLOADS:
             reason = request.code
+        elif detail:
+            reason = "probe"
         elif request.status in BY_STATUS:
             reason = BY_STATUS[request.status]
         elif request.route == UNMATCHED:
-            detail = probe(request.path)
-            reason = "probe" if detail else "unknown_path"
+            reason = "unknown_path"
         else:
             return
         self.refused(
