@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ..voice.transcription import Segment
+from ..voice.transcription import Clip, Segment
 
 # How far from where it would be best a cut may be: further off the longer pauses are no longer worth it, as parts
 # that differ in length keep workers waiting for the longest.
 REACH_SECONDS = 60.0
 ENOUGH_SECONDS = 1.0  # pauses longer than this are as good as each other, and the nearest is taken
 
-Seconds = tuple[float, float]  # from, to
 
-
-def cut(pauses: Iterable[Seconds], duration: float, part_seconds: float) -> list[Seconds]:
+def cut(pauses: Iterable[Clip], duration: float, part_seconds: float) -> list[Clip]:
     """
     The parts of a recording of *duration* seconds: about equal, none much longer than *part_seconds*.
 
@@ -25,32 +23,36 @@ def cut(pauses: Iterable[Seconds], duration: float, part_seconds: float) -> list
     count = max(1, math.ceil(duration / part_seconds))
     reach = min(REACH_SECONDS, duration / count / 3)
     found = [*pauses]
-    cuts = [0.0]
+    begins = [Clip(0.0, duration)]
     for number in range(1, count):
         mark = duration * number / count
         near = [pause for pause in found if abs(_middle(pause) - mark) <= reach]
         if near:
             best = max(near, key=lambda pause: (_worth(pause), -abs(_middle(pause) - mark)))
-            cuts.append(round(_middle(best), 2))  # Whisper's windows begin at hundredths of a second
-    return list(zip(cuts, [*cuts[1:], duration], strict=True))
+            middle = round(_middle(best), 2)  # Whisper's windows begin at hundredths of a second
+            if middle > begins[-1].start:
+                begins[-1] = begins[-1]._replace(end=middle)
+                begins.append(best._replace(start=middle, end=duration))
+    return begins
 
 
-def join(parts: Iterable[tuple[Seconds, Iterable[Segment]]]) -> Iterator[Segment]:
+def join(parts: Iterable[tuple[Sequence[float], Iterable[Segment]]]) -> Iterator[Segment]:
     """
-    The segments of all *parts*, which come in order, as those of one recording.
+    The segments of all *parts*, each with its clip and in order, as those of one recording.
 
     The model may say that a last segment ends a little behind its part, where the next one begins.
     """
     number = 0
-    for (_, end), segments in parts:
+    for clip, segments in parts:
+        end = clip[1]
         for segment in segments:
             number += 1
             yield replace(segment, id=number, start=min(segment.start, end), end=min(segment.end, end))
 
 
-def _middle(pause: Seconds) -> float:
-    return (pause[0] + pause[1]) / 2
+def _middle(pause: Clip) -> float:
+    return (pause.start + pause.end) / 2
 
 
-def _worth(pause: Seconds) -> float:
-    return min(round(pause[1] - pause[0], 1), ENOUGH_SECONDS)
+def _worth(pause: Clip) -> float:
+    return min(round(pause.end - pause.start, 1), ENOUGH_SECONDS)

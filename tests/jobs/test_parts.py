@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from app.jobs.parts import REACH_SECONDS, cut, join
-from app.voice.transcription import Segment
+from app.voice.transcription import Clip, Segment
 
 
 def segment(start, end, text):
@@ -19,13 +19,13 @@ def segment(start, end, text):
 
 def short_pauses(duration):
     """One of 0.4 s every 5 s."""
-    return [(float(second), second + 0.4) for second in range(5, int(duration), 5)]
+    return [Clip(float(second), second + 0.4) for second in range(5, int(duration), 5)]
 
 
 @pytest.mark.parametrize("duration", [601, 1199, 1500, 3600, 14400])
 def test_parts_are_about_equal_and_make_up_the_whole(duration):
     parts = cut(short_pauses(duration), duration, 600)
-    lengths = [end - begin for begin, end in parts]
+    lengths = [part.end - part.start for part in parts]
     assert parts[0][0] == 0
     assert parts[-1][1] == duration
     assert all(before[1] == after[0] for before, after in itertools.pairwise(parts))
@@ -35,38 +35,43 @@ def test_parts_are_about_equal_and_make_up_the_whole(duration):
 
 @pytest.mark.parametrize("duration", [0, 0.5, 599, 600])
 def test_a_short_recording_is_one_part(duration):
-    assert cut(short_pauses(duration), duration, 600) == [(0, duration)]
+    assert cut(short_pauses(duration), duration, 600) == [Clip(0, duration)]
 
 
 def test_a_cut_is_in_the_middle_of_the_longest_pause_around():
     duration = 1200
-    pauses = sorted([*short_pauses(duration), (620.0, 620.8), (555.0, 555.6), (700.0, 720.0)])
-    assert cut(pauses, duration, 600) == [(0, 620.4), (620.4, 1200)]
+    pauses = sorted([*short_pauses(duration), Clip(620.0, 620.8), Clip(555.0, 555.6), Clip(700.0, 720.0)])
+    assert cut(pauses, duration, 600) == [Clip(0, 620.4), Clip(620.4, 1200)]
 
 
 def test_a_near_pause_that_is_long_enough_is_better_than_a_longer_one():
-    assert cut([(570.0, 571.0), (655.0, 659.0)], 1200, 600) == [(0, 570.5), (570.5, 1200)]
+    assert cut([Clip(570.0, 571.0), Clip(655.0, 659.0)], 1200, 600) == [Clip(0, 570.5), Clip(570.5, 1200)]
+
+
+def test_a_part_knows_where_decoding_may_begin():
+    pause = Clip(599.0, 601.0, packet=7000, sample=9_500_000)
+    assert cut([pause], 1200, 600) == [Clip(0, 600.0), Clip(600.0, 1200, packet=7000, sample=9_500_000)]
 
 
 def test_of_pauses_of_one_length_the_nearest_is_taken():
-    assert cut([(570.0, 571.0), (610.0, 611.0)], 1200, 600) == [(0, 610.5), (610.5, 1200)]
+    assert cut([Clip(570.0, 571.0), Clip(610.0, 611.0)], 1200, 600) == [Clip(0, 610.5), Clip(610.5, 1200)]
 
 
 def test_speech_without_a_pause_is_not_cut():
-    assert cut([], 3600, 600) == [(0, 3600)]
-    assert cut([(1200 + REACH_SECONDS, 1201 + REACH_SECONDS)], 2400, 1200) == [(0, 2400)]
+    assert cut([], 3600, 600) == [Clip(0, 3600)]
+    assert cut([Clip(1200 + REACH_SECONDS, 1201 + REACH_SECONDS)], 2400, 1200) == [Clip(0, 2400)]
 
 
 def test_a_silence_as_long_as_parts_are_is_cut_once_at_most():
-    parts = cut([(0.0, 3600.0)], 3600, 600)
-    assert all(begin < end for begin, end in parts)
+    parts = cut([Clip(0.0, 3600.0)], 3600, 600)
+    assert all(part.start < part.end for part in parts)
 
 
 def test_joined_segments_are_those_of_one_recording():
     parts = [
-        ((0.0, 10.0), [segment(0.0, 4.0, " One."), segment(4.0, 10.4, " Two.")]),
-        ((10.0, 20.0), []),
-        ((20.0, 30.0), iter([segment(20.2, 30.0, " Three.")])),
+        (Clip(0.0, 10.0), [segment(0.0, 4.0, " One."), segment(4.0, 10.4, " Two.")]),
+        ([10.0, 20.0, 55, 123], []),
+        (Clip(20.0, 30.0), iter([segment(20.2, 30.0, " Three.")])),
     ]
     joined = [*join(parts)]
     assert [each.id for each in joined] == [1, 2, 3]

@@ -6,8 +6,9 @@ attempt to open anything else (a playlist's entry, a reference inside an MP4) is
 """
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import av
 import av.audio
@@ -30,19 +31,37 @@ RATES = range(1000, 384001)
 Samples = npt.NDArray[np.int16]
 
 
-def decode(path: str, max_seconds: float) -> Iterator[Samples]:
+class Mark(NamedTuple):
+    """Where decoding may begin: at a packet, and the sample of the whole recording that this is."""
+
+    packet: int
+    sample: int
+
+
+BEGINNING = Mark(0, 0)
+
+
+def decode(
+    path: str,
+    max_seconds: float,
+    *,
+    start: Mark = BEGINNING,
+    note: Callable[[Mark], None] = lambda mark: None,
+) -> Iterator[Samples]:
     """
     Samples of the first audio stream, 16 kHz mono, as they are decoded.
 
     What is corrupt is left out as long as anything can be heard; Refused where nothing can, and once
-    there is more than *max_seconds*.
+    there is more than *max_seconds*. *note* is told where each packet begins. From *start* on, which was noted
+    in an earlier run, the first samples may differ from those of that run: codecs look back up to half a second.
     """
-    count = 0
+    count = start.sample
     try:
         with open(path, "rb") as file, open_container(file) as container:
             if not container.streams.audio:
                 raise wire.Refused("invalid_audio", f"the file has no sound in it; {ACCEPTED}", "file")
-            for samples in resampled(frames(container)):
+            decoded = frames(container, start.packet, lambda packet: note(Mark(packet, count)))
+            for samples in resampled(decoded):
                 count += len(samples)
                 if count > max_seconds * RATE:
                     raise wire.Refused(
@@ -86,8 +105,16 @@ def refuse_to_open(url: str, flags: int, options: dict[str, str]) -> None:
     raise PermissionError("a recording may not refer to other files")
 
 
-def frames(container: "av.container.InputContainer") -> Iterator[av.AudioFrame]:
-    """Decoded frames; packets that can't be decoded are left out, and a broken tail ends them."""
+def frames(
+    container: "av.container.InputContainer",
+    first: int = 0,
+    about_to_read: Callable[[int], None] = lambda packet: None,
+) -> Iterator[av.AudioFrame]:
+    """
+    Decoded frames; packets that can't be decoded are left out, and a broken tail ends them.
+
+    Packets before the *first* are passed over; *about_to_read* gets the number of each of the others.
+    """
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise wire.Refused("invalid_audio", f"the audio in the file has an unknown codec; {ACCEPTED}", "file")
@@ -96,11 +123,15 @@ def frames(container: "av.container.InputContainer") -> Iterator[av.AudioFrame]:
         raise wire.Refused("invalid_audio", f"audio as {codec} is not decoded here; {ACCEPTED}", "file")
     stream.codec_context.thread_count = 1
     packets = container.demux(stream)
-    while True:
+    for number in itertools.count():
+        if number >= first:
+            about_to_read(number)
         try:
             packet = next(packets)
         except (StopIteration, av.error.InvalidDataError, av.error.EOFError):
             return
+        if number < first:
+            continue
         with contextlib.suppress(av.error.InvalidDataError, av.error.EOFError):
             yield from packet.decode()
 

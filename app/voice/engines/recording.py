@@ -96,30 +96,31 @@ class Recording:
 
 
 def clip(
-    samples: Iterator[Samples], begin: float, end: float
+    samples: Iterator[Samples], begin: float, end: float, at: int = 0
 ) -> Generator[None, None, tuple[Iterator[Samples], int]]:
     """
-    Those of *samples* a Recording needs from second *begin* to second *end*, and the position of the first.
+    Those of *samples*, of which the first is number *at* of the recording, that a Recording needs from second *begin*
+    to second *end*, and the number of the first of them.
 
     What comes before is dropped on the way, with a break after every minute of it.
     """
     first = max(0, round(begin * RATE) - REACH) // CHUNK * CHUNK
-    position = 0
     rest = np.zeros(0, np.int16)
     for piece in samples:
-        if position + len(piece) > first:
-            rest = piece[first - position :]
+        if at + len(piece) > first:
+            rest = piece[first - at :]
             break
-        if position // BREAK_SAMPLES < (position + len(piece)) // BREAK_SAMPLES:
+        if at // BREAK_SAMPLES < (at + len(piece)) // BREAK_SAMPLES:
             yield None
-        position += len(piece)
-    return _limited(itertools.chain([rest], samples), round(end * RATE) - first), first
+        at += len(piece)
+    return _limited(itertools.chain([rest], samples), end * RATE - first), first
 
 
-def _limited(samples: Iterator[Samples], count: int) -> Iterator[Samples]:
+def _limited(samples: Iterator[Samples], count: float) -> Iterator[Samples]:
     """The first *count* of *samples*."""
     for piece in samples:
-        yield piece[:count]
-        count -= len(piece)
-        if count <= 0:
+        if len(piece) >= count:
+            yield piece[: round(count)]
             return
+        yield piece
+        count -= len(piece)

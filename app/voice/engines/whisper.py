@@ -1,7 +1,8 @@
 """Speech to text in this process: a recording's segments, window by window."""
 
 import itertools
-from collections.abc import Generator, Iterator
+import math
+from collections.abc import Callable, Generator, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from .. import wire
 from ..wire import Message
 from . import vad
 from .ctranslate import extension
-from .decode import decode
+from .decode import BEGINNING, Mark, decode
 from .generate import Hypothesis
 from .mel import HOP, RATE, LogMel
 from .pages import CodePages
 from .recording import Recording, clip
-from .survey import survey
+from .survey import Marks, survey
 from .tokens import Vocabulary
 from .windows import FRAMES_PER_SECOND, Segment, Task, Transcriber
 
@@ -76,20 +77,27 @@ class WhisperEngine:
     def survey(self, header: wire.Header) -> Iterator[Message | None]:
         """The recording looked over; its language is heard where none is given and the model knows several."""
         language = self.check("transcribe", header.get("language"))
-        recording = yield from self.recording({**header, "no_speech_gate": True})
+        marks = Marks()
+        recording = yield from self.recording({**header, "no_speech_gate": True}, marks.note)
 
         def hear_language(frame: int, frames: int) -> str:
             return self.heard_language(self.encode(recording, frame, frames))[0]
 
-        yield from survey(recording, hear_language if language is None else None)
+        yield from survey(recording, marks, hear_language if language is None else None)
 
-    def recording(self, header: wire.Header) -> Generator[None, None, Recording]:
-        """The recording *header* names, or the clip of it: two times in seconds; None while the way there is long."""
-        samples = decode(header["path"], header["max_audio_seconds"])
+    def recording(
+        self, header: wire.Header, note: Callable[[Mark], None] = lambda mark: None
+    ) -> Generator[None, None, Recording]:
+        """
+        The recording *header* names, or the clip of it: from and to so many seconds, and where decoding may begin.
+
+        None while the way there is long.
+        """
+        begin, end, *mark = header.get("clip") or (0.0, math.inf)
+        start = Mark(*mark) if mark else BEGINNING
+        samples = decode(header["path"], header["max_audio_seconds"], start=start, note=note)
         samples = itertools.chain([next(samples)], samples)  # Refused, where it is no audio, before all else
-        first = 0
-        if header.get("clip"):
-            samples, first = yield from clip(samples, *header["clip"])
+        samples, first = yield from clip(samples, begin, end, start.sample)
         gate = vad.SpeechDetector(self.speech_detector) if header.get("no_speech_gate", True) else None
         return Recording(samples, gate, first)
 

@@ -85,3 +85,22 @@ def test_samples_are_those_of_the_stock_decoder(tmp_path):
     samples = decoded(tmp_path, content)
     stock = decode_audio(str(tmp_path / "upload"))
     assert np.array_equal(samples, (stock * 32768).astype(np.int16))
+
+
+@pytest.mark.parametrize("container", recordings.CONTAINERS)
+def test_decoding_may_begin_at_any_packet(tmp_path, container):
+    """What comes a second after it is heard at its place, within the few milliseconds resamplers hold back."""
+    path = tmp_path / "upload"
+    path.write_bytes(recordings.recorded_as(container, recordings.AUSTEN))
+    marks = []
+    whole = np.concatenate(list(decode(str(path), MINUTE, note=marks.append))).astype(float)
+    start = next(mark for mark in marks if mark.sample > 5 * 16000)
+    part = np.concatenate(list(decode(str(path), MINUTE, start=start))).astype(float)
+    second = part[16000:32000]
+
+    def difference(lag):
+        begin = start.sample + 16000 + lag
+        return np.abs(whole[begin : begin + 16000] - second).mean()
+
+    assert min(difference(lag) for lag in range(160)) < 0.15 * np.abs(second).mean()
+    assert len(part) == pytest.approx(len(whole) - start.sample, abs=160)

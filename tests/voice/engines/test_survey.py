@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from app.voice.engines import vad
-from app.voice.engines.decode import decode
+from app.voice.engines.decode import Mark, decode
 from app.voice.engines.recording import Recording
-from app.voice.engines.survey import survey
+from app.voice.engines.survey import Marks, survey
 from tests import recordings
 
 SPEECH = np.concatenate(list(decode(str(recordings.AUSTEN_SHORT.path), 60)))
@@ -19,8 +19,10 @@ def look_over(*parts, hear_language=None):
     """The pauses, the message at the end, and the number of steps."""
     samples = np.concatenate(parts)
     pieces = (samples[at : at + 1000] for at in range(0, len(samples), 1000))
-    messages = list(survey(Recording(pieces, vad.SpeechDetector(vad.load())), hear_language))
-    pauses = [tuple(pause) for message in messages if message for pause in message.header.get("pauses", ())]
+    messages = list(survey(Recording(pieces, vad.SpeechDetector(vad.load())), Marks(), hear_language))
+    pauses = [
+        tuple(pause[:2]) for message in messages if message for pause in message.header.get("pauses", ())
+    ]
     return pauses, messages[-1].header, messages.count(None) + 1
 
 
@@ -55,3 +57,14 @@ def test_pauses_do_not_depend_on_where_windows_begin():
 def test_where_nobody_speaks_there_is_no_language_and_no_pause_between():
     pauses, end, _ = look_over(silence(35), hear_language=lambda frame, frames: "en")
     assert (pauses, end["language"]) == ([], None)
+
+
+def test_the_last_mark_a_second_before_is_where_decoding_begins():
+    marks = Marks()
+    for number in range(1, 1001):
+        marks.note(Mark(number, number * 320))
+    assert marks.before(8_000) == Mark(0, 0)
+    assert marks.before(48_000) == Mark(100, 32_000)
+    assert marks.before(48_100) == Mark(100, 32_000)
+    assert marks.before(319_000) == Mark(900, 288_000)
+    assert len(marks.kept) == 3

@@ -1,4 +1,3 @@
-import itertools
 import json
 import re
 import struct
@@ -132,23 +131,21 @@ def test_parts_of_a_recording_say_what_the_whole_says_at_the_same_times(whisper,
     looked_over = ask(whisper, path, task="survey")
     pauses = [pause for answer in kinds(looked_over, "pauses") for pause in answer["pauses"]]
     end = kinds(looked_over, "end")[0]
-    bounds = [
-        0.0,
-        *(round(sum(pause) / 2, 2) for pause in pauses if pause[1] - pause[0] > 1.5),
-        end["duration"],
-    ]
-    assert len(bounds) == 4
+    cuts = [(round((since + until) / 2, 2), mark) for since, until, *mark in pauses if until - since > 1.5]
+    begins, ends = [(0.0, []), *cuts], [*(cut for cut, _ in cuts), end["duration"]]
+    assert len(cuts) == 2
+    assert all(mark[0] > 0 for _, mark in cuts)
     whole = kinds(ask(whisper, path), "segment")
     parts = [
         answer
-        for clip in itertools.pairwise(bounds)
-        for answer in kinds(ask(whisper, path, clip=list(clip)), "segment")
+        for (begin, mark), until in zip(begins, ends, strict=True)
+        for answer in kinds(ask(whisper, path, clip=[begin, until, *mark]), "segment")
     ]
     assert words_of("".join(each["text"] for each in parts)) == words_of(
         "".join(each["text"] for each in whole)
     )
     assert parts[-1]["start"] == pytest.approx(whole[-1]["start"], abs=0.6)
-    assert parts[-1]["seek"] == bounds[2] * 100
+    assert parts[-1]["seek"] == round(begins[-1][0] * 100)
 
 
 def test_a_survey_loads_no_model_where_the_language_is_known(model_dir):
