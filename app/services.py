@@ -20,6 +20,7 @@ from .monitoring import board
 from .voice.speech import Speech
 
 if TYPE_CHECKING:
+    from .jobs.job import Counts
     from .jobs.jobs import Jobs
     from .monitoring.monitoring import Monitoring
 
@@ -79,6 +80,17 @@ class Services:
 
                 self._jobs = jobs.build(self)
             return self._jobs
+
+    def job_counts(self) -> Counts | None:
+        """How many jobs there are, none where there never was one; None while what keeps them is away."""
+        from .jobs.job import NO_COUNTS
+
+        if self._jobs is None and not self.settings.celery_broker_url and not _has_jobs(self.settings):
+            return NO_COUNTS
+        try:
+            return self.jobs.counts()
+        except ServiceError:
+            return None
 
     def processes(self) -> list[memory.Process]:
         """Every process of the service, over all workers."""

@@ -69,6 +69,9 @@ class Counts:
     by_state: dict[str, int] = field(default_factory=dict)
 
 
+NO_COUNTS = Counts(0, 0, 0.0, 0, dict.fromkeys(STATES, 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How long jobs of a kind took lately, in seconds of work: on the average, and for a byte of what was sent."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InsufficientStorage
-from .job import CANCELLED, QUEUED, RUNNING, Counts, Job, Pace
+from .job import CANCELLED, QUEUED, RUNNING, STATES, Counts, Job, Pace
 from .snapshots import Snapshots
 
 log = logging.getLogger(__name__)
@@ -239,7 +239,7 @@ class SqliteStore:
             running=by_state.get(RUNNING, 0),
             oldest_waiting_seconds=max(0.0, now - oldest) if oldest is not None else 0.0,
             stored_bytes=taken,
-            by_state=by_state,
+            by_state={state: by_state.get(state, 0) for state in STATES},
         )
 
     def has(self, id: str) -> bool:

@@ -142,6 +142,7 @@ def production(services: Services, monitoring: Monitoring) -> Report:
             "free_mb": round(disk.free_mb, 1),
             "used_percent": round(readings.disk_percent, 1),
         },
+        "jobs": _jobs(services),
         "errors": {
             "rate_5m": round(error_rate(recent), 5),
             "rate_1h": round(error_rate(hour), 5),
@@ -156,6 +157,18 @@ def production(services: Services, monitoring: Monitoring) -> Report:
             ],
         },
         "alerts": alerts.judged(services.settings, readings),
+    }
+
+
+def _jobs(services: Services) -> Report | None:
+    """How much there is to do; None while what keeps jobs is away."""
+    counts = services.job_counts()
+    if counts is None:
+        return None
+    return {
+        **counts.by_state,
+        "oldest_waiting_seconds": round(counts.oldest_waiting_seconds, 1),
+        "stored_mb": round(counts.stored_bytes / sizes.MB, 1),
     }
 
 

@@ -84,6 +84,7 @@ def metrics(services: Services) -> Iterable[Metric]:
     processor = cpu_seconds(process.pid for process in processes)
     yield CounterMetricFamily("service_cpu_seconds", "Processor time of all processes", value=processor)
     yield _gauge("service_disk_used_ratio", "Of the disk uploads wait on", disk(services.settings).used_share)
+    yield from _jobs(services)
     if services.monitoring is not None:
         starts = services.monitoring.place.board.starts
         yield CounterMetricFamily("service_worker_starts", "Web workers started", value=starts)
@@ -91,6 +92,21 @@ def metrics(services: Services) -> Iterable[Metric]:
     about = GaugeMetricFamily("service_info", "What runs; always 1", labels=["version", "commit"])
     about.add_metric([__version__, commit()], 1)
     yield about
+
+
+def _jobs(services: Services) -> Iterable[Metric]:
+    """The queue, for whoever scales workers; nothing while what keeps it is away."""
+    counts = services.job_counts()
+    if counts is None:
+        return
+    states = GaugeMetricFamily("jobs", "Jobs that are kept, by state", labels=["state"])
+    for state, count in counts.by_state.items():
+        states.add_metric([state], count)
+    yield states
+    yield _gauge("jobs_queue_length", "Jobs that wait", counts.queued)
+    oldest = counts.oldest_waiting_seconds
+    yield _gauge("jobs_oldest_waiting_seconds", "How long the first of them has waited", oldest)
+    yield _gauge("jobs_stored_bytes", "What jobs take of JOB_DISK_MB", counts.stored_bytes)
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:
