@@ -35,7 +35,12 @@ const text = (selector) => page.locator(selector).innerText();
 
 async function transcribe(file = RECORDING) {
   await page.setInputFiles("#file", file);
-  await page.locator("#downloads").waitFor();
+  await transcribed();
+}
+
+async function transcribed() {
+  await page.locator("#downloads:visible, #listen-says[data-kind=error]").first().waitFor();
+  assert.match(await text("#listen-says"), /of speech \(en\)/);
 }
 
 // What a program says, and the files it leaves, in a folder that has the recording.
@@ -74,9 +79,8 @@ test("what is said into the microphone becomes text", async () => {
   await page.click("#record");
   await says("#record-says", "Stop, 0:04"); // the recording has 3.3 s
   await page.click("#record");
-  await page.locator("#downloads").waitFor();
+  await transcribed();
   assert.match(await text("#segments"), spoken);
-  assert.match(await text("#listen-says"), /of speech \(en\)/);
   assert.match(await text("#listen-snippets"), /audio=@recording\.webm/);
 });
 
@@ -95,7 +99,7 @@ test("a dropped file becomes text", async () => {
     data.items.add(new File([bytes], "dropped.flac", { type: "audio/flac" }));
     document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
   }, bytes);
-  await page.locator("#downloads").waitFor();
+  await transcribed();
   assert.match(await text("#segments"), spoken);
 });
 
