@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from app import create_app
 from app.config import PROJECT, Settings
 
