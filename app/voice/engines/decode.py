@@ -6,7 +6,9 @@ attempt to open anything else (a playlist's entry, a reference inside an MP4) is
 """
 
 import contextlib
+import io
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -28,6 +30,10 @@ CODECS = (
 ACCEPTED = "wav, mp3, mp4, m4a, mov, webm, mkv, ogg, flac, aac, amr, aiff and caf are accepted"
 # A header may claim 1 Hz, and 4 KB would become 65 million samples.
 RATES = range(1000, 384001)
+MOST_STREAMS = 32  # a film has a few; a thousand tracks of a phone's memo took 750 MB to open
+PROBED_BYTES = 1 << 18  # read ahead to learn what there is; FFmpeg's own 5 MB are 380 MB as packets of 7 bytes
+BARREN_SECONDS = 5.0  # of processor time without a sample; half a million empty boxes take one
+SPARE_BYTES = 32 << 20  # what must still be there for a refusal to be the file's fault
 Samples = npt.NDArray[np.int16]
 
 
@@ -57,11 +63,12 @@ def decode(
     """
     count = start.sample
     try:
-        with open(path, "rb") as file, open_container(file) as container:
+        with Source(path) as file, open_container(file) as container:
             if not container.streams.audio:
                 raise wire.Refused("invalid_audio", f"the file has no sound in it; {ACCEPTED}", "file")
             decoded = frames(container, start.packet, lambda packet: note(Mark(packet, count)))
             for samples in resampled(decoded):
+                file.bear_fruit()
                 count += len(samples)
                 if count > max_seconds * RATE:
                     raise wire.Refused(
@@ -71,7 +78,7 @@ def decode(
                     )
                 yield samples
     except av.error.MemoryError:
-        raise MemoryError from None
+        raise out_of_memory() from None
     except (av.error.FFmpegError, ValueError) as error:
         if not count:
             raise wire.Refused(
@@ -79,6 +86,35 @@ def decode(
             ) from None
     if not count:
         raise wire.Refused("invalid_audio", f"nothing in the file can be decoded; {ACCEPTED}", "file")
+
+
+class Source(io.FileIO):
+    """The file a recording is read from; it ends a decoder that reads on and on and finds nothing."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.bear_fruit()
+
+    def bear_fruit(self) -> None:
+        """Samples were found."""
+        self._found_at = time.thread_time()
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As a file does; past BARREN_SECONDS it has come to its end."""
+        if time.thread_time() - self._found_at > BARREN_SECONDS:
+            return b""
+        return super().read(-1 if size is None else size) or b""
+
+
+def out_of_memory() -> Exception:
+    """MemoryError where there is none left; else the file asked for more than a recording needs, and is refused."""
+    try:
+        bytearray(SPARE_BYTES)
+    except MemoryError:
+        return MemoryError()
+    return wire.Refused(
+        "invalid_audio", f"the file asks for more memory than sound needs; {ACCEPTED}", "file"
+    )
 
 
 def open_container(
@@ -89,13 +125,14 @@ def open_container(
         raise wire.Refused("invalid_audio", f"the file is empty; {ACCEPTED}", "file")
     file.seek(0)
     options = {"format_whitelist": CONTAINERS, "codec_whitelist": CODECS, "protocol_whitelist": "none"}
+    options |= {"max_streams": str(MOST_STREAMS), "probesize": str(PROBED_BYTES)}
     try:
         container: av.container.InputContainer = av.open(
             file, "r", container_options=options, metadata_errors="ignore", io_open=refuse_to_open
         )
         return container
     except av.error.MemoryError:
-        raise MemoryError from None
+        raise out_of_memory() from None
     except (av.error.FFmpegError, ValueError):
         raise wire.Refused("invalid_audio", f"the file is not audio; {ACCEPTED}", "file") from None
 
