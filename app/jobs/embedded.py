@@ -68,7 +68,7 @@ def open_store(directory: Path) -> SqliteStore:
     guard = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        new = not path.exists()
+        new = not path.exists() or not path.stat().st_size
         try:
             return SqliteStore(path, snapshots, restore=new)
         except sqlite3.OperationalError:

@@ -54,7 +54,7 @@ def run(
 
     *wanted* is asked now and then whether this process goes on; when it does not, the job is put back.
     """
-    due = Seldom(NOTE_SECONDS)
+    due = Seldom(NOTE_SECONDS, clock)
     deadline = clock() + time_limit_seconds
     still_ours = True
 

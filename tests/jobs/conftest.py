@@ -1,0 +1,109 @@
+"""What tests of jobs share: a directory with a store and files, and speech that does as it is told."""
+
+import secrets
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from app.config import Settings
+from app.jobs.embedded import Thread, open_store
+from app.jobs.files import LocalFiles, nameless
+from app.jobs.job import Job
+from app.voice.spoken import Spoken
+from app.voice.transcription import Transcription
+from app.voice.wire import Message
+
+SEGMENT = {
+    "seek": 0, "tokens": [1], "temperature": 0.0, "avg_logprob": -0.1, "compression_ratio": 1.0,
+    "no_speech_prob": 0.0, "words": None,
+}  # fmt: skip
+
+
+@dataclass
+class TellingSpeech:
+    """Transcribes into the words it was given; an exception among them is raised where it stands."""
+
+    words: list = field(default_factory=lambda: ["one", "two"])
+    requests: list = field(default_factory=list)
+    budget: None = None
+
+    def transcribe(self, request, wanted):
+        self.requests.append(request)
+        return Transcription("telling", self._messages(wanted))
+
+    def speak(self, request, wanted):
+        self.requests.append(request)
+        for word in self.words:
+            if isinstance(word, Exception):
+                raise word
+        audio = [word.encode() for word in self.words]
+        return Spoken(
+            "espeak", "espeak:en", request.format, (), "tag", iter(audio), lambda: None, duration_seconds=1.5
+        )
+
+    def _messages(self, wanted):
+        yield Message({"kind": "start", "language": "en", "language_probability": 1.0})
+        for number, word in enumerate(self.words):
+            if isinstance(word, Exception):
+                raise word
+            if callable(word):
+                word()
+                continue
+            start = number * 10
+            text = {"id": number, "start": start, "end": start + 10, "text": f" {word}"}
+            yield Message({"kind": "progress", "seconds": start + 10})
+            yield Message({"kind": "segment", **SEGMENT, **text})
+        yield Message({"kind": "end", "duration": 10.0 * len(self.words)})
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tmp_path / "data" / "jobs"
+
+
+@pytest.fixture
+def files(directory):
+    return LocalFiles(directory)
+
+
+@pytest.fixture
+def store(files):
+    store = open_store(files.directory)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def speech():
+    return TellingSpeech()
+
+
+@pytest.fixture
+def thread(store, files, speech, clock):
+    """What runs jobs, step by step as the test says; its own thread is not begun."""
+    allowance = None
+    services = SimpleNamespace(
+        settings=Settings(data_dir=str(files.directory.parent), job_ttl_hours=1, job_attempts=3),
+        speech=speech,
+        access=SimpleNamespace(allowance=allowance),
+        goes_on=lambda: True,
+    )
+    return Thread(store, files, services, clock)
+
+
+@pytest.fixture
+def accept(store, files):
+    """Makes a job with a recording, and keeps it."""
+
+    def accept(**fields):
+        job = Job(
+            **{"id": secrets.token_hex(16), "kind": "transcribe", "asked": {}, "size_bytes": 9, **fields}
+        )
+        if job.kind == "transcribe":
+            with nameless(files.upload_directory) as recording:
+                recording.write(b"recording")
+                files.keep_recording(job.id, recording)
+        return store.add(job, 1 << 30)
+
+    return accept
