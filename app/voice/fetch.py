@@ -13,12 +13,14 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from .models import CATALOGUE, CONFIG, WEIGHTS, Model, find
 
 log = logging.getLogger(__name__)
 
 HUB = "https://huggingface.co"
+HUB_STORAGE = (".huggingface.co", ".hf.co")  # what the hub's redirects lead to
 HUB_TIMEOUT_SECONDS = 5
 TOKENIZER = "tokenizer.json"
 VOCABULARIES = ("vocabulary.txt", "vocabulary.json")
@@ -154,12 +156,19 @@ def download(url: str, target: Path) -> tuple[str, str | None]:
 
 
 class StatedChecksum(urllib.request.HTTPRedirectHandler):
-    """Remembers the checksum the hub gives on the way to the storage that has the file."""
+    """Remembers the checksum the hub gives on the way to the storage that has the file; goes nowhere else."""
 
     sha256: str | None = None
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
         """The base class's answer; types are as untyped as its own."""
+        asked, there = urlsplit(req.full_url), urlsplit(newurl)
+        if there.scheme != asked.scheme or not (
+            there.hostname == asked.hostname or f".{there.hostname}".endswith(HUB_STORAGE)
+        ):
+            raise urllib.error.HTTPError(
+                req.full_url, code, f"it leads to {there.scheme}://{there.hostname}", headers, fp
+            )
         etag = (headers.get("X-Linked-Etag") or "").strip('"')
         if len(etag) == 64:
             self.sha256 = etag

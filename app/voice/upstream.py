@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -21,7 +22,11 @@ ENDINGS = ((b"RIFF", "wav"), (b"OggS", "ogg"), (b"fLaC", "flac"), (b"\x1aE\xdf\x
 
 
 class UpstreamTranscriber:
-    """Sends recordings on, as they are; the text comes back when the other server has it."""
+    """
+    Sends recordings on, as they are; the text comes back when the other server has it.
+
+    To that server and nowhere else: a redirect is an error like any other.
+    """
 
     def __init__(self, base_url: str, api_key: str, model: str, *, timeout_seconds: float) -> None:
         self.model = model
@@ -56,6 +61,7 @@ class UpstreamTranscriber:
     def _ask(self, request: TranscriptionRequest) -> dict[str, Any]:
         """Post the recording; the answer's JSON object."""
         connect = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
+        deadline = time.monotonic() + self._timeout
         route = "translations" if request.task == "translate" else "transcriptions"
         try:
             with closing(
@@ -64,7 +70,7 @@ class UpstreamTranscriber:
                 body, headers = self._form(request)
                 connection.request("POST", f"{self._url.path}/audio/{route}", body, headers)
                 response = connection.getresponse()
-                answer = json.loads(response.read(LARGEST_ANSWER_BYTES))
+                answer = json.loads(_read(response, deadline))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise UpstreamFailed(
                 f"the server at OPENAI_BASE_URL did not answer as expected ({type(error).__name__}); "
@@ -110,6 +116,18 @@ class UpstreamTranscriber:
             "Content-Length": str(len(before) + os.path.getsize(request.path) + len(after)),
             "Authorization": f"Bearer {self._key}",
         }
+
+
+def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """The body. The connection's timeout is for each piece of it, *deadline* for all; TimeoutError past it."""
+    body = bytearray()
+    while piece := response.read1(CHUNK_BYTES):
+        body += piece
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise ValueError("too large")
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return bytes(body)
 
 
 UNKNOWN: dict[str, Any] = {  # what a server may leave out of a segment

@@ -51,6 +51,11 @@ def hub():
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
+            if server.leads_to:
+                self.send_response(302)
+                self.send_header("Location", server.leads_to)
+                self.end_headers()
+                return
             content = FILES.get(self.path.removeprefix("/someone/small-one/resolve/abc123/"))
             self.send_response(404 if content is None else 200)
             self.end_headers()
@@ -63,6 +68,7 @@ def hub():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
+        server.leads_to = ""
         server.asked, server.url = asked, f"http://127.0.0.1:{server.server_port}"
         yield server
         server.shutdown()
@@ -124,6 +130,17 @@ def test_weights_that_are_not_the_pinned_ones_are_refused_and_nothing_is_left(hu
     other = dataclasses.replace(MODEL, sha256="0" * 64)
     with pytest.raises(fetch.FetchFailed, match="expected was 0000"):
         fetch.fetch_model(other, tmp_path, hub=hub.url)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["http://localhost:9/model.bin", "http://evil-hf.co/x", "ftp://127.0.0.1/x"]
+)
+def test_a_redirect_to_elsewhere_is_not_followed(hub, tmp_path, elsewhere):
+    hub.leads_to = elsewhere
+    with pytest.raises(fetch.FetchFailed, match=f"leads to {elsewhere.rpartition('/')[0].split(':9')[0]}"):
+        fetch.fetch_model(MODEL, tmp_path, hub=hub.url)
+    assert len(hub.asked) == 1
     assert list(tmp_path.iterdir()) == []
 
 
