@@ -1,5 +1,5 @@
 # make run   the whole service, on PORT (8000)       make test   every test
-# make check  lint, types                            make bench  what we claim, measured
+# make check  lint, types, known vulnerabilities     make bench  what we claim, measured
 # make worker jobs from CELERY_BROKER_URL
 
 PYTHON ?= python3
@@ -24,6 +24,7 @@ check: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/audit.py
 	@! git grep -nE '^\s*assert\b' -- 'app/*.py' || { echo "assert in app/ is gone under PYTHONOPTIMIZE"; exit 1; }
 
 bench: dev model
