@@ -16,6 +16,9 @@ bind = f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency
 worker_class, threads = Worker, settings.web_threads
 Worker.client_idle_seconds = settings.client_idle_seconds
+forwarded_allow_ips = (
+    ""  # X-Forwarded-* is for TRUSTED_PROXIES to believe; some hosts set FORWARDED_ALLOW_IPS=*
+)
 worker_connections = 512  # each may have 16 KB of a request in memory
 limit_request_line, limit_request_fields, limit_request_field_size = (
     8190,

@@ -17,7 +17,8 @@ from functools import partial
 from typing import Any
 
 from gunicorn import util
-from gunicorn.http.errors import UnsupportedTransferCoding
+from gunicorn.http import wsgi
+from gunicorn.http.errors import InvalidHeader, ParseException, UnsupportedTransferCoding
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from .client_socket import ClientSocket, watched
@@ -27,7 +28,10 @@ HEAD_BYTES = 16 << 10  # of a request's line and headers; Node.js has the same l
 MOST_ASKING = (
     256  # connections whose head is awaited, 4 MB at the worst; past it the one that waited longest goes
 )
-LEAVING_SECONDS, LEAVING_BYTES = 2.0, 32 << 20  # what a client still sends after its answer is read and dropped
+LEAVING_SECONDS, LEAVING_BYTES = (
+    2.0,
+    32 << 20,
+)  # what a client still sends after its answer is read and dropped
 DRAINING_SECONDS = 0.1  # the same, before its connection may carry another request
 SPARE_THREADS = 4  # kept for requests without a body, health checks among them
 # Who is slower makes way while others wait. A phone's poor connection has 20,000 bytes a second.
@@ -36,6 +40,23 @@ LOOK_UP_SECONDS = 0.05  # while requests wait for a thread
 DROPPED_BYTES = 1 << 16  # at a time
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+LONGEST_BODY = 1 << 40  # lengths past it are no lengths, and too much for what counts them
+wsgi.SERVER = "pam-voice"  # what answers say they come from
+
+
+class Framed:
+    """A body that is not framed as HTTP says is a client gone wrong to whoever reads it, an OSError, not a bug."""
+
+    def __init__(self, reader: Any) -> None:  # Any: one of gunicorn's three
+        self._reader = reader
+
+    def read(self, size: int) -> bytes:
+        """As gunicorn's reader does."""
+        try:
+            found: bytes = self._reader.read(size)
+            return found
+        except ParseException as error:
+            raise OSError(str(error)) from None
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
@@ -127,6 +148,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Answer; a client that neither sends nor takes anything is left."""
         conn.sock.begin()
+        if getattr(req.body.reader, "length", 0) > LONGEST_BODY:
+            raise InvalidHeader("CONTENT-LENGTH", req=req)
+        req.body.reader = Framed(req.body.reader)
         try:
             return super().handle_request(req, conn)
         except BlockingIOError:

@@ -17,7 +17,10 @@ Fields = Mapping[str, Any]  # a form's are all text, a JSON body's may be anythi
 
 def json_body(example: str = '{"text": "Hello."}') -> Fields:
     """The request's JSON object; InvalidRequest for anything else, with an *example* of what is accepted."""
-    body = request.get_json(force=True, silent=True)
+    try:
+        body = request.get_json(force=True, silent=True)
+    except RecursionError:  # lists within lists, a thousand deep
+        body = None
     if not isinstance(body, dict):
         raise InvalidRequest(f"the body must be a JSON object, such as {example}")
     return body

@@ -1,10 +1,9 @@
 """How bodies come in: spooled to disk while they arrive, bounded, never whole in memory."""
 
-import contextlib
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from itertools import chain
 from typing import IO
 
@@ -17,8 +16,6 @@ from ..errors import InvalidAudio, InvalidRequest, TooLarge
 CHUNK_BYTES = 1 << 16
 FIELD_LIMIT_BYTES = 1 << 17  # what the texts of a form may have in all
 MAX_PARTS = 200
-LINGER_BYTES = 32 << 20
-LINGER_SECONDS = 2.0
 
 FILE_FIELDS = ("audio", "file")
 ACCEPTED = f"send the recording as multipart field {' or '.join(FILE_FIELDS)}, or as the raw body"
@@ -86,9 +83,11 @@ def receive(begin: Callable[[int], Upload] = Upload) -> tuple[MultiDict[str, str
     if request.mimetype == "multipart/form-data":
         upload = _receive_form(request, fields, lambda: begin(limit))
     else:
-        upload = begin(limit)
-        for chunk in _chunks(request):
-            upload.write(chunk)
+        with ExitStack() as unless_whole:
+            upload = unless_whole.enter_context(closing(begin(limit)))
+            for chunk in _chunks(request):
+                upload.write(chunk)
+            unless_whole.pop_all()
     if upload is None:
         return fields, None
     g.received_bytes = upload.size_bytes  # for monitoring: a chunked body has no Content-Length
@@ -98,28 +97,7 @@ def receive(begin: Callable[[int], Upload] = Upload) -> tuple[MultiDict[str, str
     return fields, upload
 
 
-def linger() -> None:
-    """
-    Read on for a moment after a refusal, and drop it.
-
-    Who closes a connection with unread bytes in it resets it, and a client that is still sending then never
-    sees the answer. Bounded in bytes and seconds: what is longer than that is cut off.
-    """
-    connection = request.environ.get("gunicorn.socket")
-    if connection is None:
-        return
-    deadline = time.monotonic() + LINGER_SECONDS
-    connection.settimeout(LINGER_SECONDS)
-    body = request.environ["wsgi.input"]
-    with contextlib.suppress(OSError):
-        for _ in range(LINGER_BYTES // CHUNK_BYTES):
-            if not body.read(CHUNK_BYTES) or time.monotonic() > deadline:
-                return
-
-
-def _receive_form(
-    source: Request, fields: MultiDict[str, str], begin: Callable[[], Upload]
-) -> Upload | None:
+def _receive_form(source: Request, fields: MultiDict[str, str], begin: Callable[[], Upload]) -> Upload | None:
     """
     Read a form's parts as they come: its first recording into an Upload, texts into *fields*.
 
@@ -130,22 +108,33 @@ def _receive_form(
         raise InvalidRequest("the form's Content-Type names no boundary")
     upload: Upload | None = None
     texts: list[tuple[str, bytearray]] = []
-    write: Callable[[bytes], object] = bytearray().extend
-    try:
-        for event in _events(source, boundary):
-            if isinstance(event, Data):
-                write(event.data)
-            elif isinstance(event, Field | File):
-                if event.name in FILE_FIELDS and upload is None:
-                    upload = begin()
-                    write = upload.write
-                elif isinstance(event, File):
-                    write = _drop
-                else:
-                    texts.append((event.name or "", bytearray()))
-                    write = texts[-1][1].extend
-    except ValueError as error:
-        raise InvalidRequest(f"the form can't be read ({error}); {ACCEPTED}") from None
+    room = FIELD_LIMIT_BYTES
+
+    def keep(text: bytes) -> None:
+        nonlocal room
+        room -= len(text)
+        if room < 0:
+            raise TooLarge(f"the form's texts have more than {FIELD_LIMIT_BYTES >> 10} KiB in all")
+        texts[-1][1].extend(text)
+
+    write: Callable[[bytes], object] = _drop
+    with ExitStack() as unless_whole:
+        try:
+            for event in _events(source, boundary):
+                if isinstance(event, Data):
+                    write(event.data)
+                elif isinstance(event, Field | File):
+                    if event.name in FILE_FIELDS and upload is None:
+                        upload = unless_whole.enter_context(closing(begin()))
+                        write = upload.write
+                    elif isinstance(event, File):
+                        write = _drop
+                    else:
+                        texts.append((event.name or "", bytearray()))
+                        write = keep
+        except ValueError as error:
+            raise InvalidRequest(f"the form can't be read ({error}); {ACCEPTED}") from None
+        unless_whole.pop_all()
     for name in {name for name, _ in texts}:
         fields.setlist(name, [text.decode(errors="replace") for other, text in texts if other == name])
     return upload
