@@ -20,7 +20,7 @@ from .part import is_part, part_ids
 
 PREFIX = "pam-voice:"
 # A worker that is alive says so this often for each job it holds, and one that was silent for so long has lost it.
-BEAT_SECONDS, LEASE_SECONDS = 3.0, 15.0
+BEAT_SECONDS, LEASE_SECONDS = 2.5, 10.0
 # A broker that is away is found out within twice the first, an answer that hangs within the second.
 CONNECT_SECONDS, ANSWER_SECONDS = 0.7, 1.5
 PUBLISHED_BY_SECONDS = 5.0  # after this long the sweep takes it that whoever added a job did not live to tell

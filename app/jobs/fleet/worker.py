@@ -117,8 +117,8 @@ def _begin_sweeping(**_: object) -> None:
 
 
 def _let_the_owner_decide(**_: object) -> None:
-    """Hosts send SIGTERM to every process; here it means what it means to the main one."""
-    signal.signal(signal.SIGTERM, place.leave)
+    """Hosts send SIGTERM to every process; the main one, which gets it, too, tells the others to leave."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _end_engines(**_: object) -> None:

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import redis
 
 from app.config import PROJECT, Settings
 from app.jobs import fleet
-from app.jobs.fleet.store import RedisStore, connect
+from app.jobs.fleet.store import connect
 from app.jobs.job import FINISHED, TRANSCRIBE, Job
-from tests.recordings import AUSTEN_SHORT
+from tests.recordings import AUSTEN_SHORT, CLIPS, wav
 
 START_SECONDS, END_SECONDS = 30, 40
 WORKER = (sys.executable, "-m", "celery", "-A", "app.jobs.fleet.worker", "worker")
@@ -186,4 +188,15 @@ def started(folder: Path, **environment: str) -> Iterator[Fleet]:
         fleet.close()
 
 
-__all__ = ["Fleet", "RedisStore", "started"]
+def read_aloud(folder: Path, times: int) -> Path:
+    """Every clip, half a second of silence after each, so many times: 24.5 s for each time."""
+    sound = []
+    for clip in CLIPS:
+        with av.open(clip.path) as source:
+            resampler = av.AudioResampler("s16", "mono", 16_000)
+            frames = [part for frame in [*source.decode(audio=0), None] for part in resampler.resample(frame)]
+            sound += [frame.to_ndarray().reshape(-1) for frame in frames]
+        sound.append(np.zeros(8_000, np.int16))
+    path = folder / f"{times}.wav"
+    path.write_bytes(wav(np.concatenate(sound * times)))
+    return path
