@@ -6,7 +6,17 @@ import sys
 from .table import HEADING
 
 # In processes of their own: what one imports or leaves in its heap is not in the next one's way.
-NAMES = ("memory", "speed", "accuracy", "synthesis", "openai_audio", "cgroup", "environment", "monitoring")
+NAMES = (
+    "memory",
+    "speed",
+    "accuracy",
+    "synthesis",
+    "openai_audio",
+    "command_line",
+    "cgroup",
+    "environment",
+    "monitoring",
+)
 
 
 def main() -> int:

@@ -1,9 +1,9 @@
 """
 The image the Dockerfile makes: its steps, run in a clean Debian without Docker, the service in it, and its size.
 
-`sudo .venv/bin/python -m benchmarks.image [--bind DIRECTORY]` needs root, debootstrap, and 3 GB in the system's
+`sudo .venv/bin/python -m benchmarks.image [--copy DIRECTORY]` needs root, debootstrap, and 3 GB in the system's
 temporary directory; it takes some minutes, so `make bench` leaves it out. The base is Debian with its Python instead
-of python:3.11-slim; --bind shows a directory of this machine inside, such as its certificates.
+of python:3.11-slim; --copy takes a directory of this machine along, such as its certificates.
 """
 
 import argparse
@@ -62,14 +62,14 @@ def instructions(dockerfile: str) -> Iterator[tuple[str, str]]:
         yield word, rest.strip()
 
 
-def built(dockerfile: str, work: Path, binds: list[str]) -> Stage:
+def built(dockerfile: str, work: Path, copied: list[str]) -> Stage:
     """The last stage, every instruction done."""
     stages: dict[str, Stage] = {}
     for word, rest in instructions(dockerfile):
         if word == "FROM":
             name = rest.partition(" AS ")[2] or "last"
             stages[name] = stage = Stage(work / name)
-            begin(stage.root, binds)
+            begin(stage.root, copied)
         elif word == "WORKDIR":
             stage.folder = rest
             (stage.root / rest.lstrip("/")).mkdir(parents=True, exist_ok=True)
@@ -92,16 +92,19 @@ def built(dockerfile: str, work: Path, binds: list[str]) -> Stage:
     return stage
 
 
-def begin(root: Path, binds: list[str]) -> None:
+def begin(root: Path, copied: list[str]) -> None:
     """A copy of the base, with the machine's network and kernel in it."""
     subprocess.run(["cp", "-a", str(BASE), str(root)], check=True)
     for name in ("etc/resolv.conf", "etc/pip.conf"):
         if Path("/", name).exists():
             (root / name).write_bytes(Path("/", name).read_bytes())
     (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
-    for place in ("/proc", "/dev", *binds):
+    for place in copied:
         (root / place.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        subprocess.run(["mount", "--rbind", place, str(root / place.lstrip("/"))], check=True)
+        subprocess.run(["cp", "-a", f"{place}/.", str(root / place.lstrip("/"))], check=True)
+    for place in ("proc", "dev"):
+        subprocess.run(["mount", "--bind", f"/{place}", str(root / place)], check=True)
+    subprocess.run(["mount", "--bind", "/dev/shm", str(root / "dev/shm")], check=True)
 
 
 def copy(rest: str, stage: Stage, stages: dict[str, Stage]) -> None:
@@ -122,24 +125,17 @@ def copy(rest: str, stage: Stage, stages: dict[str, Stage]) -> None:
             subprocess.run(["cp", "--preserve=mode", str(path), str(into)], check=True)
 
 
-def measure(binds: list[str]) -> Iterator[Row]:
+def measure(work: Path, copied: list[str]) -> Iterator[Row]:
     """Build, weigh, start as the user it names, ask for its health, and have every endpoint answer."""
-    if not BASE.exists():
-        KEPT.mkdir(exist_ok=True)
-        packages = "--include=python3,python3-venv,ca-certificates"
-        command = ["debootstrap", "--variant=minbase", packages, SUITE, str(BASE), MIRROR]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with tempfile.TemporaryDirectory(prefix="image-", dir=KEPT) as work:
-        began = time.monotonic()
-        image = built((ROOT / "Dockerfile").read_text(), Path(work), binds)
-        yield Row("image: its steps in a clean Debian", time.monotonic() - began, "s")
-        for name in ("venv", "srv/models", "srv/app"):
-            sized = subprocess.run(
-                ["du", "-sm", str(image.root / name)], capture_output=True, text=True, check=True
-            )
-            yield Row(f"image: /{name}", int(sized.stdout.split()[0]), "MB")
-        yield from served(image)
-        subprocess.run(["umount", "--recursive", "--lazy", *mounts(Path(work))], check=True)
+    began = time.monotonic()
+    image = built((ROOT / "Dockerfile").read_text(), work, copied)
+    yield Row("image: its steps in a clean Debian", time.monotonic() - began, "s")
+    for name in ("venv", "srv/models", "srv/app"):
+        sized = subprocess.run(
+            ["du", "-sm", str(image.root / name)], capture_output=True, text=True, check=True
+        )
+        yield Row(f"image: /{name}", int(sized.stdout.split()[0]), "MB")
+    yield from served(image)
 
 
 def served(image: Stage) -> Iterator[Row]:
@@ -172,23 +168,33 @@ def owned_by_root(pid: int) -> int:
     return sum(Path(f"/proc/{each}").stat().st_uid == 0 for each in (pid, *children))
 
 
-def mounts(below: Path) -> list[str]:
-    """What `begin` mounted in *below*."""
-    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    top = [each for each in mounted if each.startswith(f"{below}/")]
-    return [each for each in top if not any(each.startswith(f"{other}/") for other in top)]
+def main() -> int:
+    """
+    Run `measure` in a mount name space of its own, and remove what it made from outside of it.
+
+    From there none of its mounts is seen: removing goes through no mount into the machine's own files.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--copy", action="append", default=[], metavar="DIRECTORY")
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.inside:
+        print(HEADING)
+        for row in measure(options.inside, options.copy):
+            print(row, flush=True)
+        return 0
+    if not BASE.exists():
+        KEPT.mkdir(exist_ok=True)
+        packages = "--include=python3,python3-venv,ca-certificates"
+        command = ["debootstrap", "--variant=minbase", packages, SUITE, str(BASE), MIRROR]
+        subprocess.run(command, check=True, stdout=sys.stderr)
+    work = tempfile.mkdtemp(prefix="image-", dir=KEPT)
+    try:
+        inside = [sys.executable, "-m", "benchmarks.image", "--inside", work, *sys.argv[1:]]
+        return subprocess.run(["unshare", "--mount", "--propagation", "private", *inside]).returncode
+    finally:
+        subprocess.run(["rm", "-rf", "--one-file-system", work], check=True)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bind", action="append", default=[])
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if not options.inside:  # in a mount name space of its own: whatever happens, nothing stays mounted
-        os.execvp(
-            "unshare",
-            ["unshare", "--mount", sys.executable, "-m", "benchmarks.image", "--inside", *sys.argv[1:]],
-        )
-    print(HEADING)
-    for row in measure(options.bind):
-        print(row, flush=True)
+    raise SystemExit(main())

@@ -37,7 +37,10 @@ def memory(url: str | None, once: bool, every: float, api_key: str | None) -> No
         click.echo("\n".join([f"{base}  {time.strftime('%H:%M:%S')}", *drawn(report, totals)]))
         if once:
             return
-        time.sleep(every)
+        try:
+            time.sleep(every)
+        except KeyboardInterrupt:  # how a live view is left
+            return
 
 
 def look(base: str, api_key: str | None) -> Report:
