@@ -18,6 +18,13 @@ def test_values_are_read_as_their_types():
     assert (settings.port, settings.disable_local_whisper, settings.whisper_model) == (9000, True, "base")
 
 
+@pytest.mark.parametrize("platform", [{"RENDER": "true"}, {"DYNO": "web.1"}])
+def test_behind_the_router_of_a_host_one_is_trusted_unless_it_is_set(platform):
+    assert Settings.from_env({}).trusted_proxies == 0
+    assert Settings.from_env(platform).trusted_proxies == 1
+    assert Settings.from_env({**platform, "TRUSTED_PROXIES": "0"}).trusted_proxies == 0
+
+
 def test_an_empty_value_counts_as_not_set():
     assert Settings.from_env({"PORT": ""}).port == 8000
 

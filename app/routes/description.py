@@ -10,6 +10,7 @@ from werkzeug.routing import Rule
 
 from .. import __version__
 from ..voice.spoken import MEDIA_TYPES as AUDIO_TYPES
+from . import guard
 from .fields import Field, Text
 from .jobs import PAGE, RECORDING, RESULT, STATES
 from .jobs import TEXT as TEXT_JOB
@@ -29,15 +30,22 @@ TAGS = {
     "Monitoring": "What the service counted",
     "Description": "This description",
 }
+# Either of them, where the service has keys.
+KEYS: Schema = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 WINDOW = (Text("window", "how far back: a time up to 1h, such as 30s, 5m or 1h"),)
 LATER = "A job instead, where `Prefer: respond-async` asked for one; Location has it"
 REASONS = {
     400: "A field is missing, unknown or out of range, or the recording is none; the message says what is accepted",
-    409: "The job's state does not allow it, or the Idempotency-Key was used for something else",
+    401: "The service has API_KEYS, and none of them was sent",
     404: "Nothing here goes by that name, or it is turned off",
+    409: "The job's state does not allow it, or the Idempotency-Key was used for something else",
     413: "The upload has too many bytes, or the recording too many minutes",
-    507: "The disk space set aside for jobs is taken",
+    429: "Past RATE_LIMIT or AUDIO_SECONDS_PER_HOUR, where they are set; Retry-After says when there may be more",
     503: "Not now: Retry-After says when to try again, X-Should-Retry whether that helps",
+    507: "The disk space set aside for jobs is taken",
 }
 
 
@@ -311,7 +319,7 @@ def describe(app: Flask) -> dict[str, Any]:
                 "summary": operation.summary,
                 "parameters": list(parameters(rule, operation)),
                 **(request_body(operation) if method == "POST" else {}),
-                "responses": responses(operation),
+                "responses": responses(operation, refusals(rule.rule)),
                 **({"x-curl": f"curl -s {operation.example}"} if operation.example else {}),
             }
     return {
@@ -325,7 +333,8 @@ def describe(app: Flask) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": {"Error": ERROR}},
+        "security": [{}, *({name: []} for name in KEYS)],
+        "components": {"schemas": {"Error": ERROR}, "securitySchemes": KEYS},
     }
 
 
@@ -362,14 +371,19 @@ def json_content(schema: Schema) -> Schema:
     return {"content": {"application/json": {"schema": schema}}}
 
 
-def responses(operation: Operation) -> dict[str, Any]:
+def refusals(rule: str) -> tuple[int, ...]:
+    """What the guard may answer before the view is asked."""
+    return (*(() if rule in guard.OPEN else (401,)), *(() if rule in guard.UNCOUNTED else (429,)))
+
+
+def responses(operation: Operation, refusals: tuple[int, ...] = ()) -> dict[str, Any]:
     """By status: what success looks like, and the errors, which all have one envelope."""
     content = {media_type: {"schema": schema} for media_type, schema in operation.answers.items()}
     said: dict[str, Any] = {"200": {"description": "Success", "content": content}} if content else {}
     for status, text in operation.statuses.items():
         holds = {202: json_content(JOB), 204: {}, 304: {}}.get(status, {"content": content})
         said[str(status)] = {"description": text, **holds}
-    for status in operation.errors:
+    for status in sorted({*operation.errors, *refusals}):
         envelope = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
         said[str(status)] = {"description": REASONS[status], "content": envelope}
     return said

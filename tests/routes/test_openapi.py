@@ -64,3 +64,15 @@ def test_the_pages_stylesheet_is_here(app):
     answer = client.get(stylesheet, buffered=True)
     assert answer.status_code == 200
     assert "url(" not in answer.text
+
+
+def test_what_needs_a_key_says_so_and_how_it_is_sent(document):
+    refused = {
+        path
+        for path, methods in document["paths"].items()
+        if "401" in next(iter(methods.values()))["responses"]
+    }
+    assert "/api/memory" in refused
+    assert refused & {"/", "/health", "/v1/models", "/v1/models/{name}", "/docs"} == set()
+    assert document["security"] == [{}, {"bearer": []}, {"header": []}]
+    assert document["components"]["securitySchemes"]["header"]["name"] == "X-API-Key"
