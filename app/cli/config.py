@@ -13,11 +13,11 @@ from ..config import PROJECT, Settings
 HIDDEN = "***"
 
 
-@click.command()
+@click.command(help="The settings in effect and where each comes from; secrets are masked.")
 @click.option("--changed", is_flag=True, help="Only those that are not the default.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def config(changed: bool, as_json: bool) -> None:
-    """The settings in effect and where each comes from; secrets are masked."""
+    """A line each, in the form of `.env`."""
     shown = [
         (name, value, source)
         for name, value, source in effective(Settings.from_env())

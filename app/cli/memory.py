@@ -19,13 +19,15 @@ TIMEOUT_SECONDS = 5
 Report = dict[str, Any]  # what GET /api/memory answers
 
 
-@click.command()
+@click.command(
+    help="What the service at URL weighs, process by process, against its budget; by default the one on PORT here."
+)
 @click.argument("url", required=False)
 @click.option("--once", is_flag=True, help="One look instead of a live view.")
 @click.option("--every", type=click.FloatRange(0.5, 3600), default=2.0, show_default=True, help="Seconds.")
 @click.option("--api-key", envvar="API_KEY", help="Where the service has API_KEYS; or the variable API_KEY.")
 def memory(url: str | None, once: bool, every: float, api_key: str | None) -> None:
-    """What the service at URL weighs, process by process, against its budget; by default the one on PORT here."""
+    """Drawn anew every few seconds on a terminal; elsewhere one look after the other."""
     base = (url or f"http://127.0.0.1:{Settings.from_env().port}").rstrip("/")
     live = click.get_text_stream("stdout").isatty() and not once
     totals: deque[float] = deque(maxlen=REMEMBERED)

@@ -9,15 +9,15 @@ import click
 from ..config import Settings
 
 
-@click.group()
+@click.group(help="Speech-to-text models on this machine.")
 def models() -> None:
-    """Speech-to-text models on this machine."""
+    """Each is a directory in MODEL_DIR."""
 
 
-@models.command("fetch")
+@models.command("fetch", help="Have the model NAME, by default the one that is set, on this machine; once.")
 @click.argument("name", required=False)
 def fetch_model(name: str | None) -> None:
-    """Have the model NAME, by default the one that is set, on this machine; once."""
+    """Print where the model is; 1 where it can't be had."""
     from ..services import budget_mb
     from ..voice import fetch
     from ..voice import models as known
@@ -38,9 +38,9 @@ def fetch_model(name: str | None) -> None:
     sys.exit(1)
 
 
-@models.command("list")
+@models.command("list", help="The models that are known, what each costs, and which are here.")
 def list_models() -> None:
-    """The models that are known, what each costs, and which are here."""
+    """A line each: name, cost, "installed"."""
     from ..voice import models as known
 
     here = known.installed(Path(Settings.from_env().model_dir))
@@ -52,10 +52,10 @@ def list_models() -> None:
             click.echo(f"{name:18} {'':20} installed")
 
 
-@models.command("remove")
+@models.command("remove", help="Delete the model NAME from this machine.")
 @click.argument("name")
 def remove_model(name: str) -> None:
-    """Delete the model NAME from this machine."""
+    """Only what is a model, and in MODEL_DIR."""
     from ..voice import models as known
 
     settings = Settings.from_env()

@@ -19,7 +19,7 @@ FORMATS = {
 }  # fmt: skip
 
 
-@click.command()
+@click.command(help="Speak TEXT (- is standard input) into a file of audio.")
 @click.argument("text")
 @click.option("-o", "--out", required=True, callback=output.destination, help="A file; - is standard output.")
 @click.option(
@@ -34,7 +34,7 @@ FORMATS = {
 @click.option("--speed", type=click.FloatRange(0.25, 4), default=1.0, show_default=True)
 @click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help="espeak-ng only.")
 def speak(text: str, out: str, format: str | None, **asked: str | float | None) -> None:
-    """Speak TEXT (- is standard input) into a file of audio."""
+    """Written once it is whole; who spoke, and why nobody better did, is said beside it."""
     from ..voice.chain import SpeakRequest
     from . import engines
 

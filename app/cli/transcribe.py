@@ -31,7 +31,9 @@ def language_code(context: click.Context, option: click.Parameter, name: str | N
         raise click.BadParameter(str(problem)) from None
 
 
-@click.command()
+@click.command(
+    help="The text of the recording FILE (- is standard input), with a line of progress on a terminal."
+)
 @click.argument("file", type=click.File("rb"))
 @click.option(
     "-f",
@@ -62,7 +64,7 @@ def transcribe(
     model: str | None,
     **asked: str | int | None,
 ) -> None:
-    """The text of the recording FILE (- is standard input), with a line of progress on a terminal."""
+    """Written as it is found, or to a file once it is whole."""
     from ..voice.transcription import TranscriptionRequest
     from . import engines
 

@@ -12,11 +12,13 @@ from .finding import ERROR, Finding
 COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-@click.command()
+@click.command(
+    help="Look at everything the service needs and say what to do; leaves with 1 when there is an error."
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--try", "try_out", is_flag=True, help="Also speak a sentence and transcribe it: some seconds.")
 def doctor(as_json: bool, try_out: bool) -> None:
-    """Look at everything the service needs, and say what to do; leaves with 1 when there is an error."""
+    """A line for each thing, as soon as it is known."""
     found = []
     for finding in examination.all_findings(try_out=try_out):
         found.append(finding)
