@@ -19,7 +19,12 @@ class Record:
     """What was written, and when (Unix time)."""
 
     time: float
-    content: Any  # what JSON holds
+    text: bytes
+
+    @property
+    def content(self) -> Any:  # what JSON holds
+        """What was written, read anew each time: of a whole ring, 256 KB would be 2 MB."""
+        return json.loads(self.text)
 
 
 class Ring:
@@ -60,6 +65,26 @@ class Ring:
         with self._lock:
             self._memory[: HEADER.size] = bytes(HEADER.size)
 
+    def since(self, begin: float) -> Record | None:
+        """
+        The last record of *begin* or before, else the first there is: where what happened since then starts.
+
+        Read in place, one record at a time: the copy `records` makes would stay in each thread's heap.
+        """
+        found = None
+        at, end = HEADER.unpack_from(self._memory)
+        while at < end:
+            record = self._record(self._memory, at)
+            oldest, newest = HEADER.unpack_from(self._memory)
+            if oldest > at:  # overwritten while it was read
+                at, end = oldest, newest
+            elif record is None or (found is not None and record.time > begin):
+                break
+            else:
+                found = record
+                at += RECORD.size + len(record.text)
+        return found
+
     def records(self) -> list[Record]:
         """What is in it, oldest first."""
         copy = self._memory.tobytes()
@@ -68,13 +93,15 @@ class Ring:
         return list(self._whole(copy, oldest, end))
 
     def _whole(self, copy: bytes, at: int, end: int) -> Iterator[Record]:
-        while at < end:
-            length, crc, time = RECORD.unpack(self._read(copy, at, RECORD.size))
-            text = self._read(copy, at + RECORD.size, length)
-            if zlib.crc32(text) != crc:
-                return
-            yield Record(time, json.loads(text))
-            at += RECORD.size + length
+        while at < end and (record := self._record(copy, at)) is not None:
+            yield record
+            at += RECORD.size + len(record.text)
+
+    def _record(self, memory: memoryview | bytes, at: int) -> Record | None:
+        """What was written there; None when it is not whole."""
+        length, crc, time = RECORD.unpack(self._read(memory, at, RECORD.size))
+        text = self._read(memory, at + RECORD.size, length)
+        return Record(time, text) if zlib.crc32(text) == crc else None
 
     def _read(self, memory: memoryview | bytes, at: int, length: int) -> bytes:
         begin = HEADER.size + at % self._size

@@ -107,7 +107,7 @@ class Windows:
         self._every = EVERY_SECONDS
         if place.directory is None:
             self._ring.clear()  # a predecessor's counters ended with it
-        if not self._ring.records():
+        if self._ring.since(clock()) is None:
             self._append(Counts(), clock())
         self.due = clock() + self._every
 
@@ -139,11 +139,8 @@ class Windows:
             if self._place.board.changed(number) <= begin:
                 continue
             found.add(counts_of(self._metrics.of_place(number)))
-            records = self._place.board.ring("snapshots", number).records()
-            if not records:
-                continue
-            earlier = [record for record in records if record.time <= begin]
-            start = earlier[-1] if earlier else records[0]
-            found.add(Counts(*start.content), -1)
-            since = min(since, start.time) if earlier else max(since, start.time)
+            start = self._place.board.ring("snapshots", number).since(begin)
+            if start is not None:
+                found.add(Counts(*start.content), -1)
+                since = min(since, start.time) if start.time <= begin else max(since, start.time)
         return found, since

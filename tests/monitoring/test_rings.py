@@ -58,6 +58,19 @@ def test_damaged_bytes_are_no_record():
     assert contents(found) == ["first"]
 
 
+def test_what_happened_since_then_starts_with_the_record_before():
+    found = ring(512)
+    assert found.since(5) is None
+    for number in range(100):
+        found.append([number], float(number))
+    oldest = found.records()[0]
+    assert found.since(97.5).content == [97]
+    assert found.since(98).content == [98]
+    assert found.since(1000).content == [99]
+    assert found.since(0) == oldest
+    assert oldest.time > 0
+
+
 def test_another_process_reads_whole_records_while_they_are_written():
     shared = memoryview(mmap.mmap(-1, 4096))
     found = Ring(shared)
@@ -72,4 +85,6 @@ def test_another_process_reads_whole_records_while_they_are_written():
         assert numbers == list(range(numbers[0], numbers[-1] + 1)) if numbers else True
         assert not numbers or numbers[-1] >= newest
         newest = numbers[-1] if numbers else newest
+        last = found.since(float("inf"))
+        assert last is None or last.content[0] >= newest
     assert contents(found)[-1][0] == 19_999
