@@ -124,7 +124,7 @@ def test_compose_gives_the_user_of_the_image_places_to_write():
     for directory in (defaults.data_dir, str(Path(defaults.tts_cache_dir).parent)):
         name = Path(directory).relative_to(PROJECT)
         assert f"/srv/{name}" in written
-        assert re.search(rf"install -d -o voice .*\b{name}\b", DOCKERFILE)
+        assert re.search(rf"install -d -o speech .*\b{name}\b", DOCKERFILE)
     assert "/tmp" in written
 
 
@@ -135,7 +135,7 @@ def test_the_dockerfile_copies_what_is_here_and_the_builder_gets_no_more():
     names = {name for each in copied for name in each.split()}
     assert all((PROJECT / name).exists() for name in names)
     assert {f"!{name}" for name in names} <= set(ignored)
-    assert "USER voice" in DOCKERFILE
+    assert "USER speech" in DOCKERFILE
 
 
 def test_what_the_dockerfile_copies_is_enough(tmp_path):
