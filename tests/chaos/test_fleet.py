@@ -1,0 +1,109 @@
+"""
+Jobs on workers, and everything that can end those, the web, and Redis. In `make test` a short form, `make chaos`
+the full one.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import time
+
+import pytest
+
+from app import memory
+from tests.jobs.fleet.machines import Fleet, children, descendants, started, until
+from tests.recordings import Clip
+from tests.server import Server
+
+from .ordeal import SETTINGS, Killed, Ordeal, heard
+
+FULL = os.environ.get("CHAOS") == "full"
+KILLS, COUNT, SEED = (50, 30, 8) if FULL else (6, 6, 8)
+
+# A machine is a worker with all its processes; the others are one process each.
+VICTIMS = ("redis", "web", "master", "machine", "celery", "child", "engine")
+
+
+class FleetOrdeal(Ordeal):
+    """Two workers, Redis and a web server, of which none may trust the others to live."""
+
+    def __init__(self, server: Server, fleet: Fleet, right: dict[Clip, str], *, seed: int) -> None:
+        super().__init__(server, right, seed=seed)
+        self.fleet = fleet
+        self.victims: list[str] = []
+
+    def kill(self) -> None:
+        """End one of them as the kernel would, and start it again, as a host would."""
+        if not self.victims:
+            self.victims = self.random.sample(VICTIMS, len(VICTIMS))
+        victim = self.victims.pop()
+        self.killed.append(Killed(victim, time.monotonic() - self.began))
+        if victim == "redis":
+            self.fleet.redis.kill()
+            self.pause(1.0)
+            self.fleet.redis.start()
+        elif victim in ("web", "master"):
+            roles = {process.role: process.pid for process in memory.service(self.server.process.pid)}
+            _kill(roles.get(victim))
+            if victim == "master":
+                self.restart()
+        else:
+            self._kill_worker(victim)
+
+    def _kill_worker(self, victim: str) -> None:
+        worker = self.random.choice(self.fleet.workers)
+        child = (children(worker.process.pid) or [None])[0]
+        if victim == "machine":
+            worker.kill()
+        elif victim == "celery":
+            worker.process.kill()
+            worker.process.wait()
+        elif victim == "child":
+            _kill(child)
+        elif child is not None:
+            _kill((descendants(child) or [None])[0])
+        if worker.process.poll() is not None:
+            worker.start()
+
+    def check(self) -> None:
+        """Every job ended once, right, none lost, none twice, and none is held or waits."""
+        super().check()
+        said = "".join(worker.log for worker in self.fleet.workers)
+        for id, _ in self.jobs.values():
+            assert len(re.findall(rf"job={id} succeeded", said)) <= 1
+        counts = self.fleet.store.counts(time.time())
+        assert (counts.queued, counts.running, counts.by_state["succeeded"]) == (0, 0, len(self.jobs))
+        assert self.fleet.store.lapsed() == []
+
+
+def _kill(pid: int | None) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server")
+def test_killed_at_random_every_job_ends_once_and_right(tmp_path, capsys):
+    with started(tmp_path / "fleet", **SETTINGS) as fleet, Server(**fleet.environment) as server:
+        ordeal = FleetOrdeal(server, fleet, heard(server), seed=SEED)
+        for _ in range(2):
+            fleet.worker()
+        until(lambda: all("ready" in worker.log for worker in fleet.workers), 60)
+        for kill in range(KILLS):
+            while len(ordeal.jobs) <= kill * COUNT // KILLS:
+                ordeal.submit()
+            ordeal.pause(4.0)
+            ordeal.kill()
+        ordeal.wait_until_all_ended(600 if FULL else 90)
+        ordeal.check()
+        assert len(ordeal.jobs) == COUNT
+        seconds = time.monotonic() - ordeal.began
+    if FULL:
+        roles = [killed.role for killed in ordeal.killed]
+        with capsys.disabled():
+            counted = ", ".join(f"{roles.count(role)} {role}" for role in sorted(set(roles)))
+            print(
+                f"\n{COUNT} jobs, {KILLS} kills ({counted}), two workers: all ended once and right, {seconds:.0f} s"
+            )

@@ -1,0 +1,101 @@
+"""The web's routes with workers behind them, as somebody uses them."""
+
+import pytest
+
+from app.jobs.job import FINISHED
+from tests.recordings import AUSTEN_SHORT
+from tests.server import Server
+
+from .machines import started, until
+
+JOBS = "/api/v1/pam/voice/jobs"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    with started(tmp_path_factory.mktemp("fleet"), JOB_ATTEMPTS="2") as fleet:
+        fleet.worker()
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def server(fleet):
+    with Server(**fleet.environment) as server:
+        yield server
+
+
+def ended(server, answer):
+    """The job an accepted request became, once it has ended."""
+    assert answer.status == 202, answer.body
+    place = answer.headers["Location"].partition(f":{server.port}")[2] or answer.headers["Location"]
+    until(lambda: server.get(place).json["state"] in FINISHED, 60)
+    return place, server.get(place).json
+
+
+def test_a_recording_posted_here_is_transcribed_there(server):
+    place, job = ended(server, server.upload(JOBS, AUSTEN_SHORT.path.read_bytes()))
+    assert (job["state"], job["attempts"]) == ("succeeded", 1)
+    assert job["text"].lower().startswith("he might")
+    subtitles = server.get(f"{place}/result?format=srt")
+    assert subtitles.body.startswith(b"1\n00:00:0")
+    assert not [line for line in server.log.splitlines() if "engine=whisper" in line]  # the web has none
+    assert server.request("DELETE", place).status in (200, 204)
+    assert server.get(place).status == 404
+
+
+def test_a_text_posted_here_is_spoken_there(server):
+    place, job = ended(server, server.post(JOBS, {"text": "Hello.", "engine": "espeak", "format": "wav"}))
+    assert job["state"] == "succeeded"
+    audio = server.get(f"{place}/result")
+    assert audio.headers["X-TTS-Engine"] == "espeak"
+    assert audio.body[:4] == b"RIFF"
+    assert len(audio.body) == job["result"]["bytes"]
+
+
+def test_a_key_makes_a_repeated_post_the_same_job(server):
+    first = server.post(JOBS, {"text": "Once.", "engine": "espeak"}, **{"Idempotency-Key": "k1"})
+    again = server.post(JOBS, {"text": "Once.", "engine": "espeak"}, **{"Idempotency-Key": "k1"})
+    assert first.json["id"] == again.json["id"]
+    assert ended(server, first)[1]["attempts"] == 1
+
+
+def test_the_dead_are_listed_and_can_be_brought_back(server):
+    _, job = ended(server, server.upload(JOBS, b"Dear sir, this is a letter."))
+    assert job["state"] == "failed"
+    assert job["error"]["code"] == "invalid_audio"
+    assert job["id"] in [one["id"] for one in server.get(f"{JOBS}?state=failed").json["jobs"]]
+    answer = server.post(f"{JOBS}/{job['id']}/requeue")
+    assert answer.status in (200, 202)
+    until(lambda: server.get(f"{JOBS}/{job['id']}").json["attempts"] == 2, 60)
+    until(lambda: server.get(f"{JOBS}/{job['id']}").json["state"] == "failed", 60)
+
+
+def test_a_job_can_be_watched_from_here_while_it_is_done_there(server, minute):
+    accepted = server.upload(JOBS, minute.read_bytes())
+    events = server.get(f"{JOBS}/{accepted.json['id']}/events").body.decode()
+    assert "succeeded" in events
+    assert events.count("data:") >= 3
+
+
+def test_metrics_say_how_much_there_is_to_do(server, fleet):
+    until(lambda: not fleet.store.counts(0).running, 60)
+    fleet.add("waiting", due_at=1e12)
+    metrics = server.get("/metrics").body.decode()
+    assert "\njobs_queue_length 1.0" in metrics
+    assert "\njobs_oldest_waiting_seconds " in metrics
+    fleet.store.remove("waiting")
+
+
+def test_without_redis_it_is_503_at_once_and_well_again_without_a_restart(tmp_path):
+    with started(tmp_path / "f") as fleet, Server(**fleet.environment) as server:
+        assert server.post(JOBS, {"text": "Before."}).status == 202
+        fleet.redis.kill()
+        refused = server.upload(JOBS, AUSTEN_SHORT.path.read_bytes())
+        assert (refused.status, refused.error["code"]) == (503, "broker_unavailable")
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert server.get(f"{JOBS}/any").status == 503
+        assert server.get("/health/live").status == 200
+        assert server.get("/metrics").status == 200
+        fleet.redis.start()
+        assert server.upload(JOBS, AUSTEN_SHORT.path.read_bytes()).status == 202
+        assert [job["state"] for job in server.get(JOBS).json["jobs"]] == ["queued", "queued"]
