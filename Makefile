@@ -18,6 +18,7 @@ worker: install model
 test: dev model tests/node/node_modules prometheus redis
 	$(BIN)/pytest
 	PYTHONOPTIMIZE=2 $(BIN)/pytest -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py \
+		--ignore tests/chaos \
 		--ignore tests/routes/test_schemathesis.py --ignore tests/routes/test_openai_node.py
 
 check: dev
@@ -26,6 +27,10 @@ check: dev
 	$(BIN)/mypy
 	$(BIN)/python scripts/audit.py
 	@! git grep -nE '^\s*assert\b' -- 'app/*.py' || { echo "assert in app/ is gone under PYTHONOPTIMIZE"; exit 1; }
+
+# Every process is killed at random while there are jobs to do; `make test` has a shorter form.
+chaos: dev model
+	CHAOS=full $(BIN)/pytest tests/chaos
 
 bench: dev model
 	$(BIN)/python -m benchmarks

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 # Weighing the processes for them takes 6 ms, and a prober should not be able to make that the service's work.
 CHECKS_LAST_SECONDS = 1.0
+JOBS_RETRY_SECONDS = 10
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Services:
     monitoring: Monitoring | None = None
     goes_on: Callable[[], bool] = lambda: True  # False once this worker is about to leave
     _jobs: Jobs | None = None
+    _retry: threading.Timer | None = None
     _jobs_lock: threading.Lock = field(default_factory=threading.Lock)
     _checks: list[Check] = field(default_factory=list)
     _check_at: float = 0.0
@@ -67,10 +69,16 @@ class Services:
         """
         self.root_pid, self.goes_on = root_pid, goes_on
         if not self.settings.celery_broker_url and _has_jobs(self.settings):
-            try:
-                self.jobs.begin()
-            except ServiceError as error:  # the rest of the service can do without; /health tells
-                log.error("jobs: %s", error.message)
+            self._begin_jobs()
+
+    def _begin_jobs(self) -> None:
+        try:
+            self.jobs.begin()
+        except ServiceError as error:  # a full disk, most likely; the rest of the service can do without
+            log.error("jobs: %s; the next try is in %d s", error.message, JOBS_RETRY_SECONDS)
+            self._retry = threading.Timer(JOBS_RETRY_SECONDS, self._begin_jobs)
+            self._retry.daemon = True
+            self._retry.start()
 
     @property
     def jobs(self) -> Jobs:
@@ -112,6 +120,8 @@ class Services:
 
     def close(self) -> None:
         """End what was begun: the jobs first, which are the engines' clients."""
+        if self._retry is not None:
+            self._retry.cancel()
         if self._jobs is not None:
             self._jobs.close()
         self.speech.close()

@@ -1,0 +1,115 @@
+"""A server whose processes are killed at random while it has jobs to do, and what must be true of the jobs."""
+
+import contextlib
+import http.client
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass
+
+from app import memory
+from tests.recordings import AUSTEN, AUSTEN_SHORT, NEURAL, Clip
+from tests.server import Server, form
+
+JOBS = "/api/v1/pam/voice/jobs"
+CLIPS = (AUSTEN, AUSTEN_SHORT, NEURAL)
+REPEAT_SECONDS = 0.1
+# The service may be killed in any state, more often than a job that is at fault would be forgiven.
+SETTINGS = {"JOB_ATTEMPTS": "20", "TTS_ENGINE": "espeak", "LOG_FORMAT": "text"}
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What was killed, and when."""
+
+    role: str
+    seconds: float
+
+
+def heard(server: Server) -> dict[Clip, str]:
+    """What is right: the text of each clip where nothing is killed."""
+    transcribe = "/api/v1/pam/voice/transcribe"
+    return {clip: server.upload(transcribe, clip.path.read_bytes()).json["text"] for clip in CLIPS}
+
+
+class Ordeal:
+    """
+    A server, jobs given to it by a client that does not give up, and kills; seeded, so that it can be repeated.
+
+    A job is sent with an Idempotency-Key until it is accepted: the connection may break before the answer.
+    """
+
+    def __init__(self, server: Server, right: dict[Clip, str], *, seed: int) -> None:
+        self.server, self.right, self.random = server, right, random.Random(seed)
+        self.jobs: dict[str, tuple[str, Clip]] = {}  # by key: the id, and what was sent
+        self.killed: list[Killed] = []
+        self.began = time.monotonic()
+
+    def submit(self) -> None:
+        """One job more."""
+        number = len(self.jobs)
+        clip = CLIPS[number % len(CLIPS)]
+        body, kind = form(clip.path.read_bytes())
+        headers = {"Content-Type": kind, "Idempotency-Key": f"job-{number}"}
+        answer = self._insist("POST", JOBS, body, headers)
+        assert answer.status == 202, answer.body
+        self.jobs[f"job-{number}"] = (answer.json["id"], clip)
+
+    def kill(self) -> None:
+        """End one process as the kernel would; a master is started again, as a host would."""
+        processes = memory.service(self.server.process.pid)
+        role = self.random.choice(sorted({process.role for process in processes}))
+        victim = self.random.choice([process.pid for process in processes if process.role == role])
+        self.killed.append(Killed(role, time.monotonic() - self.began))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+        if role == "master":
+            self.restart()
+
+    def restart(self) -> None:
+        """Start the server again, which was killed; its workers notice and leave."""
+        self.server.process.wait(10)
+        self.server.__enter__()
+
+    def pause(self, longest: float) -> None:
+        """Let it work for a random while: when something is killed is what this is about."""
+        time.sleep(self.random.uniform(0.05, longest))
+
+    def wait_until_all_ended(self, seconds: float) -> None:
+        """AssertionError with what is left when it takes too long."""
+        deadline = time.monotonic() + seconds
+        left = {id for id, _ in self.jobs.values()}
+        while left:
+            assert time.monotonic() < deadline, f"{len(left)} jobs have not ended:\n{self.server.log[-3000:]}"
+            job = self._insist("GET", f"{JOBS}/{min(left)}").json
+            if job["state"] in ("succeeded", "failed", "cancelled"):
+                left.discard(job["id"])
+            else:
+                time.sleep(REPEAT_SECONDS)
+
+    def check(self) -> None:
+        """Every job ended once, right, none lost, none twice."""
+        assert len({id for id, _ in self.jobs.values()}) == len(self.jobs)
+        there = self._insist("GET", f"{JOBS}?limit=100").json["jobs"]
+        assert sorted(job["id"] for job in there) == sorted(id for id, _ in self.jobs.values())
+        log = self.server.log
+        for id, clip in self.jobs.values():
+            job = self._insist("GET", f"{JOBS}/{id}").json
+            assert (job["state"], job["error"]) == ("succeeded", None)
+            assert job["text"] == job["result"]["text"] == self.right[clip]
+            # A process may be killed after it has noted the end, and before it has said so.
+            assert log.count(f"job={id} succeeded") <= 1
+
+    def _insist(self, method, path, body=None, headers=None):
+        """The answer, repeated while there is no server."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = self.server.request(method, path, body, headers)
+                if answer.status != 503:
+                    return answer
+            except (OSError, http.client.HTTPException):
+                pass
+            assert time.monotonic() < deadline, f"no answer to {method} {path}:\n{self.server.log[-3000:]}"
+            time.sleep(REPEAT_SECONDS)
