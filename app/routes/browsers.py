@@ -80,7 +80,7 @@ def allow_origins(app: Flask, settings: Settings) -> None:
     """Have the pages of CORS_ORIGINS call this service; no cookies, there are none."""
     if not settings.cors_origins:
         return
-    from flask_cors import CORS  # 0.3 MB that a service without it does not carry
+    from flask_cors import CORS  # 1 MB that a service without it does not carry
 
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",")]
     for origin in origins:
