@@ -2,6 +2,7 @@ import base64
 import dataclasses
 import json
 import math
+import os
 import threading
 import time
 
@@ -15,6 +16,7 @@ from app.jobs.job import FAILED, SUCCEEDED, Job
 from app.jobs.webhooks import AT_ONCE, BACKOFF_SECONDS, COST_MB, LONGEST_TEXT, Webhooks, check_url, payload
 from app.voice.budget import Budget
 
+from ..server import Server
 from .receiver import Receiver
 
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
@@ -269,3 +271,24 @@ def until(holds, seconds=20):
     while not holds():
         assert time.monotonic() < limit, "waited in vain"
         time.sleep(0.02)
+
+
+def test_a_job_of_the_real_service_tells_how_it_ended(receive):
+    receiver = receive(500, 200)
+    with Server(
+        TTS_ENGINE="espeak",
+        WEBHOOK_SECRET=SECRET,
+        WEBHOOK_PRIVATE_ADDRESSES="true",
+        SSL_CERT_FILE=os.environ["SSL_CERT_FILE"],
+    ) as server:
+        asked = {"text": "The harbor wakes.", "webhook_url": receiver.url + "/ended"}
+        made = server.post("/api/v1/pam/voice/jobs", asked)
+        assert made.status == 202, made.body
+        until(lambda: len(receiver.got) == 2)
+        refused = server.post("/api/v1/pam/voice/jobs", {**asked, "webhook_url": "ftp://example.com"})
+    (_, first, body), (_, second, same_body) = receiver.got
+    event = json.loads(body)
+    assert (event["type"], event["data"]["id"]) == ("job.succeeded", made.json["id"])
+    assert event["data"]["result_url"] == f"{server.url}/api/v1/pam/voice/jobs/{made.json['id']}/result"
+    assert (first["webhook-id"], body) == (second["webhook-id"], same_body)
+    assert (refused.status, refused.error["param"]) == (400, "webhook_url")
