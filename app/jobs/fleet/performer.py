@@ -52,9 +52,8 @@ class Performer:
         parts = whole.split(
             job, self.store, self.files, self.speech, part_seconds=part_seconds, wanted=wanted
         )
-        for part in parts:
-            self.queue.changed(part)
         if parts:
+            self.queue.changed(parts[0])
             return
         runner.run(
             job,

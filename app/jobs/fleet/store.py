@@ -24,6 +24,9 @@ BEAT_SECONDS, LEASE_SECONDS = 2.5, 10.0
 # A broker that is away is found out within twice the first, an answer that hangs within the second.
 CONNECT_SECONDS, ANSWER_SECONDS = 0.7, 1.5
 PUBLISHED_BY_SECONDS = 5.0  # after this long the sweep takes it that whoever added a job did not live to tell
+# Parts are told of one after the other, so that those of a long job do not all stand before whatever comes next.
+# Workers with nothing to do take them earlier.
+PART_SECONDS = 10.0
 TRIES = 200  # of a change, each lost to another one of the same job
 PACE_JOBS = 20  # how many of the last jobs of a kind tell its pace
 PAGE_READ = 100
@@ -304,9 +307,9 @@ class RedisStore:
             return True
 
         def keep(pipe: Pipeline, stored: Job) -> None:
-            for part in made:
+            for number, part in enumerate(made):
                 _write(pipe, part, None)
-                _hint(pipe, part, time.time() + PUBLISHED_BY_SECONDS)
+                _hint(pipe, part, time.time() + number * PART_SECONDS)
 
         return made if self._change(job.id, edit, keep) else []
 

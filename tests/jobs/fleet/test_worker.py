@@ -131,18 +131,6 @@ def test_the_job_of_a_worker_that_is_lost_is_done_by_another(tmp_path, half_minu
         assert "amiable" in job.text
 
 
-def test_a_job_that_loses_all_its_workers_is_given_up(tmp_path, half_minute):
-    with started(tmp_path / "f", JOB_ATTEMPTS="1") as fleet:
-        first = fleet.worker()
-        fleet.submit("a", half_minute)
-        until(lambda: fleet.store.get("a").state == RUNNING, 60, lambda: first.log)
-        first.kill()
-        fleet.worker()
-        job = fleet.ended("a")
-        assert (job.state, job.failures) == (FAILED, 1)
-        assert "worker" in job.error["message"]
-
-
 def test_redis_may_be_killed_and_started_again_in_mid_job(tmp_path, half_minute):
     with started(tmp_path / "f") as fleet:
         fleet.worker()
