@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import fsspec
 
@@ -35,7 +35,7 @@ class SharedStorage:
     def check_room(self, size_bytes: int) -> None:
         """Shared storage has room, or says so when it is written to."""
 
-    def keep_recording(self, id: str, upload: BinaryIO) -> None:
+    def keep_recording(self, id: str, upload: IO[bytes]) -> None:
         """Keep *upload*, an open file that is complete; InsufficientStorage when it does not fit."""
         upload.seek(0)
         self._send(upload, self._at(id, "recording"))
@@ -76,7 +76,7 @@ class SharedStorage:
     def _open(self, id: str, name: str) -> BinaryIO:
         return cast("BinaryIO", self._storage.open(self._at(id, name), "rb", block_size=BLOCK_BYTES))
 
-    def _send(self, here: BinaryIO, path: str) -> None:
+    def _send(self, here: IO[bytes], path: str) -> None:
         self._storage.makedirs(path.rpartition("/")[0], exist_ok=True)
         try:
             there = self._storage.open(path, "wb", block_size=BLOCK_BYTES, autocommit=False)
