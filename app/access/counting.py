@@ -71,19 +71,28 @@ class Shared:
     A Redis that is away costs one request ANSWER_SECONDS every AWAY_SECONDS, and one line in the log.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         # Imported here: 9 MB that nobody carries who sets no REDIS_URL.
         from limits.storage.redis import RedisStorage
         from redis.backoff import NoBackoff
+        from redis.exceptions import ConnectionError
         from redis.retry import Retry
 
+        # On a connection that Redis closed meanwhile; not after a time-out, when it may have counted already.
+        once_more = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
         try:
             self._redis = RedisStorage(
                 url,
                 key_prefix="pam-voice",
-                socket_timeout=ANSWER_SECONDS,
-                socket_connect_timeout=ANSWER_SECONDS,
-                retry=Retry(NoBackoff(), 1),  # type: ignore[arg-type] # limits passes it on; for a connection Redis closed
+                socket_timeout=answer_seconds,
+                socket_connect_timeout=answer_seconds,
+                retry=once_more,  # type: ignore[arg-type] # limits passes it on
             )
         except ValueError:  # its message has the password
             raise ConfigError("REDIS_URL: the value is no redis://, rediss:// or unix:// address") from None

@@ -48,7 +48,7 @@ def test_a_hundred_thousand_addresses_take_less_than_two_megabytes():
 
 
 def test_counts_in_redis_are_those_of_all_workers(redis):
-    one, other = Shared(redis.url), Shared(redis.url)
+    one, other = Shared(redis.url, answer_seconds=10), Shared(redis.url, answer_seconds=10)
     assert [one.incr("a", 60), other.incr("a", 60, 5), one.get("a")] == [1, 6, 6]
     assert one.get_expiry("a") == pytest.approx(other.get_expiry("a"), abs=2)
     assert one.get("b") == 0
@@ -56,7 +56,7 @@ def test_counts_in_redis_are_those_of_all_workers(redis):
 
 def test_while_redis_is_away_each_worker_counts_by_itself_and_says_so_once(redis, clock, caplog):
     caplog.set_level(logging.INFO)
-    shared = Shared(redis.url, clock=clock)
+    shared = Shared(redis.url, answer_seconds=10, clock=clock)
     assert shared.incr("a", 600) == 1
     redis.kill()
     assert [shared.incr("a", 600), shared.incr("a", 600)] == [1, 2]
@@ -85,7 +85,7 @@ def test_a_redis_that_says_nothing_is_given_up_soon(clock, caplog):
             except BlockingIOError:
                 break
             accepted += 1
-    assert 1 <= accepted <= 2  # it is tried once more, on a new connection
+    assert accepted == 1
 
 
 def test_an_address_that_is_none_is_refused_without_its_password():

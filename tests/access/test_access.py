@@ -1,0 +1,64 @@
+"""Access from the settings: what is counted where, what is warned about."""
+
+import pytest
+
+from app.access.access import Access
+from app.config import ConfigError, Settings
+from app.errors import AudioLimited, RateLimited
+from tests.jobs.fleet.machines import Redis
+
+
+def test_by_default_nothing_is_asked_and_nothing_is_wrong():
+    access = Access.build(Settings())
+    assert not access.guards
+    assert access.checks == ()
+
+
+@pytest.mark.parametrize(
+    "asked", [{"api_keys": "a-key"}, {"rate_limit": "1/day"}, {"audio_seconds_per_hour": 1}]
+)
+def test_any_of_the_three_is_guarded(asked):
+    assert Access.build(Settings(**asked)).guards
+
+
+@pytest.mark.parametrize(
+    ("asked", "warned"),
+    [
+        ({"environment": "production"}, True),
+        ({"environment": "production", "api_keys": "a-key"}, False),
+        ({"environment": "development"}, False),
+    ],
+)
+def test_only_an_open_service_in_production_is_warned_about(asked, warned):
+    assert bool(Access.build(Settings(**asked)).checks) == warned
+
+
+def test_keys_that_can_be_guessed_are_warned_about_without_telling_them(caplog):
+    Access.build(Settings(api_keys="short-key,a-key-that-is-long-enough")).announce()
+    assert ["1 can be guessed" in record.message for record in caplog.records] == [True]
+    assert "short-key" not in caplog.text
+
+
+def test_workers_with_the_same_redis_count_together(tmp_path):
+    redis = Redis(tmp_path)
+    try:
+        settings = Settings(rate_limit="3/hour", audio_seconds_per_hour=60, redis_url=redis.url)
+        one, other = Access.build(settings), Access.build(settings)
+        assert [one.rates.count("ip:1").remaining, other.rates.count("ip:1").remaining] == [2, 1]
+        one.rates.count("ip:1")
+        with pytest.raises(RateLimited):
+            other.rates.count("ip:1")
+        one.allowance.charge("ip:1", 59.999)
+        other.allowance.check("ip:1")
+        other.allowance.charge("ip:1", 0.001)
+        with pytest.raises(AudioLimited) as refusal:
+            one.allowance.check("ip:1")
+        assert 3590 < refusal.value.retry_after_seconds <= 3601
+    finally:
+        redis.kill()
+
+
+def test_a_redis_that_is_none_is_only_looked_at_where_something_is_counted():
+    Access.build(Settings(redis_url="nonsense"))
+    with pytest.raises(ConfigError, match="REDIS_URL"):
+        Access.build(Settings(redis_url="nonsense", rate_limit="1/day"))
