@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run worker test check bench install dev model requirements prometheus redis
+.PHONY: run worker test check chaos bench install dev model requirements prometheus redis
 
 run: install model
 	@exec $(BIN)/gunicorn wsgi:app

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import select
 import sqlite3
@@ -22,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import logs
+from .. import logs, memory
 from ..errors import InsufficientStorage
 from . import runner
 from .files import LocalFiles, private
@@ -197,6 +198,8 @@ class Thread:
                 )
         self._sweep(now)
         self._sweep_at = now + ORPHAN_SECONDS + 1
+        if self._store.webhooks_due(math.inf):  # from here on its own thread knows when
+            self._webhooks.wake()
 
     def step(self) -> float | None:
         """Do what is due, one job at the most; seconds until there is more to do, None when the bell will tell."""
@@ -225,6 +228,7 @@ class Thread:
             clock=self._clock,
         )
         logs.request_id.set("-")
+        memory.give_back()  # what it left in this process's heap: under a queue, no engine becomes idle and has it done
         return 0.0
 
     def _until_next(self, now: float) -> float | None:

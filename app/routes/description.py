@@ -14,6 +14,7 @@ from . import guard
 from .fields import Field, Text
 from .jobs import PAGE, RECORDING, RESULT, STATES
 from .jobs import TEXT as TEXT_JOB
+from .later import LONGEST_KEY
 from .memory import UNLOAD
 from .openai_audio import SPEECH, TRANSCRIPTION, TRANSLATION
 from .transcripts import MEDIA_TYPES as TRANSCRIPT_TYPES
@@ -305,6 +306,9 @@ OPERATIONS: dict[str, Operation] = {
 }  # fmt: skip
 
 
+MAKES_JOBS = {name for name, one in OPERATIONS.items() if one.statuses.get(202) == LATER} | {"jobs.submit"}
+
+
 def describe(app: Flask) -> dict[str, Any]:
     """The OpenAPI document of the routes of *app*; a test holds them and OPERATIONS together."""
     paths: dict[str, Any] = {}
@@ -344,6 +348,10 @@ def parameters(rule: Rule, operation: Operation) -> Iterator[Schema]:
         yield {"name": name, "in": "path", "required": True, "schema": TEXT}
     for one in operation.query:
         yield {"name": one.name, "in": "query", "required": one.required, "schema": one.schema()}
+    if rule.endpoint in MAKES_JOBS:
+        yield {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": LONGEST_KEY}}
+    if operation.statuses.get(202) == LATER:
+        yield {"name": "Prefer", "in": "header", "schema": {"type": "string", "enum": ["respond-async"]}}
 
 
 def request_body(operation: Operation) -> Schema:
