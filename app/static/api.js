@@ -3,6 +3,7 @@
 import { byId } from "./element.js";
 
 export const VOICE = "api/v1/pam/voice";
+const ANSWER_SECONDS = 20; // that a question without a signal of its own may take
 const KEPT = "pam-voice-key"; // in sessionStorage: it goes with the tab
 
 // The service said no; the message is its own, which says what to do.
@@ -25,7 +26,7 @@ export async function ask(path, options = {}) {
     if (key !== null) headers.Authorization = `Bearer ${key}`;
     let response;
     try {
-      response = await fetch(path, { ...options, headers });
+      response = await fetch(path, { signal: AbortSignal.timeout(1000 * ANSWER_SECONDS), ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Refused("The service does not answer. Is it running, and this machine online?");
@@ -39,7 +40,10 @@ export async function ask(path, options = {}) {
 export async function refusal(response) {
   const body = await response.json().catch(() => null);
   const message = body?.error?.message ?? `The service answered ${response.status} ${response.statusText}`;
-  return new Refused(message, { status: response.status, retryAfter: Number(response.headers.get("Retry-After")) || 0 });
+  return new Refused(message, {
+    status: response.status,
+    retryAfter: Number(response.headers.get("Retry-After")) || 0,
+  });
 }
 
 export async function json(path, options) {

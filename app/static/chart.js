@@ -2,7 +2,10 @@
 
 export const ROLES = ["master", "web", "whisper", "speech"];
 const HOLD_SECONDS = 15; // between samples further apart than that nothing happened: the engines' exits are sampled
-const LEFT = 46, RIGHT = 10, TOP = 18, BOTTOM = 24; // for the labels, in pixels
+const LEFT = 46,
+  RIGHT = 10,
+  TOP = 18,
+  BOTTOM = 24; // for the labels, in pixels
 const SVG = "http://www.w3.org/2000/svg";
 
 // *samples* with steps where slopes would tell of what was not there.
@@ -22,7 +25,8 @@ export function marks(samples) {
       const before = index > 0 ? (samples[index - 1].pss[role] ?? 0) : (pss[role] ?? 0);
       const now = pss[role] ?? 0;
       if (now && !before) since[role] = time;
-      if (!now !== !before) found.push({ time, role, kind: now ? "start" : "exit", mb: before, lasted: time - since[role] });
+      if (!now !== !before)
+        found.push({ time, role, kind: now ? "start" : "exit", mb: before, lasted: time - since[role] });
     }
   }
   return found;
@@ -62,7 +66,9 @@ export function draw(svg, samples, { from, to, budget, pointed }) {
     ...areas(points, x, y),
     ...marks(samples).flatMap((mark) => marked(mark, x(mark.time), y(0), TOP)),
     ...(pointed ? [node("line", { class: "pointed", x1: x(pointed), x2: x(pointed), y1: TOP, y2: y(0) })] : []),
-    ...(budget > 0 ? budgetLine(inside ? y(budget) : TOP - 6, width, `budget ${Math.round(budget)} MB${inside ? "" : " ↑"}`, inside) : []),
+    ...(budget > 0
+      ? budgetLine(inside ? y(budget) : TOP - 6, width, `budget ${Math.round(budget)} MB${inside ? "" : " ↑"}`, inside)
+      : []),
   );
 }
 
@@ -85,7 +91,10 @@ function areas(points, x, y) {
 }
 
 function marked({ role, kind }, at, bottom, top) {
-  const triangle = kind === "start" ? `${at - 5},${bottom + 8} ${at + 5},${bottom + 8} ${at},${bottom}` : `${at - 5},${bottom} ${at + 5},${bottom} ${at},${bottom + 8}`;
+  const triangle =
+    kind === "start"
+      ? `${at - 5},${bottom + 8} ${at + 5},${bottom + 8} ${at},${bottom}`
+      : `${at - 5},${bottom} ${at + 5},${bottom} ${at},${bottom + 8}`;
   return [
     node("line", { class: `mark ${role}`, x1: at, x2: at, y1: top, y2: bottom }),
     node("polygon", { class: `mark ${role} ${kind}`, points: triangle }),
@@ -94,7 +103,11 @@ function marked({ role, kind }, at, bottom, top) {
 
 function budgetLine(at, width, says, inside) {
   const line = node("line", { class: "budget", x1: LEFT, x2: width - RIGHT, y1: at, y2: at });
-  const words = node("text", { class: "budget", x: width - RIGHT, y: inside ? at - 5 : at + 13, "text-anchor": "end" }, says);
+  const words = node(
+    "text",
+    { class: "budget", x: width - RIGHT, y: inside ? at - 5 : at + 13, "text-anchor": "end" },
+    says,
+  );
   return [line, words];
 }
 

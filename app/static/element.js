@@ -23,5 +23,7 @@ export function size(bytes) {
 export function clock(seconds) {
   const whole = Math.floor(seconds);
   const parts = [Math.floor(whole / 60) % 60, String(whole % 60).padStart(2, "0")];
-  return whole < 3600 ? parts.join(":") : [Math.floor(whole / 3600), String(parts[0]).padStart(2, "0"), parts[1]].join(":");
+  return whole < 3600
+    ? parts.join(":")
+    : [Math.floor(whole / 3600), String(parts[0]).padStart(2, "0"), parts[1]].join(":");
 }

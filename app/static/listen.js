@@ -109,7 +109,9 @@ async function transcribe(blob, called, seconds = NaN) {
 }
 
 const chosen = () =>
-  Object.fromEntries(["language", "task"].map((id) => [id, byId(id).disabled ? "" : byId(id).value]).filter(([, value]) => value));
+  Object.fromEntries(
+    ["language", "task"].map((id) => [id, byId(id).disabled ? "" : byId(id).value]).filter(([, value]) => value),
+  );
 
 async function* asked(blob, fields, signal) {
   const form = new FormData();
@@ -144,7 +146,10 @@ function add(segment, seconds) {
 
 function finish({ text, language, duration }, milliseconds) {
   const took = (milliseconds / 1000).toFixed(1);
-  say(byId("listen-says"), text ? `${clock(duration)} of speech (${language}) in ${took} s` : `Nothing was said in ${clock(duration)}.`);
+  say(
+    byId("listen-says"),
+    text ? `${clock(duration)} of speech (${language}) in ${took} s` : `Nothing was said in ${clock(duration)}.`,
+  );
 }
 
 function playFrom(seconds) {

@@ -5,7 +5,8 @@ import { draw, hour, marks, ROLES, timeAt, total } from "./chart.js";
 import { byId, element } from "./element.js";
 import { repeat } from "./live.js";
 
-const AT_WORK_SECONDS = 2, IDLE_SECONDS = 5; // GET /api/memory takes the service 6 ms
+const AT_WORK_SECONDS = 2,
+  IDLE_SECONDS = 5; // GET /api/memory takes the service 6 ms
 const LONGEST_SECONDS = 3600;
 const NAMES = { master: "gunicorn master", web: "web worker", whisper: "whisper engine", speech: "speech engine" };
 const SHORTEST_SECONDS = 60; // of what is shown, when little is known
@@ -82,7 +83,10 @@ function show() {
   const to = now();
   const longest = to - Number(document.querySelector("[name=span]:checked").value);
   const from = Math.max(longest, Math.min(samples[0].time, to - SHORTEST_SECONDS));
-  const before = samples.filter((one) => one.time < from).slice(-1).map((one) => ({ ...one, time: from }));
+  const before = samples
+    .filter((one) => one.time < from)
+    .slice(-1)
+    .map((one) => ({ ...one, time: from }));
   const seen = [...before, ...samples.filter((one) => one.time >= from)];
   const budget = memory.service.budget_mb;
   shown = { from, to, budget, pointed };
@@ -104,7 +108,10 @@ function row(role, mb) {
 }
 
 function line({ time, role, kind, mb, lasted }) {
-  const said = kind === "start" ? "started" : `gone${lasted ? ` after ${Math.round(lasted)} s` : ""}, ${Math.round(mb)} MB given back`;
+  const said =
+    kind === "start"
+      ? "started"
+      : `gone${lasted ? ` after ${Math.round(lasted)} s` : ""}, ${Math.round(mb)} MB given back`;
   return element("li", {}, element("time", { textContent: second(time) }), ` ${NAMES[role]} ${said}`);
 }
 

@@ -9,7 +9,8 @@ const WHY_NOT = {
 
 // Begin to record; *hear* is given the loudness (0 to 1) and the seconds so far. `stop()` is the recording.
 export async function record(hear) {
-  if (!navigator.mediaDevices) throw new Error("Browsers give the microphone to https and localhost only; choose a file.");
+  if (!navigator.mediaDevices)
+    throw new Error("Browsers give the microphone to https and localhost only; choose a file.");
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true }).catch((error) => {
     throw new Error(WHY_NOT[error.name] ?? error.message);
   });

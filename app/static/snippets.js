@@ -35,7 +35,10 @@ export function speech(fields) {
   };
 }
 
-const options = (given) => Object.entries(given).map(([key, value]) => `, ${key}=${text(value)}`).join("");
+const options = (given) =>
+  Object.entries(given)
+    .map(([key, value]) => `, ${key}=${text(value)}`)
+    .join("");
 
 function python(call) {
   const key = hasKey() ? 'os.environ["API_KEY"]' : '"unused"';
@@ -54,10 +57,20 @@ export function show(place, { curl, python }) {
 }
 
 function snippet(title, code) {
-  const copied = element("button", { type: "button", className: "quiet", textContent: "Copy", onclick: () => copy(code, copied) });
+  const copied = element("button", {
+    type: "button",
+    className: "quiet",
+    textContent: "Copy",
+    onclick: () => copy(code, copied),
+  });
   copied.setAttribute("aria-label", `Copy: ${title}`);
   const head = element("summary", { textContent: title });
-  return element("details", {}, head, element("div", { className: "code" }, element("pre", { textContent: code }), copied));
+  return element(
+    "details",
+    {},
+    head,
+    element("div", { className: "code" }, element("pre", { textContent: code }), copied),
+  );
 }
 
 export async function copy(code, button) {

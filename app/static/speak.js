@@ -28,7 +28,9 @@ async function listVoices() {
     for (const engine of ["neural", "gtts", "espeak"]) {
       const own = voices.filter((voice) => voice.engine === engine);
       if (!own.length) continue;
-      const options = own.map((voice) => element("option", { value: voice.id, textContent: `${voice.name} · ${voice.language}` }));
+      const options = own.map((voice) =>
+        element("option", { value: voice.id, textContent: `${voice.name} · ${voice.language}` }),
+      );
       byId("voice").append(element("optgroup", { label: ENGINES[engine] }, ...options));
     }
   } catch (error) {
@@ -63,7 +65,12 @@ async function speak() {
 
 function chosen() {
   const [voice, speed] = [byId("voice").value, Number(byId("speed").value)];
-  return { text: byId("text").value, ...(voice && { voice }), format: byId("format").value, ...(speed !== 1 && { speed }) };
+  return {
+    text: byId("text").value,
+    ...(voice && { voice }),
+    format: byId("format").value,
+    ...(speed !== 1 && { speed }),
+  };
 }
 
 function play(audio, format) {
@@ -78,5 +85,8 @@ function tell(headers, audio, milliseconds) {
   const engine = headers.get("X-TTS-Engine");
   const kept = headers.get("X-Cache") === "hit" ? ", from the cache" : "";
   const others = headers.get("X-TTS-Fallback") ? ` Others could not: ${headers.get("X-TTS-Fallback")}` : "";
-  say(byId("speak-says"), `${ENGINES[engine] ?? engine}, ${headers.get("X-TTS-Voice")}: ${size(audio.size)} in ${(milliseconds / 1000).toFixed(2)} s${kept}.${others}`);
+  say(
+    byId("speak-says"),
+    `${ENGINES[engine] ?? engine}, ${headers.get("X-TTS-Voice")}: ${size(audio.size)} in ${(milliseconds / 1000).toFixed(2)} s${kept}.${others}`,
+  );
 }

@@ -9,7 +9,10 @@ export const FORMATS = {
     type: "application/x-subrip",
     write: (segments) =>
       cues(segments)
-        .map((cue, index) => `${index + 1}\n${time(cue.start, ",")} --> ${time(cue.end, ",")}\n${lines(cue.text).replaceAll("-->", "->")}\n\n`)
+        .map(
+          (cue, index) =>
+            `${index + 1}\n${time(cue.start, ",")} --> ${time(cue.end, ",")}\n${lines(cue.text).replaceAll("-->", "->")}\n\n`,
+        )
         .join(""),
   },
   vtt: {
@@ -42,7 +45,8 @@ function cut(text, most) {
   const pieces = [];
   for (const word of words) {
     const last = pieces.at(-1);
-    if (last && last.length < even && last.length + 1 + word.length <= most) pieces[pieces.length - 1] = `${last} ${word}`;
+    if (last && last.length < even && last.length + 1 + word.length <= most)
+      pieces[pieces.length - 1] = `${last} ${word}`;
     else pieces.push(word);
   }
   return pieces;

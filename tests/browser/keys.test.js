@@ -73,5 +73,8 @@ test("a key that is forgotten is asked for again", async () => {
 });
 
 test("nothing else went wrong", () => {
-  assert.deepEqual(tab.wrong.filter((one) => !/401 \(UNAUTHORIZED\)/.test(one)), []);
+  assert.deepEqual(
+    tab.wrong.filter((one) => !/401 \(UNAUTHORIZED\)/.test(one)),
+    [],
+  );
 });

@@ -18,7 +18,10 @@ before(async () => (browser = await launch({ microphone: MICROPHONE })));
 after(() => browser.close());
 beforeEach(() => open());
 afterEach(async () => {
-  assert.deepEqual(tab.wrong.filter((one) => !expected?.test(one)), []);
+  assert.deepEqual(
+    tab.wrong.filter((one) => !expected?.test(one)),
+    [],
+  );
   await tab.context.close();
 });
 
@@ -97,7 +100,9 @@ test("a dropped file becomes text", async () => {
     const data = new DataTransfer();
     const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
     data.items.add(new File([bytes], "dropped.flac", { type: "audio/flac" }));
-    document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    document
+      .getElementById("drop")
+      .dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
   }, bytes);
   await transcribed();
   assert.match(await text("#segments"), spoken);
@@ -109,36 +114,52 @@ test("a transcript's parts play their place, by mouse and by keyboard, and it ca
   const last = parts.last();
   const [minutes, seconds] = (await last.locator("time").innerText()).split(":").map(Number);
   await last.click();
-  await page.waitForFunction((start) => document.getElementById("recording").currentTime > start, minutes * 60 + seconds);
+  await page.waitForFunction(
+    (start) => document.getElementById("recording").currentTime > start,
+    minutes * 60 + seconds,
+  );
   await page.locator("#segments [aria-current]").waitFor();
   assert.ok(await page.evaluate(() => !document.getElementById("recording").paused));
   await parts.first().focus();
   await page.keyboard.press("Enter");
-  await page.waitForFunction((start) => document.getElementById("recording").currentTime < start, minutes * 60 + seconds);
+  await page.waitForFunction(
+    (start) => document.getElementById("recording").currentTime < start,
+    minutes * 60 + seconds,
+  );
   const files = {};
   for (const format of ["txt", "srt", "vtt"]) {
     const [download] = await Promise.all([page.waitForEvent("download"), page.click(`[data-format=${format}]`)]);
     assert.equal(download.suggestedFilename(), `${path.parse(LONGER).name}.${format}`);
     files[format] = fs.readFileSync(await download.path(), "utf8");
   }
-  const words = (await page.locator("#segments button").allInnerTexts()).map((one) => one.replace(/^\d+:\d+\s+/, "")).join(" ");
+  const words = (await page.locator("#segments button").allInnerTexts())
+    .map((one) => one.replace(/^\d+:\d+\s+/, ""))
+    .join(" ");
   assert.equal(files.txt, `${words}\n`);
   assert.match(files.srt, /^1\n00:00:00,\d{3} --> 00:00:0\d,\d{3}\n\S/);
   assert.match(files.vtt, /^WEBVTT\n\n00:00:00\.\d{3} --> /);
   const lines = files.srt.split("\n").filter((line) => /[a-z]/.test(line));
   assert.equal(lines.join(" "), words);
-  assert.ok(lines.every((line) => line.length <= 42), String(lines));
+  assert.ok(
+    lines.every((line) => line.length <= 42),
+    String(lines),
+  );
 });
 
 test("the lines shown for what was done do it again", async () => {
   await transcribe();
-  await page.fill("#text", "It's \"quoted\", $HOME, \\ and ünïcode.\nA second line.");
+  await page.fill("#text", 'It\'s "quoted", $HOME, \\ and ünïcode.\nA second line.');
   await page.selectOption("#format", "wav");
   await page.locator("#speed").fill("1.25");
   await page.click("#speak-button");
   await says("#speak-snippets", "curl");
   const [curl, python, speakCurl, speakPython] = await page.locator(".snippets pre").allTextContents();
-  const commands = [["sh", curl], [PYTHON, python], ["sh", speakCurl], [PYTHON, speakPython]];
+  const commands = [
+    ["sh", curl],
+    [PYTHON, python],
+    ["sh", speakCurl],
+    [PYTHON, speakPython],
+  ];
   const done = await Promise.all(commands.map(([command, code]) => run(command, "-c", code)));
   for (const { said } of done.slice(0, 2)) assert.match(said, spoken);
   for (const { left } of done.slice(2)) assert.ok(left.includes("speech.wav"));
@@ -194,8 +215,9 @@ test("what happened while nobody looked is on the chart", async () => {
   await page.close();
   form.append("audio", new Blob([fs.readFileSync(RECORDING)]), "a.flac");
   assert.equal((await fetch(`${BASE_URL}/api/v1/pam/voice/transcribe`, { method: "POST", body: form })).status, 200);
-  const running = async () => (await (await fetch(`${BASE_URL}/api/memory`)).json()).service.processes.some((one) => one.role === "whisper");
-  for (const limit = Date.now() + 20_000; await running(); ) assert.ok(Date.now() < limit, "the engine did not go");
+  const running = async () =>
+    (await (await fetch(`${BASE_URL}/api/memory`)).json()).service.processes.some((one) => one.role === "whisper");
+  for (const limit = Date.now() + 20_000; await running();) assert.ok(Date.now() < limit, "the engine did not go");
   await open();
   await says("#engine-log", /gone after/);
   await says("#engine-log", /started/);
@@ -224,7 +246,11 @@ test("a tab that is not seen asks for nothing, and asks again when it is seen", 
 
 test("what the service refuses is said in its words", async () => {
   expected = /400 \(BAD REQUEST\)/; // the browser's own line about the refusal
-  await page.setInputFiles("#file", { name: "letter.wav", mimeType: "audio/wav", buffer: Buffer.from("Dear sir, ".repeat(50)) });
+  await page.setInputFiles("#file", {
+    name: "letter.wav",
+    mimeType: "audio/wav",
+    buffer: Buffer.from("Dear sir, ".repeat(50)),
+  });
   await says("#listen-says[data-kind=error]", /\w/);
   assert.match(await text("#listen-says"), /audio|recording|sound/);
   await page.fill("#text", "...");
@@ -250,7 +276,10 @@ for (const colorScheme of ["light", "dark"]) {
     await page.locator("#listen-snippets summary").last().click();
     await page.evaluate(axe.source);
     const { violations } = await page.evaluate(() => globalThis.axe.run());
-    assert.deepEqual(violations.map((one) => [one.id, one.impact, one.nodes.map((node) => node.html)]), []);
+    assert.deepEqual(
+      violations.map((one) => [one.id, one.impact, one.nodes.map((node) => node.html)]),
+      [],
+    );
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
   });
 }
