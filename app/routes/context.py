@@ -73,14 +73,14 @@ def register(app: Flask, settings: Settings) -> None:
 
 def _believe_proxies(app: Flask, how_many: int) -> None:
     """
-    Take address and scheme from what that many routers in front have added to X-Forwarded-For and -Proto.
+    Take the address from what that many routers in front have added to X-Forwarded-For; what stands further left,
+    the client may have written. The scheme is what the nearest says: routers replace that header.
 
-    What stands further left in these headers, the client may have written. The host is that of `Host`, which
-    routers pass on; X-Forwarded-Host they leave as a client sends it.
+    The host is that of `Host`, which routers pass on; X-Forwarded-Host they leave as a client sends it.
     """
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=how_many, x_proto=how_many)  # type: ignore[method-assign]
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=how_many, x_proto=1)  # type: ignore[method-assign]
 
 
 def _id_of(asked: str | None) -> str:

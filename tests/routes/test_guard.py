@@ -225,6 +225,22 @@ def test_what_a_client_writes_into_the_forwarding_headers_gains_nothing(limited)
     assert statuses == [200, 200, 200, 429, 429]
 
 
+def test_behind_two_routers_the_second_address_from_the_right_counts():
+    """Such as Cloudflare and the host's own, of which only the last one tells the scheme."""
+    app = create_app(Settings(trusted_proxies=2, rate_limit="1/hour"))
+    client = app.test_client()
+    try:
+        asked = [("192.0.2.1, 203.0.113.1, 104.22.17.40"), ("192.0.2.2, 203.0.113.1, 104.22.17.41")]
+        answers = [
+            client.get("/v1/models", headers={"X-Forwarded-For": hops, "X-Forwarded-Proto": "https"})
+            for hops in asked
+        ]
+        assert [answer.status_code for answer in answers] == [200, 429]
+        assert "Strict-Transport-Security" in answers[0].headers
+    finally:
+        app.extensions["services"].close()
+
+
 def test_addresses_of_one_network_of_version_6_are_one_caller(limited):
     statuses = [
         limited.get("/v1/models", **{"X-Forwarded-For": f"2001:db8:7:7::{number:x}"}).status
