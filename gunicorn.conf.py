@@ -11,6 +11,7 @@ from app.worker import Worker
 
 settings = Settings.from_env()
 gc.disable()  # until the worker is loaded: what imports leave behind is not worth looking for, 15 ms
+memory.keep_heap_small()
 
 bind = f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency

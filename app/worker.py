@@ -134,16 +134,16 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
                 self.busy.add(conn)
                 super().enqueue_req(conn)
         if self.held:
-            self.make_way()
+            self.make_way(len(self.held))
 
-    def make_way(self) -> None:
-        """Cut off the slowest clients that threads wait for, one for each request that waits."""
+    def make_way(self, most: int) -> None:
+        """Cut off the slowest clients that threads wait for, at the most as many as requests wait."""
         now = time.monotonic()
         speeds = {conn: conn.sock.speed(now) for conn in self.busy}
-        for conn in sorted(speeds, key=speeds.__getitem__)[: len(self.held)]:
+        for conn in sorted(speeds, key=speeds.__getitem__)[:most]:
             if speeds[conn] < SLOW_BYTES_PER_SECOND:
                 conn.sock.cut_off()
-                self.log.warning("a slow client was cut off: others waited")
+                self.log.warning("a slow client was cut off")
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Answer; a client that neither sends nor takes anything is left."""
@@ -242,6 +242,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
         while (conn := next(iter(self.leaving), None)) and conn.timeout <= now:
             self.drop(self.leaving, conn)
         self.give_threads()
+        if not self.alive:
+            self.make_way(
+                len(self.busy)
+            )  # a worker that stops finishes its work, and waits for no slow client
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """One turn of the main loop; a short one while requests wait for a thread."""
