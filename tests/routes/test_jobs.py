@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from ..jobs.receiver import Receiver
 from ..recordings import AUSTEN, AUSTEN_SHORT, silence
 from ..server import Server, form
 from ..speech import likeness
@@ -349,3 +350,54 @@ def test_a_job_belongs_to_the_key_that_made_it():
         assert server.request("POST", f"{location}/requeue", headers=other).status == 404
         assert server.get(JOBS, **other).json["jobs"] == []
         assert len(server.get(JOBS, **own).json["jobs"]) == 1
+
+
+def test_a_webhook_tells_how_the_job_ended(tmp_path):
+    with Receiver(503, 200) as receiver:
+        settings = {"WEBHOOK_SECRET": "secret", "WEBHOOK_PRIVATE_ADDRESSES": "true"}
+        trusted = receiver.trusted_by(tmp_path / "authority.pem")
+        with Server(TTS_ENGINE="espeak", SSL_CERT_FILE=trusted, **settings) as server:
+            location = submit(server, AUSTEN_SHORT, webhook_url=f"{receiver.url}/hook")
+            text = ended(server, location)["text"]
+            for _ in range(300):
+                webhook = server.get(location).json["webhook"]
+                if webhook["state"] == "delivered":
+                    break
+                time.sleep(0.1)
+            assert webhook == {"state": "delivered", "attempts": 2}
+    (path, headers, first), (_, _, second) = receiver.got
+    told = json.loads(first)
+    assert (path, first) == ("/hook", second)
+    assert told["type"] == "job.succeeded"
+    assert (told["data"]["url"], told["data"]["text"]) == (server.url + location, text)
+    assert headers["webhook-signature"].startswith("v1,")
+
+
+def test_past_the_space_set_aside_jobs_are_refused_until_some_are_removed(tmp_path):
+    with Server(TTS_ENGINE="espeak", JOB_DISK_MB="1", DATA_DIR=str(tmp_path)) as server:
+        too_much = server.upload(JOBS, bytes(2 << 20))
+        assert (too_much.status, too_much.error["code"]) == (507, "insufficient_storage")
+        assert "JOB_DISK_MB" in too_much.error["message"]
+        for _ in range(8):
+            answer = server.upload(JOBS, b"no audio" + bytes(160_000))
+            if answer.status == 507:
+                break
+            location = answer.headers["Location"]
+        assert answer.status == 507
+        assert server.post(JOBS, {"text": "Hello."}).status == 202
+        ended(server, location)
+        server.request("DELETE", location)
+        assert server.upload(JOBS, b"no audio" + bytes(160_000)).status == 202
+
+
+def test_a_server_that_is_stopped_puts_its_job_back_and_goes_on_with_it(tmp_path):
+    with Server(TTS_ENGINE="espeak", DATA_DIR=str(tmp_path)) as server:
+        running, waiting = slow(server), submit(server, AUSTEN_SHORT)
+        for _ in range(200):
+            if server.get(running).json["state"] == "running":
+                break
+            time.sleep(0.02)
+    with Server(TTS_ENGINE="espeak", DATA_DIR=str(tmp_path)) as server:
+        assert ended(server, running)["attempts"] == 2
+        assert ended(server, waiting)["attempts"] == 1
+        assert [ended(server, one)["state"] for one in (running, waiting)] == ["succeeded"] * 2
