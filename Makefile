@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run worker test check chaos bench install dev model requirements prometheus redis
+.PHONY: run worker test check chaos bench install dev model requirements prometheus redis chromium
 
 run: install model
 	@exec $(BIN)/gunicorn wsgi:app
@@ -15,10 +15,10 @@ worker: install model
 	@exec $(BIN)/celery -A app.jobs.fleet.worker worker
 
 # Once as it is, once as deployed: without docstrings and asserts. What is about the machine need not be seen twice.
-test: dev model tests/node/node_modules prometheus redis
+test: dev model tests/node/node_modules tests/browser/node_modules prometheus redis chromium
 	$(BIN)/pytest
 	PYTHONOPTIMIZE=2 $(BIN)/pytest -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py \
-		--ignore tests/chaos \
+		--ignore tests/chaos --ignore tests/browser \
 		--ignore tests/routes/test_schemathesis.py --ignore tests/routes/test_openai_node.py
 
 check: dev
@@ -32,7 +32,7 @@ check: dev
 chaos: dev model
 	CHAOS=full $(BIN)/pytest tests/chaos
 
-bench: dev model
+bench: dev model tests/browser/node_modules chromium
 	$(BIN)/python -m benchmarks
 
 install: $(VENV)/installed
@@ -48,13 +48,18 @@ $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
 
-# OpenAI's client for Node, where there is Node; its tests are skipped elsewhere.
-tests/node/node_modules: tests/node/package-lock.json
-	@! command -v npm >/dev/null || npm ci --prefix tests/node --no-audit --no-fund --silent
+# OpenAI's client for Node, and what drives a browser, where there is Node; their tests are skipped elsewhere.
+tests/%/node_modules: tests/%/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix tests/$* --no-audit --no-fund --silent
 	@test ! -d $@ || touch $@
 
 model: $(VENV)/installed
 	@$(BIN)/python -m app models fetch
+
+# The page is tried in a real browser, where this machine lets us install it.
+chromium:
+	@command -v chromium >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
 
 # A real Prometheus scrapes the service in a test, where this machine lets us install it.
 prometheus:
