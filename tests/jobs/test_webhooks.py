@@ -10,7 +10,7 @@ import pytest
 import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app.config import Settings
+from app.config import PROJECT, Settings
 from app.errors import InvalidRequest
 from app.jobs.job import FAILED, SUCCEEDED, Job
 from app.jobs.webhooks import AT_ONCE, BACKOFF_SECONDS, COST_MB, LONGEST_TEXT, Webhooks, check_url, payload
@@ -292,3 +292,20 @@ def test_a_job_of_the_real_service_tells_how_it_ended(receive):
     assert event["data"]["result_url"] == f"{server.url}/api/v1/pam/voice/jobs/{made.json['id']}/result"
     assert (first["webhook-id"], body) == (second["webhook-id"], same_body)
     assert (refused.status, refused.error["param"]) == (400, "webhook_url")
+
+
+@pytest.mark.parametrize("secret", [SECRET, "a word"])
+def test_the_documented_lines_tell_ours_from_others(receive, secret):
+    code = (PROJECT / "docs" / "webhooks.md").read_text().partition("```python\n")[2].partition("```")[0]
+    documented = {}
+    exec(code, documented)
+    receiver = receive()
+    Webhooks(
+        Outbox(ended("j1", receiver.url)), dataclasses.replace(SETTINGS, webhook_secret=secret)
+    ).send_due()
+    _, headers, body = receiver.got[0]
+    headers = {name.lower(): value for name, value in headers.items()}
+    assert documented["verified"](secret, headers, body)
+    assert not documented["verified"](secret, headers, body + b" ")
+    assert not documented["verified"]("another", headers, body)
+    assert not documented["verified"](secret, {**headers, "webhook-timestamp": "1"}, body)
