@@ -50,7 +50,8 @@ def budget(settings: Settings) -> Iterator[Finding]:
     costs = {engine.name: engine.program.cost_mb for engine in speech.engines}
     speech.close()
     shown = ", ".join(f"{name} {cost:.0f} MB" for name, cost in costs.items())
-    yield well("budget", f"{share_mb:.0f} MB for each of {settings.web_concurrency}: {shown}")
+    workers = f" for each of {settings.web_concurrency} workers" if settings.web_concurrency > 1 else ""
+    yield well("budget", f"{shown} at the most, of {share_mb:.0f} MB{workers}")
     available_mb = memory.system().available_mb
     if available_mb < max(costs.values()):
         yield warning(
