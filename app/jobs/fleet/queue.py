@@ -55,7 +55,9 @@ class CeleryQueue:
         options = transport_options(broker_url, time_limit_seconds)
         if "socket_connect_timeout" in options:
             options["socket_timeout"] = ANSWER_SECONDS  # workers wait for messages longer than that
-        self._connection = Connection(broker_url, connect_timeout=CONNECT_SECONDS, transport_options=options)
+        self._connection = Connection(
+            broker_url, connect_timeout=CONNECT_SECONDS, transport_options={**options, **AT_ONCE}
+        )
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -66,7 +68,9 @@ class CeleryQueue:
         self._store.check()
         try:
             with self._lock:
-                self._connection.ensure_connection(timeout=ANSWER_SECONDS, errback=None, **AT_ONCE)
+                # An open connection says nothing: this asks the broker something, and has a new one if need be.
+                queue = QUEUE.bind(self._connection.default_channel)
+                self._connection.ensure(queue, queue.declare, **AT_ONCE)()
         except (OperationalError, OSError) as error:
             raise _unavailable(error) from None
 
