@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run worker test check chaos bench install dev model requirements prometheus redis chromium
+.PHONY: fuzz run worker test check chaos bench install dev model requirements prometheus redis chromium
 
 run: install model
 	@exec $(BIN)/gunicorn wsgi:app
@@ -31,6 +31,10 @@ check: dev
 # Every process is killed at random while there are jobs to do; `make test` has a shorter form.
 chaos: dev model
 	CHAOS=full $(BIN)/pytest tests/chaos
+
+# Our own parsers, for ten minutes; `make test` has a minute of it. What breaks one is in the message.
+fuzz: dev
+	FUZZ_SECONDS=$${SECONDS_EACH:-600} $(BIN)/pytest tests/fuzz -k "nothing or guided"
 
 bench: dev model tests/browser/node_modules chromium
 	$(BIN)/python -m benchmarks
