@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,37 @@ def mounted(options: str, command: str = ""):
 
 
 @contextlib.contextmanager
+def no_worker(directory: Path) -> Iterator[SetUp]:
+    """A real broker that nobody takes jobs from."""
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed; `make test` as root installs it")
+    port = closed_port()
+    command = [
+        "redis-server",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--dir",
+        str(directory),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as redis:
+        try:
+            limit = time.monotonic() + 20
+            while time.monotonic() < limit:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                time.sleep(0.02)
+            yield SetUp(
+                {"CELERY_BROKER_URL": f"redis://127.0.0.1:{port}/0", "JOB_STORAGE_URL": f"file://{directory}"}
+            )
+        finally:
+            redis.terminate()
+
+
+@contextlib.contextmanager
 def without_voices(directory: Path) -> Iterator[SetUp]:
     """A Python with every package but those that speak offline."""
     for place in map(Path, [path for path in sys.path if path.endswith("site-packages")]):
@@ -146,6 +178,7 @@ BROKEN = {
     "a small disk": (mounted("size=9m"), "error", "uploads", "9 MB free, 25 are needed"),
     "a read-only disk": (mounted("ro"), "error", "uploads", "Read-only file system"),
     "the broker away": (setting(CELERY_BROKER_URL=NOBODY), "error", "broker", "does not answer"),
+    "no worker": (no_worker, "warning", "workers", "none answers: jobs wait"),
     "Redis away": (setting(REDIS_URL=NOBODY), "error", "redis", "does not answer"),
     "gTTS away, and alone": (setting(TTS_ENGINE="gtts"), "error", "gtts", "can't be reached"),
     "no voice installed": (without_voices, "error", "espeak", "espeak is not installed"),

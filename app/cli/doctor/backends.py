@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from ...config import Settings
 from ..config import masked
-from .finding import Finding, error, warning, well
+from .finding import OK, Finding, error, warning, well
 
 TIMEOUT_SECONDS = 3.0
+PING_SECONDS = 1.0  # workers answer within some milliseconds
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 
 
@@ -20,14 +21,16 @@ def redis(settings: Settings) -> Iterator[Finding]:
 
 
 def broker(settings: Settings) -> Iterator[Finding]:
-    """CELERY_BROKER_URL, where it is set."""
+    """CELERY_BROKER_URL, where it is set, and whether a worker takes jobs from it."""
     url = settings.celery_broker_url
     if not url:
         yield well("broker", "none set: jobs run in the service")
-    elif urlsplit(url).scheme in ("redis", "rediss"):
-        yield _redis("broker", url, "CELERY_BROKER_URL")
-    else:
-        yield _other(url)
+        return
+    is_redis = urlsplit(url).scheme in ("redis", "rediss")
+    found = _redis("broker", url, "CELERY_BROKER_URL") if is_redis else _other(url)
+    yield found
+    if found.status == OK:
+        yield _workers(url)
 
 
 def job_storage(settings: Settings) -> Iterator[Finding]:
@@ -80,3 +83,16 @@ def _other(url: str) -> Finding:
             "broker", f"{shown} does not answer: {problem}", "start it, or set CELERY_BROKER_URL right"
         )
     return well("broker", f"{shown} answers")
+
+
+def _workers(url: str) -> Finding:
+    from celery import Celery
+
+    with Celery(broker=url) as app:
+        answers = app.control.ping(timeout=PING_SECONDS)
+    names = sorted(name for answer in answers for name in answer)
+    if not names:
+        return warning(
+            "workers", "none answers: jobs wait", "start one: `make worker`, or the Procfile's line"
+        )
+    return well("workers", ", ".join(names))
