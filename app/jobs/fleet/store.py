@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -17,6 +18,8 @@ from redis.retry import Retry
 from ...errors import BrokerUnavailable, InsufficientStorage
 from ..job import CANCELLED, FAILED, FINISHED, QUEUED, RUNNING, STATES, SUCCEEDED, Counts, Job, Pace
 from .part import is_part, part_ids
+
+log = logging.getLogger(__name__)
 
 PREFIX = "pam-voice:"
 # A worker that is alive says so this often for each job it holds, and one that was silent for so long has lost it.
@@ -57,8 +60,9 @@ def _answered(call: Call) -> Call:
         while True:
             try:
                 return call(self, *args, **options)
-            except (redis.ConnectionError, redis.TimeoutError) as error:
+            except redis.RedisError as error:  # away, still loading, read-only, or full
                 if not self.goes_on_trying():
+                    log.warning("Redis: %s", error)
                     raise BrokerUnavailable(
                         f"Redis, which keeps the jobs, does not answer ({type(error).__name__}); try again"
                     ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 2.0
 EXPIRE_SECONDS = 60.0
+OLDEST = 16
 
 
 class Sweep:
@@ -107,9 +109,8 @@ class Sweep:
         self._store.finish(job, FAILED, now, {"message": error.message, "code": error.code, "param": None})
 
     def _send_again(self, now: float) -> None:
-        """The oldest job that waits, when this worker had nothing to do since the last sweep."""
+        """One of the oldest jobs that wait, when this worker had nothing to do since the last sweep."""
         idle = self._idle()
-        if idle and self._was_idle:
-            for id in self._store.oldest_queued(now, 1):
-                self._queue.send(id)
+        if idle and self._was_idle and (waiting := self._store.oldest_queued(now, OLDEST)):
+            self._queue.send(random.choice(waiting))  # noqa: S311 (so that idle workers look at different ones)
         self._was_idle = idle
