@@ -17,6 +17,7 @@ NAMES = (
     "environment",
     "monitoring",
     "access",
+    "page",
 )
 
 

@@ -3,7 +3,7 @@
 import { byId } from "./element.js";
 
 export const VOICE = "api/v1/pam/voice";
-const ANSWER_SECONDS = 20; // that a question without a signal of its own may take
+const ANSWER_SECONDS = 20; // that a look may take
 const KEPT = "pam-voice-key"; // in sessionStorage: it goes with the tab
 
 // The service said no; the message is its own, which says what to do.
@@ -16,6 +16,7 @@ export class Refused extends Error {
 
 export const hasKey = () => sessionStorage.getItem(KEPT) !== null;
 
+let turn = Promise.resolve();
 let given = null; // the form's promise while it is shown: everybody waits for the same key
 
 // A response, whatever its status but 401: then a key is asked for, and the request is sent once more with it.
@@ -26,7 +27,7 @@ export async function ask(path, options = {}) {
     if (key !== null) headers.Authorization = `Bearer ${key}`;
     let response;
     try {
-      response = await fetch(path, { signal: AbortSignal.timeout(1000 * ANSWER_SECONDS), ...options, headers });
+      response = await (options.method ? fetch : look)(path, { ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Refused("The service does not answer. Is it running, and this machine online?");
@@ -34,6 +35,13 @@ export async function ask(path, options = {}) {
     if (response.status !== 401) return response;
     if (key === sessionStorage.getItem(KEPT)) await (given ??= keyFromForm(key !== null));
   }
+}
+
+// Looks at the service go one after the other: eight at once have it hold eight answers in the making, 1.6 MB.
+function look(path, options) {
+  const mine = turn.then(() => fetch(path, { signal: AbortSignal.timeout(1000 * ANSWER_SECONDS), ...options }));
+  turn = mine.catch(() => {}); // whose trouble is nobody else's
+  return mine;
 }
 
 // What a response that is no success says.

@@ -2,7 +2,6 @@
 
 import { byId } from "./element.js";
 
-let turn = Promise.resolve(); // one after the other: six at once wake six threads of the service, 0.1 MB each
 const troubled = new Map(); // who could not be asked, and why
 
 // Do *work* now and then every *seconds()*, never while the tab is hidden; at once when it is seen again, or when the
@@ -16,9 +15,7 @@ export function repeat(work, seconds) {
     working = true;
     let wait = seconds();
     try {
-      const mine = turn.then(work);
-      turn = mine.catch(() => {}); // whose trouble is nobody else's
-      await mine;
+      await work();
       wait = seconds();
       troubled.delete(work);
     } catch (error) {
