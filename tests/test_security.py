@@ -2,8 +2,12 @@
 
 import re
 
+import pytest
+
 from app.config import PROJECT, Settings
 from app.routes.guard import OPEN
+
+from .server import Server
 
 PAGE = (PROJECT / "SECURITY.md").read_text()
 
@@ -23,6 +27,15 @@ def test_every_test_that_is_named_exists():
 def test_every_setting_that_is_named_exists():
     named = set(re.findall(r"`([A-Z][A-Z_]{3,})(?:=\w+)?`", PAGE)) - {"OPTIONS"}
     assert named <= {name.upper() for name in Settings.__dataclass_fields__}
+
+
+def test_a_secret_in_a_servers_log_is_noticed():
+    """Else it would prove nothing that none was found."""
+    with (
+        pytest.raises(AssertionError, match="1 of the server's secrets"),
+        Server(API_KEYS="a-key-that-leaks") as server,
+    ):
+        server.output.write("a-key-that-leaks")
 
 
 def test_what_is_open_is_what_the_guard_leaves_open():

@@ -11,7 +11,7 @@ import pytest
 from openai import AuthenticationError, OpenAI
 
 from app import create_app
-from app.config import Settings
+from app.config import ConfigError, Settings
 from app.routes.guard import AUDIO, OPEN, UNCOUNTED
 
 from ..recordings import AUSTEN_SHORT
@@ -187,13 +187,23 @@ def test_an_open_service_in_production_says_so_once_and_in_its_health():
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"API_KEYS": "sha256:123"}, "API_KEYS: entry 1 is no hash"),
-        ({"RATE_LIMIT": "often"}, "RATE_LIMIT: 'often' can't be read"),
-        ({"CORS_ORIGINS": "app.example.com"}, "CORS_ORIGINS: 'app.example.com' is no origin"),
+        ({"api_keys": "sha256:123"}, "API_KEYS: entry 1 is no hash"),
+        ({"rate_limit": "often"}, "RATE_LIMIT: 'often' can't be read"),
+        ({"cors_origins": "app.example.com"}, "CORS_ORIGINS: 'app.example.com' is no origin"),
+        ({"cors_origins": "https://*.example.com"}, "is no origin"),
+        ({"cors_origins": "https://app.example.com/path"}, "is no origin"),
+        ({"cors_origins": "https://somebody@app.example.com"}, "is no origin"),
+        ({"cors_origins": "null"}, "is no origin"),
+        ({"cors_origins": "https://app.example.com,"}, "'' is no origin"),
     ],
 )
 def test_a_setting_that_cannot_be_used_stops_the_boot(settings, complaint):
-    with pytest.raises(AssertionError, match=re.escape(complaint)), Server(**settings):
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        create_app(Settings(**settings))
+
+
+def test_the_server_says_why_it_does_not_start():
+    with pytest.raises(AssertionError, match="API_KEYS: entry 2 is empty"), Server(API_KEYS=f"{KEY},"):
         pass
 
 
