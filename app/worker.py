@@ -39,6 +39,7 @@ SLOW_BYTES_PER_SECOND = 8_000
 LOOK_UP_SECONDS = 0.05  # while requests wait for a thread
 DROPPED_BYTES = 1 << 16  # at a time
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+NOT_ASCII = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 LONGEST_BODY = 1 << 40  # lengths past it are no lengths, and too much for what counts them
 wsgi.SERVER = "pam-voice"  # what answers say they come from
@@ -109,10 +110,12 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
             self.drop(self.asking, conn)
 
     def look_at_head(self, conn: TConn) -> None:
-        """Go on when the head is whole, refuse it when it is too long."""
+        """Go on when the head is whole, refuse it when it is too long or no request."""
         end = conn.head.find(HEAD_END)
         if end > HEAD_BYTES or (end < 0 and len(conn.head) >= HEAD_BYTES):
             self.refuse(conn, TOO_LARGE)
+        elif end >= 0 and not conn.head[: conn.head.find(b"\r\n")].isascii():
+            self.refuse(conn, NOT_ASCII)  # RFC 9112 has addresses in ASCII; Werkzeug fails at others
         elif end >= 0:
             self.hold(conn)
 

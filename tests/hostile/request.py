@@ -18,7 +18,11 @@ class Attack:
 
 def request(method: str, path: str, body: bytes = b"", *headers: str | bytes, length: bool = True) -> bytes:
     """A request in HTTP/1.1; the headers go out as they are given."""
-    lines = [f"{method} {path} HTTP/1.1".encode(), b"Host: speech.example", b"Connection: close"]
+    lines = [
+        f"{method} {path} HTTP/1.1".encode(errors="surrogateescape"),
+        b"Host: speech.example",
+        b"Connection: close",
+    ]
     lines += [header if isinstance(header, bytes) else header.encode() for header in headers]
     if length and (body or method == "POST"):
         lines.append(b"Content-Length: %d" % len(body))

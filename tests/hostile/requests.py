@@ -148,6 +148,8 @@ def headers() -> dict[str, bytes]:
         ),
         "query with CRLF": get(path="/health?a=%0d%0aSet-Cookie:%20b=c"),
         "query not UTF-8": get(path="/api/v1/pam/voice/voices?language=%ff%fe%00"),
+        "query of raw bytes": get(path="/api/monitoring/performance?window=\udc93\udcff"),
+        "address of raw bytes": get(path="/v1/models/\udcff"),
         "up": get(path="/../../../../etc/passwd"),
         "up, escaped": get(path="/%2e%2e/%2e%2e/etc/passwd"),
         "up from static files": get(path="/static/..%2f..%2fconfig.py"),
