@@ -100,7 +100,8 @@ def neural_voices(*, download: bool) -> Iterator[tuple[str, Voice]]:
     if package is None:
         return
     for key, facts in json.loads((package / "assets" / "voices.json").read_text()).items():
-        if not (facts.get("bundled") or download or (hibari_cache() / facts["file"]).exists()):
+        # Not Path.exists: it raises where the home is somebody else's.
+        if not (facts.get("bundled") or download or os.path.exists(hibari_cache() / facts["file"])):
             continue
         name = f"{key.capitalize()} ({facts['accent']} English, {facts['gender']})"
         voice = Voice(f"neural:{key}", name, facts["language"], "neural", offline=True)
