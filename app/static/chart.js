@@ -61,7 +61,11 @@ export function draw(svg, samples, { from, to, budget, pointed }) {
       node("text", { class: "tick", x: LEFT - 7, y: y(mb) + 4, "text-anchor": "end" }, mb),
     ]),
     ...times(from, to, width).map((time) =>
-      node("text", { class: "tick", x: x(time), y: height - 6, "text-anchor": "middle" }, hour(time)),
+      node(
+        "text",
+        { class: "tick", x: x(time), y: height - 6, "text-anchor": "middle" },
+        time % 60 ? second(time) : hour(time),
+      ),
     ),
     ...areas(points, x, y),
     ...marks(samples).flatMap((mark) => marked(mark, x(mark.time), y(0), TOP)),
@@ -112,12 +116,13 @@ function budgetLine(at, width, says, inside) {
 }
 
 function times(from, to, width) {
-  const step = [60, 120, 300, 600, 900, 1800].find((seconds) => ((to - from) / seconds) * 76 < width) ?? 3600;
+  const step = [10, 30, 60, 120, 300, 600, 900, 1800].find((seconds) => ((to - from) / seconds) * 76 < width) ?? 3600;
   const first = Math.ceil((from + step / 8) / step) * step;
   return Array.from({ length: Math.ceil((to - step / 8 - first) / step) }, (_, index) => first + index * step);
 }
 
-export const hour = (time) => new Date(time * 1000).toTimeString().slice(0, 5);
+export const second = (time) => new Date(time * 1000).toTimeString().slice(0, 8);
+export const hour = (time) => second(time).slice(0, 5);
 
 function node(tag, attributes, text = "") {
   const made = document.createElementNS(SVG, tag);

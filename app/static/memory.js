@@ -1,7 +1,7 @@
 // What the service weighs: the chart, and the numbers beside it.
 
 import { json } from "./api.js";
-import { draw, hour, marks, ROLES, timeAt, total } from "./chart.js";
+import { draw, hour, marks, ROLES, second, timeAt, total } from "./chart.js";
 import { byId, element } from "./element.js";
 import { repeat } from "./live.js";
 
@@ -109,11 +109,8 @@ function row(role, mb) {
 
 function line({ time, role, kind, mb, lasted }) {
   const said =
-    kind === "start"
-      ? "started"
-      : `gone${lasted ? ` after ${Math.round(lasted)} s` : ""}, ${Math.round(mb)} MB given back`;
-  return element("li", {}, element("time", { textContent: second(time) }), ` ${NAMES[role]} ${said}`);
+    kind === "start" ? "started" : `gone${lasted ? ` after ${Math.round(lasted)} s` : ""}, ${Math.round(mb)} MB back`;
+  return element("li", {}, element("time", { textContent: second(time) }), ` ${role} ${said}`);
 }
 
-const second = (time) => new Date(time * 1000).toTimeString().slice(0, 8);
 const grouped = (mb) => Math.round(mb).toLocaleString("en");
