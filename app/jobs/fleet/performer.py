@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...access.allowance import Allowance
 from ...config import Settings
+from ...errors import BrokerUnavailable
 from ...voice.speech import Speech
 from .. import runner
 from ..job import Files, Job
@@ -67,6 +69,9 @@ class Performer:
         )
         if is_part(job):
             whole.join(job.extra["part_of"], self.store, self.files, time.time())
+            if (following := self.store.untold_part(job.extra["part_of"])) is not None:
+                with contextlib.suppress(BrokerUnavailable):  # the sweep will
+                    self.queue.send(following)
 
     def close(self) -> None:
         """End the engines."""

@@ -27,9 +27,9 @@ BEAT_SECONDS, LEASE_SECONDS = 2.5, 10.0
 # A broker that is away is found out within twice the first, an answer that hangs within the second.
 CONNECT_SECONDS, ANSWER_SECONDS = 0.7, 1.5
 PUBLISHED_BY_SECONDS = 5.0  # after this long the sweep takes it that whoever added a job did not live to tell
-# Parts are told of one after the other, so that those of a long job do not all stand before whatever comes next.
-# Workers with nothing to do take them earlier.
-PART_SECONDS = 10.0
+# Parts are told of one after the other, so that those of a long job do not all stand before whatever comes next: when
+# the one before has ended, and at the latest so long after it was told of. Idle workers take them earlier.
+PART_SECONDS = 30.0  # about the work of one, ten minutes of speech on one processor
 TRIES = 200  # of a change, each lost to another one of the same job
 PACE_JOBS = 20  # how many of the last jobs of a kind tell its pace
 PAGE_READ = 100
@@ -141,6 +141,17 @@ class RedisStore:
             for id in part_ids(job):
                 pipe.hgetall(_hash(id))
             return [part for found in pipe.execute() if (part := _read(found)) is not None]
+
+    @_answered
+    def untold_part(self, id: str) -> str | None:
+        """The first part of the job *id* that no message was sent for yet."""
+        job = self._load(self._redis, id)
+        ids = part_ids(job) if job is not None else []
+        with self._redis.pipeline(transaction=False) as pipe:
+            for part_id in ids:
+                pipe.zscore(_key("hints"), part_id)
+            hinted = pipe.execute()
+        return next((part_id for part_id, due in zip(ids, hinted, strict=True) if due is not None), None)
 
     @_answered
     def page(self, owner: str, *, state: str, before: str, limit: int) -> list[Job]:

@@ -118,7 +118,9 @@ def test_parts_are_told_of_one_after_the_other(machine):
     with contextlib.closing(connect(machine.url)) as client:
         due = client.zrange(f"{PREFIX}hints", 0, -1, withscores=True)
     assert [id for id, _ in due] == [part.id for part in parts]
-    assert [round(at - due[0][1]) for _, at in due] == [0, 10, 20]
+    assert [round(at - due[0][1]) for _, at in due] == [0, 30, 60]
+    machine.store.published(parts[0].id)
+    assert machine.store.untold_part("a") == parts[1].id
 
 
 def test_only_a_worker_that_stays_idle_looks_for_lost_messages(machine):

@@ -1,19 +1,34 @@
 """The web's routes with workers behind them, as somebody uses them."""
 
+import json
+
 import pytest
 
 from app.jobs.job import FINISHED
 from tests.recordings import AUSTEN_SHORT
 from tests.server import Server
 
+from ..receiver import Receiver
 from .machines import started, until
 
 JOBS = "/api/v1/pam/voice/jobs"
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
-    with started(tmp_path_factory.mktemp("fleet"), JOB_ATTEMPTS="2") as fleet:
+def receiver():
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory, receiver):
+    folder = tmp_path_factory.mktemp("fleet")
+    settings = {
+        "WEBHOOK_SECRET": "that-nobody-guesses",
+        "WEBHOOK_PRIVATE_ADDRESSES": "true",
+        "SSL_CERT_FILE": receiver.trusted_by(folder / "authority.pem"),
+    }
+    with started(folder / "fleet", **settings) as fleet:
         fleet.worker()
         yield fleet
 
@@ -50,6 +65,13 @@ def test_a_text_posted_here_is_spoken_there(server):
     assert audio.headers["X-TTS-Engine"] == "espeak"
     assert audio.body[:4] == b"RIFF"
     assert len(audio.body) == job["result"]["bytes"]
+
+
+def test_a_worker_sends_the_webhook(server, receiver):
+    asked = {"text": "Hello.", "engine": "espeak", "webhook_url": f"{receiver.url}/ended"}
+    _, job = ended(server, server.post(JOBS, asked))
+    until(lambda: len(receiver.got) == 1, 60)
+    assert json.loads(receiver.got[0][2])["data"]["id"] == job["id"]
 
 
 def test_a_key_makes_a_repeated_post_the_same_job(server):
