@@ -46,11 +46,11 @@ def test_parts_are_done_side_by_side_when_the_first_look_is_over():
     assert outcome.turnarounds == [1.0 + 4.0 + 4.0]
 
 
-@pytest.mark.parametrize(("parts_last", "wait"), [(False, 11.0), (True, 3.0)])
-def test_parts_may_give_way_to_jobs_that_wait(parts_last, wait):
+@pytest.mark.parametrize(("pace", "wait"), [(0.0, 9.0), (2.0, 5.0), (math.inf, 1.0)])
+def test_parts_stand_before_what_comes_after_they_joined_the_queue(pace, wait):
     """The second one comes while the only worker does the first of three parts."""
-    jobs = [Job(0.0, 1.0, [4.0, 4.0, 4.0]), Job(2.0, 1.0)]
-    assert simulate(jobs, 1, parts_last=parts_last).waits == [0.0, wait]
+    jobs = [Job(0.0, 1.0, [4.0, 4.0, 4.0]), Job(4.0, 1.0)]
+    assert simulate(jobs, 1, pace_seconds=pace).waits == [0.0, wait]
 
 
 def test_all_work_is_done_by_no_more_than_the_workers():
