@@ -69,6 +69,8 @@ def run(
         with recording as path, files.new_result(job.id) as output:
             perform(job, path, output, speech, wanted=go_on, allowance=allowance)
             job.result_bytes = output.tell()
+            if not (still_ours := store.progress(job)):
+                raise ClientGone  # and the result does not replace that of whoever has the job now
     except ClientGone:
         if not still_ours:
             log.info("job=%s stopped: it was cancelled", job.id)

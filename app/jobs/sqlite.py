@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import sqlite3
 import threading
@@ -15,28 +13,14 @@ from typing import Any
 
 from ..errors import InsufficientStorage
 from .job import CANCELLED, QUEUED, RUNNING, STATES, Counts, Job, Pace
+from .schema import NAMES, STORED, connect, job_of, values_of
 from .snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
-CACHE_KB = 256  # of pages in memory; the default, 2 MB, would be the largest thing a job brings into a worker
-BUSY_SECONDS = 5.0  # how long another worker's change is waited for
 ROW_BYTES = 4096  # a job counts with so much beside its files
 PACE_JOBS = 20
 
-NAMES = tuple(field.name for field in dataclasses.fields(Job))
-JSON_NAMES = ("asked", "result", "error", "extra")
-# The text is last: what comes after a long one is read through all its pages.
-STORED = (*(name for name in NAMES if name != "text"), "text")
-TABLE = f"""
-CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(STORED)});
-CREATE UNIQUE INDEX IF NOT EXISTS job_ids ON jobs (id);
-CREATE UNIQUE INDEX IF NOT EXISTS job_keys ON jobs (owner, idempotency_key) WHERE idempotency_key != '';
-CREATE INDEX IF NOT EXISTS job_states ON jobs (state, number, due_at, created_at, size_bytes, result_bytes);
-CREATE INDEX IF NOT EXISTS job_owners ON jobs (owner, number);
-CREATE INDEX IF NOT EXISTS job_ends ON jobs (finished_at) WHERE finished_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS job_webhooks ON jobs (webhook_due_at) WHERE webhook_state = 'pending';
-"""
 TAKEN = f"""
 SELECT coalesce(sum(result_bytes + {ROW_BYTES} + CASE state WHEN 'succeeded' THEN 0 ELSE size_bytes END), 0)
 FROM jobs
@@ -264,14 +248,14 @@ class SqliteStore:
     def _insert(self, job: Job) -> None:
         marks = ", ".join("?" * len(STORED))
         query = f"INSERT INTO jobs ({', '.join(STORED)}) VALUES ({marks})"
-        self._connection.execute(query, _values(job, STORED))
+        self._connection.execute(query, values_of(job, STORED))
 
     def _change_attempt(self, job: Job, changes: str, **values: object) -> bool:
         return self._change(
             job.id,
             "attempt = :attempt AND state = 'running'",
             changes,
-            **dict(zip(NAMES, _values(job, NAMES), strict=True)),
+            **dict(zip(NAMES, values_of(job, NAMES), strict=True)),
             **values,
         )
 
@@ -310,31 +294,4 @@ class SqliteStore:
 
     def _jobs(self, which: str, *values: object, names: tuple[str, ...] = STORED) -> Iterator[Job]:
         for row in self._connection.execute(f"SELECT {', '.join(names)} FROM jobs WHERE {which}", values):
-            fields = dict(zip(names, row, strict=True))
-            yield Job(**{**fields, **{name: json.loads(fields[name]) for name in JSON_NAMES}})
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """The database in *path*, made when there is none; sqlite3.DatabaseError when it is broken."""
-    path.touch(mode=0o600)
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-        connection.executescript(TABLE)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _values(job: Job, names: tuple[str, ...]) -> list[object]:
-    return [
-        json.dumps(value, separators=(",", ":")) if name in JSON_NAMES else value
-        for name in names
-        for value in [getattr(job, name)]
-    ]
+            yield job_of(dict(zip(names, row, strict=True)))

@@ -13,6 +13,8 @@ from app.errors import (
 from app.jobs import runner, transcript
 from app.jobs.job import CANCELLED, FAILED, QUEUED, SUCCEEDED
 
+from .conftest import TellingSpeech
+
 
 @pytest.fixture
 def run(store, files, speech, clock):
@@ -174,3 +176,18 @@ def test_an_attempt_that_was_given_away_changes_nothing(store, files, speech, ac
         pass
     runner.run(current, store, files, speech, attempts=3, clock=clock)
     assert store.get(lost.id).state == SUCCEEDED
+
+
+def test_who_lost_the_job_in_its_last_moment_does_not_replace_the_result(store, files, speech, accept, clock):
+    job = accept()
+    lost = store.begin_next(clock())
+
+    def given_to_another_who_is_done():
+        store.put_back(store.get(job.id), 0.0)
+        runner.run(store.begin_next(clock()), store, files, TellingSpeech(["right"]), attempts=3, clock=clock)
+
+    speech.words = ["wrong", given_to_another_who_is_done]
+    runner.run(lost, store, files, speech, attempts=3, clock=clock)
+    with files.result(job.id) as file:
+        assert [segment.text for segment in transcript.read(file)] == [" right"]
+    assert store.get(job.id).text == "right"
