@@ -109,7 +109,7 @@ function row(role, mb) {
 
 function line({ time, role, kind, mb, lasted }) {
   const said =
-    kind === "start" ? "started" : `gone${lasted ? ` after ${Math.round(lasted)} s` : ""}, ${Math.round(mb)} MB back`;
+    kind === "start" ? "started" : `gone${lasted ? ` after ${Math.round(lasted)} s` : ""}, −${Math.round(mb)} MB`;
   return element("li", {}, element("time", { textContent: second(time) }), ` ${role} ${said}`);
 }
 

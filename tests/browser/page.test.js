@@ -206,7 +206,7 @@ test("the chart rises while an engine runs and falls when it has gone", async ()
   assert.ok((await height()) > 10);
   assert.equal(await page.locator("#chart polygon.mark.whisper.start").count(), came + 1);
   await says("#roles", /whisper engine\s*not running/);
-  await says("#engine-log", /whisper gone after \d+ s, \d+ MB back/);
+  await says("#engine-log", /whisper gone after \d+ s, −\d+ MB/);
   assert.equal(await height(), 0);
 });
 
