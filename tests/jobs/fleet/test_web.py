@@ -92,8 +92,8 @@ def test_the_dead_are_listed_and_can_be_brought_back(server):
     until(lambda: server.get(f"{JOBS}/{job['id']}").json["state"] == "failed", 60)
 
 
-def test_a_job_can_be_watched_from_here_while_it_is_done_there(server, minute):
-    accepted = server.upload(JOBS, minute.read_bytes())
+def test_a_job_can_be_watched_from_here_while_it_is_done_there(server, half_minute):
+    accepted = server.upload(JOBS, half_minute.read_bytes())
     events = server.get(f"{JOBS}/{accepted.json['id']}/events").body.decode()
     assert "succeeded" in events
     assert events.count("data:") >= 3
