@@ -349,7 +349,11 @@ def parameters(rule: Rule, operation: Operation) -> Iterator[Schema]:
     for one in operation.query:
         yield {"name": one.name, "in": "query", "required": one.required, "schema": one.schema()}
     if rule.endpoint in MAKES_JOBS:
-        yield {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": LONGEST_KEY}}
+        yield {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": {"type": "string", "maxLength": LONGEST_KEY},
+        }
     if operation.statuses.get(202) == LATER:
         yield {"name": "Prefer", "in": "header", "schema": {"type": "string", "enum": ["respond-async"]}}
 
