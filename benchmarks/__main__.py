@@ -16,6 +16,7 @@ NAMES = (
     "cgroup",
     "environment",
     "monitoring",
+    "jobs",
     "access",
     "page",
 )

@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 DATABASE, BROKEN = "jobs.sqlite3", ".broken-"
 ORPHAN_SECONDS = 60.0  # files younger than this may belong to a job that is just being accepted
+# An engine's step is left within 0.3 s; another server's answer (OPENAI_BASE_URL) is not, and its job is begun anew.
+LEAVING_SECONDS = 5.0
 TROUBLE_SECONDS = 5.0  # until the next try when the disk or the database fails
 
 
@@ -149,9 +151,10 @@ class Thread:
         with self._lock:
             thread = self._thread
         if thread is not None and self._holding.is_set():
-            thread.join()
+            thread.join(LEAVING_SECONDS)
         self._webhooks.close()
-        self._store.close()
+        if not (thread is not None and thread.is_alive() and self._holding.is_set()):
+            self._store.close()
 
     def _main(self) -> None:
         with open(self._files.directory / "running.lock", "w", opener=private) as lock:
