@@ -20,8 +20,8 @@ class Keys:
     """
     The keys that are let in, as digests: what was configured is not kept. Never changes; any thread.
 
-    *configured* is the setting API_KEYS. 64 hexadecimal digits alone are a key, because that is what keys
-    are most often made of; a hash says `sha256:`.
+    *configured* is the setting API_KEYS; a hash says `sha256:`. 64 hexadecimal digits alone may be either, a key
+    as `openssl rand -hex 32` makes them or the hash of one, and both are let in.
     """
 
     def __init__(self, configured: str) -> None:
@@ -33,7 +33,7 @@ class Keys:
         ]
         if problems:
             raise ConfigError(f"API_KEYS: {'; '.join(problems)}")
-        self._digests = tuple(_digest(entry) for entry in entries)
+        self._digests = tuple(digest for entry in entries for digest in _digests(entry))
         self.short = sum(len(entry) < SHORT for entry in entries)  # how many could be guessed
 
     def __len__(self) -> int:
@@ -69,7 +69,10 @@ def _problem(entry: str) -> str:
     return ""
 
 
-def _digest(entry: str) -> bytes:
+def _digests(entry: str) -> tuple[bytes, ...]:
     if entry.lower().startswith(HASHED):
-        return bytes.fromhex(entry[len(HASHED) :])
-    return hashlib.sha256(entry.encode()).digest()
+        return (bytes.fromhex(entry[len(HASHED) :]),)
+    digest = hashlib.sha256(entry.encode()).digest()
+    if len(entry) == DIGEST_LETTERS and set(entry) <= set(string.hexdigits):
+        return digest, bytes.fromhex(entry)
+    return (digest,)
