@@ -1,6 +1,7 @@
 """A few threads per worker; the hooks end what the worker began."""
 
 import gc
+import sys
 
 from gunicorn.http import wsgi
 
@@ -74,6 +75,9 @@ def post_worker_init(worker):
     memory.give_back()
     gc.freeze()
     gc.enable()
+    # Python's own 5 ms are waited for at every turn among busy threads: with fifty hostile clients, /health took
+    # 124-196 ms at the 99th percentile, so 70-88.
+    sys.setswitchinterval(0.0005)
 
 
 def post_request(worker, req, environ, resp):
