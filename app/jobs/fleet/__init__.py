@@ -24,7 +24,8 @@ def build(
 ) -> tuple[RedisStore, Files, CeleryQueue]:
     """What web and workers share; nothing is connected yet. *goes_on_trying*: see RedisStore."""
     from .queue import CeleryQueue
-    from .store import RedisStore, connect
+    from .store import RedisStore
+    from .transactions import connect
 
     store = RedisStore(connect(settings.fleet_redis_url), goes_on_trying)
     limit_seconds = settings.job_time_limit_minutes * 60

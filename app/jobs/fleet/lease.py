@@ -8,7 +8,8 @@ from types import TracebackType
 
 from ...errors import BrokerUnavailable
 from ..job import Job
-from .store import BEAT_SECONDS, RedisStore
+from .records import BEAT_SECONDS
+from .store import RedisStore
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from kombu.exceptions import OperationalError
 
 from ...errors import BrokerUnavailable
 from ..job import QUEUED, Job
-from .store import ANSWER_SECONDS, CONNECT_SECONDS, RedisStore
+from .store import RedisStore
+from .transactions import ANSWER_SECONDS, CONNECT_SECONDS
 
 log = logging.getLogger(__name__)
 

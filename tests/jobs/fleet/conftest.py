@@ -2,7 +2,8 @@ import shutil
 
 import pytest
 
-from app.jobs.fleet.store import RedisStore, connect
+from app.jobs.fleet.store import RedisStore
+from app.jobs.fleet.transactions import connect
 
 from .machines import Redis, read_aloud
 

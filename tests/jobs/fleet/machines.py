@@ -18,9 +18,10 @@ import redis
 
 from app.config import PROJECT, Settings
 from app.jobs import fleet
-from app.jobs.fleet.store import connect
+from app.jobs.fleet.transactions import connect
 from app.jobs.job import FINISHED, TRANSCRIBE, Job
 from tests.recordings import AUSTEN_SHORT, CLIPS, wav
+from tests.server import secrets_in
 
 START_SECONDS, END_SECONDS = 30, 40
 WORKER = (sys.executable, "-m", "celery", "-A", "app.jobs.fleet.worker", "worker")
@@ -148,7 +149,10 @@ class Fleet:
         for worker in self.workers:
             if worker.process.poll() is None:
                 worker.kill()
+            said = worker.log
             worker.output.close()
+            if any(secret in said for secret in secrets_in(self.environment)):
+                raise AssertionError("a secret is in a worker's log")
         self.queue.close()
         self.store.close()
         self.redis.kill()

@@ -7,7 +7,8 @@ from celery import Celery
 
 from app.errors import BrokerUnavailable
 from app.jobs.fleet.queue import QUEUE, TASK, CeleryQueue, transport_options
-from app.jobs.fleet.store import RedisStore, connect
+from app.jobs.fleet.store import RedisStore
+from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, Job
 
 from .machines import Redis, free_port

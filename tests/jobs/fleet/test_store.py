@@ -8,7 +8,9 @@ import pytest
 
 from app.errors import BrokerUnavailable, InsufficientStorage
 from app.jobs.fleet.part import part_ids
-from app.jobs.fleet.store import PREFIX, RedisStore, connect
+from app.jobs.fleet.records import PREFIX
+from app.jobs.fleet.store import RedisStore
+from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, Job
 
 from .machines import free_port

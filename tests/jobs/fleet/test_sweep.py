@@ -7,8 +7,9 @@ import pytest
 from app.config import Settings
 from app.errors import BrokerUnavailable
 from app.jobs.fleet.directory import SharedDirectory
-from app.jobs.fleet.store import PREFIX, connect
+from app.jobs.fleet.records import PREFIX
 from app.jobs.fleet.sweep import Sweep
+from app.jobs.fleet.transactions import connect
 from app.jobs.job import FAILED, QUEUED, RUNNING, SUCCEEDED, Job
 from app.jobs.webhooks import Webhooks
 

@@ -1,0 +1,118 @@
+"""Changes in Redis that happen whole or not at all, and what is said when it is away."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.client import Pipeline
+from redis.retry import Retry
+
+from ...errors import BrokerUnavailable
+from ..job import Job
+from .records import job_key, read, write
+
+log = logging.getLogger(__name__)
+
+# A broker that is away is found out within twice the first, an answer that hangs within the second.
+CONNECT_SECONDS, ANSWER_SECONDS = 0.7, 1.5
+TRIES = 200  # of a change, each lost to another one of the same job
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+Edit = Callable[[Job], bool]
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for *url*; a connection that Redis closed meanwhile is opened again, once."""
+    client: redis.Redis = redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+    )
+    return client
+
+
+def answered(call: Call) -> Call:
+    """A method of Transactions with BrokerUnavailable in place of Redis's errors, unless the store goes on trying."""
+
+    @functools.wraps(call)
+    def calling(self: Transactions, *args: object, **options: object) -> object:
+        while True:
+            try:
+                return call(self, *args, **options)
+            except redis.RedisError as error:  # away, still loading, read-only, or full
+                if not self.goes_on_trying():
+                    log.warning("Redis: %s", error)
+                    raise BrokerUnavailable(
+                        f"Redis, which keeps the jobs, does not answer ({type(error).__name__}); try again"
+                    ) from None
+
+    return cast("Call", calling)
+
+
+class Transactions:
+    """
+    Jobs in Redis, changed one at a time. Threads may share it; nothing is asked before the first call.
+
+    A job is a hash, one JSON value a field. All that a change is about is written in one transaction (MULTI), which
+    fails when the hash was changed since it was read (WATCH), and is then done again. *goes_on_trying* is asked
+    when Redis does not answer: it may wait, and says whether to ask again; by default the caller gets
+    BrokerUnavailable.
+    """
+
+    def __init__(self, client: redis.Redis, goes_on_trying: Callable[[], bool] = lambda: False) -> None:
+        self._redis, self.goes_on_trying = client, goes_on_trying
+
+    @answered
+    def check(self) -> None:
+        """BrokerUnavailable when Redis does not answer."""
+        self._redis.ping()
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._redis.close()
+
+    def _change(
+        self, id: str, edit: Edit, then: Callable[[Pipeline, Job], None] = lambda pipe, job: None
+    ) -> Job | None:
+        """
+        The job after *edit* changed it and *then* added to the transaction; None when there is none, or *edit*
+        said no. *edit* may be called again when another change came first.
+        """
+        for _ in range(TRIES):
+            with self._redis.pipeline() as pipe:
+                pipe.watch(job_key(id))
+                stored = cast("dict[str, str | None]", pipe.hgetall(job_key(id)))
+                before, job = read(stored), read(stored)
+                if before is None or job is None or not edit(job):
+                    return None
+                pipe.multi()
+                write(pipe, job, before)
+                then(pipe, job)
+                if executed(pipe):
+                    return job
+        raise busy()
+
+    @staticmethod
+    def _load(client: redis.Redis, id: str) -> Job | None:
+        return read(cast("dict[str, str | None]", client.hgetall(job_key(id))))
+
+
+def executed(pipe: Pipeline) -> bool:
+    """Whether the transaction was done; False when another change came first."""
+    try:
+        pipe.execute()
+    except redis.WatchError:
+        return False
+    return True
+
+
+def busy() -> BrokerUnavailable:
+    """What is raised when it always did."""
+    return BrokerUnavailable(f"a job was changed by others {TRIES} times in a row; try again")
