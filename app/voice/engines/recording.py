@@ -94,6 +94,12 @@ class Recording:
         frames = [(index + self.first_verdict) * CHUNK // HOP for index in (spoken[0], spoken[-1] + 1)]
         return max(begin, frames[0]), min(end, frames[1])
 
+    def spoken_seconds(self, begin: int, end: int) -> float:
+        """For how long the detector heard speech between two frames; not at all where there is no detector."""
+        first = max(0, begin * HOP // CHUNK - self.first_verdict)
+        last = max(0, -(-end * HOP // CHUNK) - self.first_verdict)
+        return sum(self.verdicts[first:last]) * CHUNK / RATE
+
 
 def clip(
     samples: Iterator[Samples], begin: float, end: float, at: int = 0

@@ -20,6 +20,9 @@ FRAMES_PER_SECOND = 100
 FRAMES_PER_TIMESTAMP = 2
 CONTEXT_LIMIT = LENGTH_LIMIT // 2 - 1
 UNSAFE_CONTEXT = 0.5  # text found above this temperature is not shown to the next window
+# A segment of 7 s that says "The" has 0.4 bytes a second; the slowest sentence of an hour of speech has 6.
+PASSED_OVER_SECONDS = 3.0
+SPARSE_BYTES_PER_SECOND = 2.0
 NEAR_FRAMES = 50  # Whisper's times are up to half a second off; speech this near a segment is its own
 
 
@@ -61,17 +64,16 @@ class Transcriber:
 
     def transcribe(self, encoded: Any, frame: int, frames: int) -> tuple[Hypothesis, list[Segment], int]:
         """What is said in the window of *frames* at *frame*, and the frame where the next one starts."""
-        hypothesis = generate(
-            self.model,
-            encoded,
-            self.prompt(),
-            self.vocabulary,
-            beam_size=self.task.beam_size,
-            temperatures=self.task.temperatures,
-        )
+        hypothesis = self.generate(encoded, self.context, self.task.temperatures)
         if hypothesis.silence:
             return hypothesis, [], frame + frames
         segments, next_frame, closed = self.split(hypothesis.tokens, frame, frames)
+        if self.context and self.passes_over(segments, frame, next_frame):
+            # What was said before has led the model astray: without it, it may hear what is there.
+            again = self.generate(encoded, [], self.task.temperatures[:1])
+            heard = self.split(again.tokens, frame, frames)
+            if not (again.silence or again.doubtful or self.passes_over(heard[0], frame, heard[1])):
+                hypothesis, (segments, next_frame, closed) = again, heard
         if self.task.word_timestamps:
             self.time_words(segments, encoded, frame, frames)
             said = [word.end for segment in segments for word in segment.words or ()]
@@ -85,10 +87,40 @@ class Transcriber:
         # a window that would begin where this one did would never end
         return hypothesis, spoken, next_frame if next_frame > frame else frame + frames
 
-    def prompt(self) -> list[int]:
+    def generate(
+        self,
+        encoded: Any,  # the extension module has no types
+        context: list[int],
+        temperatures: Sequence[float],
+    ) -> Hypothesis:
+        """What the model makes of a window, with *context* before it."""
+        return generate(
+            self.model,
+            encoded,
+            self.prompt(context),
+            self.vocabulary,
+            beam_size=self.task.beam_size,
+            temperatures=temperatures,
+        )
+
+    def prompt(self, context: list[int]) -> list[int]:
         """The tokens generation starts from: what was said before, then the task."""
-        before = self.task.hotwords[:CONTEXT_LIMIT] + self.context[-CONTEXT_LIMIT:]
+        before = self.task.hotwords[:CONTEXT_LIMIT] + context[-CONTEXT_LIMIT:]
         return ([self.vocabulary.previous, *before] if before else []) + self.task.sequence
+
+    def passes_over(self, segments: list[Segment], frame: int, next_frame: int) -> bool:
+        """Whether somebody speaks for some seconds before *next_frame* and next to no text says so."""
+        stretches = []
+        reached = frame
+        for segment in segments:
+            begin, end = (round(time * FRAMES_PER_SECOND) for time in (segment.start, segment.end))
+            stretches += [(reached, begin, ""), (begin, end, segment.text.strip())]
+            reached = end
+        for begin, end, text in [*stretches, (reached, next_frame, "")]:
+            spoken = self.recording.spoken_seconds(begin, end)
+            if spoken >= PASSED_OVER_SECONDS and len(text.encode()) < spoken * SPARSE_BYTES_PER_SECOND:
+                return True
+        return False
 
     def split(self, tokens: list[int], frame: int, frames: int) -> tuple[list[Segment], int, bool]:
         """
