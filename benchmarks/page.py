@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).with_name("page.js")
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """The page in a real browser: anew for its time, then open for a minute with nothing else going on."""
+    """The page in a real browser: open for a minute with nothing else going on, then anew for its time."""
     if not (shutil.which("node") and shutil.which("chromium")):
         return
     seconds, rounds = (20, 3) if quick else (60, 9)
@@ -32,16 +32,15 @@ def measure(quick: bool) -> Iterator[Row]:
         before_mb, before_seconds, began = service.weigh().total_mb, _worked(service), time.monotonic()
         time.sleep(seconds)
         closed = (_worked(service) - before_seconds) / (time.monotonic() - began)
-        opened = _open(service, seconds=0, rounds=rounds)
         begun = _worked(service), time.monotonic()
-        _open(service, seconds=seconds, rounds=0)
+        opened = _open(service, seconds=seconds, rounds=0)
         share = (_worked(service) - begun[0]) / (time.monotonic() - begun[1])
         yield Row("page, all its files", opened["bytes"] / 1000, "kB", 100)
-        yield Row("page, usable after", statistics.median(opened["usable"]), "ms", 500)
         yield Row("page open, of one processor", 100 * (share - closed), "%", 1)
-        yield Row(
-            "page opened and open, growth of the service", service.weigh().total_mb - before_mb, "MB", 1
-        )
+        yield Row("page open, growth of the service", service.weigh().total_mb - before_mb, "MB", 1)
+        again = _open(service, seconds=0, rounds=rounds)
+        yield Row("page, usable after", statistics.median(again["usable"]), "ms", 500)
+        yield Row("opened ten times, growth of the service", service.weigh().total_mb - before_mb, "MB")
 
 
 def _open(service: Service, *, seconds: int, rounds: int) -> dict[str, list[float] | float]:
