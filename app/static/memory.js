@@ -53,16 +53,23 @@ export async function meanwhile(work) {
 const working = () => busy > 0 || memory === null || memory.budget.engines.some((engine) => engine.state !== "stopped");
 
 async function look() {
-  if (now() - asked > 3 * IDLE_SECONDS) await remember();
+  const gap = now() - asked > 3 * IDLE_SECONDS;
   memory = await json("api/memory");
+  keep();
+  told(memory);
+  performance.mark("usable"); // `python -m benchmarks.page` reads when it first was
+  if (!gap) return;
+  await remember();
+  keep();
+}
+
+function keep() {
   asked = now();
   const pss = {};
   for (const { role, pss_mb } of memory.service.processes) pss[role] = (pss[role] ?? 0) + pss_mb;
   samples.push({ time: asked, pss });
   samples = samples.filter((one) => one.time > asked - LONGEST_SECONDS);
   show();
-  told(memory);
-  performance.mark("usable"); // `python -m benchmarks.page` reads when it first was
 }
 
 // What happened while nobody looked; with monitoring off nobody knows.
@@ -72,6 +79,7 @@ async function remember() {
     throw error;
   });
   const kept = history.samples.map(({ time, pss_mb }) => ({ time, pss: pss_mb }));
+  if (samples.length === 1) samples = []; // by a clock that was not compared yet
   if (kept.length) behind = kept.at(-1).time - Date.now() / 1000;
   samples = [...kept, ...samples].sort((one, other) => one.time - other.time);
 }
