@@ -197,6 +197,12 @@ class Settings:
         return self.redis_url or (broker if broker.startswith(("redis://", "rediss://")) else "")
 
 
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """*environ* as a process gets it that has no business with keys and passwords."""
+    secrets = {field.name.upper() for field in dataclasses.fields(Settings) if field.metadata["secret"]}
+    return {name: value for name, value in environ.items() if name not in secrets}
+
+
 def _environment() -> Mapping[str, str]:
     if not (PROJECT / ".env").exists():
         return os.environ

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from app.config import PROJECT, ConfigError, Settings, example
+from app.config import PROJECT, ConfigError, Settings, example, without_secrets
 
 
 def test_an_empty_environment_gives_the_defaults():
@@ -79,3 +79,10 @@ def test_an_unusable_value_stops_the_boot():
     )
     assert served.returncode != 0
     assert "PORT: 'eighty' is not a whole number; LOG_LEVEL: 'loud'" in served.stderr
+
+
+def test_other_processes_are_not_told_secrets():
+    told = without_secrets(
+        {"API_KEYS": "a", "REDIS_URL": "redis://:b@host", "WHISPER_MODEL": "base", "HOME": "/"}
+    )
+    assert told == {"WHISPER_MODEL": "base", "HOME": "/"}

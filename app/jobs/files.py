@@ -7,13 +7,13 @@ import errno
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from ..errors import InsufficientStorage
+from ..nameless import give_name
 
 KEPT_FREE_BYTES = 32 << 20  # of the disk, for the database, results, and everybody else
 RECORDING, RESULT, PART = "recording", "result", ".part"
@@ -48,7 +48,7 @@ class LocalFiles:
             path = self._path(id, RECORDING)
             path.parent.mkdir(exist_ok=True, mode=0o700)
             try:
-                _link(upload.fileno(), path)
+                give_name(upload.fileno(), path)
             except OSError:
                 upload.seek(0)
                 with self._new(path) as copy:
@@ -104,29 +104,9 @@ class LocalFiles:
         return self.directory / id / name
 
 
-def nameless(directory: str) -> IO[bytes]:
-    """A new file in *directory* that has no name yet; it is gone when it is closed, unless it is given one."""
-    try:
-        # Not tempfile's: that asks for a file that can never have a name (O_EXCL).
-        descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError:  # a filesystem without such files
-        return tempfile.TemporaryFile(dir=directory, buffering=0)
-    return os.fdopen(descriptor, "w+b", buffering=0)
-
-
 def private(path: str, flags: int) -> int:
     """Opens a file that nobody else may read."""
     return os.open(path, flags, 0o600)
-
-
-def _link(descriptor: int, path: Path) -> None:
-    """Have the open file *descriptor* appear at *path* (linkat with AT_SYMLINK_FOLLOW, see open(2), O_TMPFILE)."""
-    # Some directory has to be named, or os.link calls link(2), which would link to the link in /proc.
-    root = os.open("/", os.O_PATH)
-    try:
-        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=root, follow_symlinks=True)
-    finally:
-        os.close(root)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import secrets
@@ -14,7 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from flask import Response, g, jsonify, request, url_for
 
-from ..errors import InsufficientStorage, InvalidRequest
+from ..errors import InvalidRequest
+from ..nameless import nameless
 from ..voice.chain import SpeakRequest
 from .context import services
 from .fields import Text
@@ -45,14 +45,7 @@ class JobUpload(Upload):
         if self.size_bytes >= self._looked_at + CHECK_ROOM_BYTES:
             self._looked_at = self.size_bytes
             self._jobs.files.check_room(CHECK_ROOM_BYTES)
-        try:
-            super().write(data)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise InsufficientStorage(
-                "the disk recordings are received on is full; try again later"
-            ) from None
+        super().write(data)
         if self._hash is not None:
             self._hash.update(data)
 
@@ -65,8 +58,6 @@ class JobUpload(Upload):
 def _place_for(jobs: Jobs) -> IO[bytes] | None:
     if jobs.files.upload_directory is None:
         return None
-    from ..jobs.files import nameless
-
     return nameless(jobs.files.upload_directory)
 
 

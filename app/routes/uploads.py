@@ -1,5 +1,6 @@
 """How bodies come in: spooled to disk while they arrive, bounded, never whole in memory."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +12,8 @@ from flask import Request, current_app, g, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from ..errors import InvalidAudio, InvalidRequest, TooLarge
+from ..errors import InsufficientStorage, InvalidAudio, InvalidRequest, TooLarge
+from ..nameless import nameless
 
 CHUNK_BYTES = 1 << 16
 FIELD_LIMIT_BYTES = 1 << 17  # what the texts of a form may have in all
@@ -30,9 +32,7 @@ class Upload:
 
     def __init__(self, limit_bytes: int, file: IO[bytes] | None = None) -> None:
         self._limit = limit_bytes
-        self.file: IO[bytes] = file or tempfile.TemporaryFile(  # noqa: SIM115 (closed by `close`)
-            dir=current_app.config["UPLOAD_DIR"], buffering=0
-        )
+        self.file = file or nameless(current_app.config["UPLOAD_DIR"] or tempfile.gettempdir())
         self.size_bytes = 0
 
     @property
@@ -41,11 +41,20 @@ class Upload:
         return f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
 
     def write(self, data: bytes) -> None:
-        """Append; TooLarge past the limit."""
+        """Append; TooLarge past the limit, InsufficientStorage when the disk is full."""
         self.size_bytes += len(data)
         if self.size_bytes > self._limit:
             raise too_large()
-        self.file.write(data)
+        rest = memoryview(data)
+        try:
+            while rest:  # a disk that is nearly full takes less than it is given
+                rest = rest[self.file.write(rest) :]
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise InsufficientStorage(
+                "the disk recordings are received on is full; try again later"
+            ) from None
 
     def close(self) -> None:
         """Let the file go."""

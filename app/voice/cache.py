@@ -8,7 +8,7 @@ sqlite, a connection for each thread), and reads pickles. An entry is one file:
     | audio | JSON: its size, CRC, what it is  | u32: length of JSON  |
     +-------+----------------------------------+----------------------+
 
-It is written under another name and renamed when it is whole, so there are no half entries to find.
+It has no name until it is whole, so there are no half entries to find, and none are left by a process that is killed.
 """
 
 import contextlib
@@ -23,7 +23,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
+
+from ..nameless import give_name, nameless
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +48,8 @@ class Facts:
 class Draft:
     """Speech while it is made: written once, then read, then kept or dropped. For one thread."""
 
-    def __init__(self, file: BinaryIO, path: Path | None = None) -> None:
-        self._file, self.path, self.size = file, path, 0
+    def __init__(self, file: IO[bytes], *, can_be_kept: bool) -> None:
+        self._file, self.can_be_kept, self.size = file, can_be_kept, 0
 
     def write(self, audio: bytes) -> None:
         """Append; OSError when the disk is full."""
@@ -60,12 +62,13 @@ class Draft:
             self._file.seek(offset)
             self._file.write(written)
 
-    def finish(self, facts: Facts) -> None:
-        """Append what is known of it; it then is a whole entry."""
+    def finish(self, facts: Facts, path: Path) -> None:
+        """Append what is known of it: it then is a whole entry, and has the name *path*."""
         header = json.dumps({"size": self.size, "crc": self._crc(), **asdict(facts)}).encode()
         self._file.seek(self.size)
         self._file.write(header + LENGTH.pack(len(header)))
         self._file.flush()
+        give_name(self._file.fileno(), path)
 
     def read(self) -> Iterator[bytes]:
         """The audio in chunks, from its start."""
@@ -80,9 +83,6 @@ class Draft:
     def close(self) -> None:
         """Drop what was not kept."""
         self._file.close()
-        if self.path is not None:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
 
 
 @dataclass(slots=True)
@@ -136,23 +136,24 @@ class Cache:
         if self.limit_bytes:
             try:
                 self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-                path = self._directory / (secrets.token_hex(8) + PART_SUFFIX)
-                return Draft(path.open("x+b"), path)
+                return Draft(nameless(str(self._directory), buffering=-1), can_be_kept=True)
             except OSError as error:
                 log.warning("speech cache: %s can't be written to: %s", self._directory, error.strerror)
-        return Draft(tempfile.TemporaryFile())
+        return Draft(tempfile.TemporaryFile(), can_be_kept=False)
 
     def keep(self, key: str, draft: Draft, facts: Facts) -> None:
         """Make the finished *draft* the entry of *key*; it can still be read, and must still be closed."""
-        if draft.path is None or draft.size > self.limit_bytes // 4:
+        if not draft.can_be_kept or draft.size > self.limit_bytes // 4:
             return
+        part = self._directory / (
+            secrets.token_hex(8) + PART_SUFFIX
+        )  # to take the place of what has the key now
         try:
-            draft.finish(facts)
-            draft.path.rename(self._directory / (key + ENTRY_SUFFIX))
+            draft.finish(facts, part)
+            part.rename(self._directory / (key + ENTRY_SUFFIX))
         except OSError as error:
             log.warning("speech cache: nothing kept: %s", error.strerror)
             return
-        draft.path = None
         self._shrink()
 
     def _shrink(self) -> None:
@@ -193,7 +194,7 @@ def opened(file: BinaryIO) -> Hit | None:
         return None
 
 
-def chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
+def chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
     """The first *size* bytes of *file*."""
     file.seek(0)
     while size > 0:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .. import memory
-from ..config import PROJECT
+from ..config import PROJECT, without_secrets
 from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, by_code
 from . import wire
 from .budget import Budget
@@ -169,7 +169,7 @@ class Engine:
             stdout=subprocess.PIPE,
             bufsize=0,
             cwd=PROJECT,
-            env={**os.environ, **self.program.environment},
+            env={**without_secrets(os.environ), **self.program.environment},
         )
         self.starts += 1
         self._waking_since = self._clock()

@@ -8,8 +8,9 @@ import pytest
 
 from app.config import Settings
 from app.jobs.embedded import Thread, open_store
-from app.jobs.files import LocalFiles, nameless
+from app.jobs.files import LocalFiles
 from app.jobs.job import Job
+from app.nameless import nameless
 from app.voice.spoken import Spoken
 from app.voice.transcription import Transcription
 from app.voice.wire import Message

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from app.jobs.embedded import BROKEN, DATABASE, ORPHAN_SECONDS, open_store
-from app.jobs.files import nameless
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED
+from app.nameless import nameless
 
 
 def test_a_step_is_one_job_and_then_nothing_is_due(thread, store, accept, clock):

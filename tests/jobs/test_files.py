@@ -5,7 +5,8 @@ import os
 import pytest
 
 from app.errors import InsufficientStorage
-from app.jobs.files import KEPT_FREE_BYTES, LocalFiles, nameless
+from app.jobs.files import KEPT_FREE_BYTES, LocalFiles
+from app.nameless import nameless
 
 
 @pytest.fixture

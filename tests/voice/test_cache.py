@@ -109,12 +109,21 @@ def test_a_stand_in_is_forgotten_in_time(cache, clock):
 
 
 def test_a_part_nobody_finishes_is_removed(cache, clock):
-    left = cache.draft()
-    left.write(b"left by a worker that was killed")
-    clock.now = left.path.stat().st_mtime + 3601
     keep(cache, "a", b"audio")
-    assert [path.suffix for path in files(cache)] == [".speech"]
-    left.close()
+    left = cache._directory / "0123.part"
+    left.write_bytes(b"left by a worker that was killed between two lines")
+    clock.now = left.stat().st_mtime + 3601
+    keep(cache, "b", b"audio")
+    assert {path.suffix for path in files(cache)} == {".speech"}
+
+
+def test_a_draft_has_no_name_and_an_entry_is_for_its_user_alone(cache):
+    draft = cache.draft()
+    draft.write(b"half a senten")
+    assert files(cache) == []
+    draft.close()
+    keep(cache, "a", b"audio")
+    assert [path.stat().st_mode & 0o777 for path in files(cache)] == [0o600]
 
 
 def test_a_cache_of_no_size_keeps_nothing(tmp_path):
