@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .config import Settings
     from .services import Services
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Flask:

@@ -19,6 +19,8 @@ NAMES = (
     "jobs",
     "access",
     "page",
+    "hostile",
+    "comparison",
 )
 
 
