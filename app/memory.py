@@ -36,6 +36,14 @@ class Process:
     footprint: Footprint
 
 
+def pss_mb(pid: int | None) -> float:
+    """PSS in MB of the process *pid*; 0 without one."""
+    try:
+        return footprint(pid).pss_mb if pid else 0.0
+    except ProcessLookupError:
+        return 0.0
+
+
 def footprint(pid: int | None = None) -> Footprint:
     """The memory of *pid*, by default of this process; ProcessLookupError when it has ended."""
     directory = PROC / str(pid or os.getpid())

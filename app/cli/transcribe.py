@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -128,19 +128,7 @@ def written(transcription: "Transcription", segments: "Iterable[Segment]", forma
 
 def as_json(transcription: "Transcription", segments: "list[Segment]") -> str:
     """What `POST /api/v1/pam/voice/transcribe` answers."""
-    said = {
-        "text": "".join(segment.text for segment in segments).strip(),
-        "language": transcription.language,
-        "duration": round(transcription.duration_seconds, 2),
-        "model": transcription.model,
-        "segments": [
-            {
-                "start": round(segment.start, 2),
-                "end": round(segment.end, 2),
-                "text": segment.text.strip(),
-                **({"words": [asdict(word) for word in segment.words]} if segment.words else {}),
-            }
-            for segment in segments
-        ],
-    }
+    from ..voice.told import told_facts, told_segment
+
+    said = {**told_facts(transcription, segments), "segments": [told_segment(one) for one in segments]}
     return json.dumps(said, ensure_ascii=False, indent=2) + "\n"

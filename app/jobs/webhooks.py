@@ -272,10 +272,7 @@ class Webhooks:
     def measured_mb(self) -> float:
         """PSS of the process in MB, 0 without one."""
         process = self._process
-        try:
-            return memory.footprint(process.pid).pss_mb if process else 0.0
-        except ProcessLookupError:
-            return 0.0
+        return memory.pss_mb(process.pid if process else None)
 
     def stop_if_unused(self) -> bool:
         """It is never there unused."""

@@ -11,13 +11,14 @@ from flask import Blueprint, Response, g, jsonify, request, url_for
 
 from ..errors import InvalidRequest, JobNotFound, QueueFull, UnsupportedFormat
 from ..voice.chain import SpeakRequest
+from ..voice.told import told_segment
 from . import fields, later
 from .context import client_waits, services
 from .fields import Choice, Number, Text
 from .streaming import COMMENT, KEEP_ALIVE_SECONDS, LAST, event, event_stream
 from .transcripts import MEDIA_TYPES, written
 from .uploads import ACCEPTED, receive
-from .voice import SPEAK, TRANSCRIBE, told_segment, transcription_asked
+from .voice import SPEAK, TRANSCRIBE, transcription_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

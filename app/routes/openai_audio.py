@@ -14,12 +14,13 @@ from ..voice import languages, whisper_languages
 from ..voice.chain import FORMATS as AUDIO_FORMATS
 from ..voice.chain import SpeakRequest
 from ..voice.spoken import Spoken
+from ..voice.told import whole_text
 from ..voice.transcription import Segment, Transcription, TranscriptionRequest
 from . import fields, later
 from .context import services
 from .fields import Choice, Choices, Field, Flag, Name, Number, Recording, Text
 from .streaming import error_event, event, event_stream
-from .transcripts import MEDIA_TYPES, answered, language_code, streamed, whole_text, written
+from .transcripts import MEDIA_TYPES, answered, language_code, streamed, written
 from .uploads import receive_recording
 from .voice import audio, spoken
 

@@ -8,6 +8,7 @@ from flask import Response
 
 from ..errors import InvalidRequest
 from ..voice import subtitles, whisper_languages
+from ..voice.told import whole_text
 from ..voice.transcription import Segment, Transcription, TranscriptionRequest
 from .context import client_waits, services
 from .guard import meter
@@ -55,11 +56,6 @@ def written(segments: Iterable[Segment], format: str) -> Response:
     else:
         body = "".join(subtitles.srt(segments) if format == "srt" else subtitles.vtt(segments))
     return Response(body, content_type=f"{MEDIA_TYPES[format]}; charset=utf-8")
-
-
-def whole_text(segments: Iterable[Segment]) -> str:
-    """What all of *segments* say."""
-    return "".join(segment.text for segment in segments).strip()
 
 
 def language_code(asked: str | None) -> str | None:

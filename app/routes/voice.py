@@ -13,13 +13,14 @@ from ..errors import ServiceError, UnsupportedFormat
 from ..voice.chain import ENGINES, SpeakRequest
 from ..voice.chain import FORMATS as AUDIO_FORMATS
 from ..voice.spoken import Spoken
-from ..voice.transcription import Segment, Transcription, TranscriptionRequest
+from ..voice.told import told_facts, told_segment
+from ..voice.transcription import Transcription, TranscriptionRequest
 from . import fields, later
 from .context import client_waits, services
 from .fields import Choice, Flag, Number, Recording, Text
 from .guard import meter
 from .streaming import event
-from .transcripts import MEDIA_TYPES, answered, language_code, streamed, whole_text, written
+from .transcripts import MEDIA_TYPES, answered, language_code, streamed, written
 from .uploads import receive_recording
 
 TEST_SENTENCE = "This is a test of the speech service. If you can hear it, it works."
@@ -76,7 +77,9 @@ def transcribe() -> Response:
             return answered(wanted, lambda _, segments: written(segments, format))
         return answered(
             wanted,
-            lambda done, found: jsonify(**_facts(done, found), segments=[told_segment(one) for one in found]),
+            lambda done, found: jsonify(
+                **told_facts(done, found), segments=[told_segment(one) for one in found]
+            ),
         )
 
 
@@ -88,28 +91,13 @@ def transcription_asked(given: fields.Fields) -> tuple[dict[str, Any], str]:
     return asked, asked.pop("format")
 
 
-def _facts(done: Transcription, segments: list[Segment]) -> dict[str, object]:
-    return {
-        "text": whole_text(segments),
-        "language": done.language,
-        "duration": round(done.duration_seconds, 2),
-        "model": done.model,
-    }
-
-
-def told_segment(found: Segment) -> dict[str, object]:
-    """A segment as our own API tells it; words only where they were asked for."""
-    words = {"words": [asdict(word) for word in found.words]} if found.words else {}
-    return {"start": round(found.start, 2), "end": round(found.end, 2), "text": found.text.strip(), **words}
-
-
 def _events(transcription: Transcription) -> Iterator[bytes]:
     """Each segment as it is found, then what is known at the end."""
     found = []
     for segment in transcription:
         found.append(segment)
         yield event({"type": "segment", **told_segment(segment)})
-    yield event({"type": "done", **_facts(transcription, found)})
+    yield event({"type": "done", **told_facts(transcription, found)})
 
 
 @voice.post("/speak")

@@ -168,6 +168,7 @@ class Engine:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            start_new_session=True,  # a terminal's Ctrl-C is not for it, not even before it can say so
             cwd=PROJECT,
             env={**without_secrets(os.environ), **self.program.environment},
         )
@@ -308,10 +309,7 @@ class Engine:
     def measured_mb(self) -> float:
         """PSS of the process in MB, 0 without one."""
         process = self._process
-        try:
-            return memory.footprint(process.pid).pss_mb if process else 0.0
-        except ProcessLookupError:
-            return 0.0
+        return memory.pss_mb(process.pid if process else None)
 
     def state(self) -> EngineState:
         """What it is doing now; wakes nothing."""

@@ -17,6 +17,7 @@ UNDERSTOOD = 0.5  # of the words: espeak-ng is hard to understand for a small mo
 def speech_and_back(settings: Settings) -> Iterator[Finding]:
     """Whether the words that are spoken come back as text."""
     from ...voice.chain import SpeakRequest
+    from ...voice.told import whole_text
     from ...voice.transcription import TranscriptionRequest
 
     began = time.monotonic()
@@ -31,7 +32,7 @@ def speech_and_back(settings: Settings) -> Iterator[Finding]:
                 return
             asked = TranscriptionRequest(path=file.name, language="en")
             with closing(speech.transcribe(asked, engines.wanted)) as transcription:
-                heard = "".join(segment.text for segment in transcription).strip()
+                heard = whole_text(transcription)
     except (ServiceError, ConfigError) as problem:
         yield error("trial", str(problem), "the lines above name the cause")
         return

@@ -31,7 +31,8 @@ ACCEPTED = "wav, mp3, mp4, m4a, mov, webm, mkv, ogg, flac, aac, amr, aiff and ca
 # A header may claim 1 Hz, and 4 KB would become 65 million samples.
 RATES = range(1000, 384001)
 MOST_STREAMS = 32  # a film has a few; a thousand tracks of a phone's memo took 750 MB to open
-PROBED_BYTES = 1 << 18  # read ahead to learn what there is; FFmpeg's own 5 MB are 380 MB as packets of 7 bytes
+# Read ahead to learn what there is; FFmpeg's own 5 MB are 380 MB as packets of 7 bytes.
+PROBED_BYTES = 1 << 18
 BARREN_SECONDS = 5.0  # of processor time without a sample; half a million empty boxes take one
 SPARE_BYTES = 32 << 20  # what must still be there for a refusal to be the file's fault
 Samples = npt.NDArray[np.int16]
