@@ -14,11 +14,16 @@ from ..voice.speech import Speech
 @contextmanager
 def speech(settings: Settings) -> Iterator[Speech]:
     """What transcribes and speaks; its processes end with the block, at once when that is interrupted."""
-    logging.getLogger("app").setLevel(logging.ERROR)  # what fails is said by the command
+    log = logging.getLogger("app")
+    level = log.level
+    log.setLevel(logging.ERROR)  # what fails is said by the command
     # One session at a time: the engine is bounded by what one costs.
     alone = replace(settings, engine_seats=1)
-    with closing(Speech.build(alone, budget_mb(alone), lambda: memory.footprint().pss_mb)) as here:
-        yield here
+    try:
+        with closing(Speech.build(alone, budget_mb(alone), lambda: memory.footprint().pss_mb)) as here:
+            yield here
+    finally:
+        log.setLevel(level)
 
 
 def wanted() -> bool:

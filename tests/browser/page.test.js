@@ -193,6 +193,7 @@ test("voices are listed when somebody comes near, and the one that is chosen spe
 
 test("the chart rises while an engine runs and falls when it has gone", async () => {
   await says("#engines", /whisper\s*stopped/);
+  await page.waitForLoadState("networkidle"); // what happened before is on the chart
   // How high the engine's area is at its right end, which is now: its points go there above and come back below.
   const height = () =>
     page.locator("#chart polygon.area.whisper").evaluate(({ points }) => {

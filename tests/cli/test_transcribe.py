@@ -102,6 +102,8 @@ def test_ctrl_c_ends_the_engine_at_once_and_writes_nothing(tmp_path):
     long = tmp_path / "long.flac"
     long.write_bytes(AUSTEN.path.read_bytes())
     command = [
+        "env",
+        "--default-signal=INT",  # whoever runs the tests in the background has it ignored
         sys.executable,
         "-m",
         "app",

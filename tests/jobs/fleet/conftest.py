@@ -34,6 +34,12 @@ def minute(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def four_minutes(tmp_path_factory):
+    """A recording of 244 seconds, which a worker is not done with while it is told to end."""
+    return read_aloud(tmp_path_factory.mktemp("aloud"), 10)
+
+
+@pytest.fixture(scope="session")
 def half_minute(tmp_path_factory):
     """A recording of 49 seconds, two windows, in which the clips are heard twice."""
     return read_aloud(tmp_path_factory.mktemp("aloud"), 2)

@@ -108,10 +108,10 @@ def test_a_cancelled_job_stops_and_the_next_begins(fleet, minute):
     assert fleet.store.counts(time.time()).running == 0
 
 
-def test_a_worker_that_is_ended_hands_its_job_back(tmp_path, minute):
+def test_a_worker_that_is_ended_hands_its_job_back(tmp_path, four_minutes):
     with started(tmp_path / "f") as fleet:
         first = fleet.worker()
-        fleet.submit("a", minute)
+        fleet.submit("a", four_minutes)
         until(lambda: fleet.store.get("a").seconds_done > 0, 60, lambda: first.log)
         began = time.monotonic()
         assert first.stop() == 0
