@@ -14,12 +14,15 @@ run: install model
 worker: install model
 	@exec $(BIN)/celery -A app.jobs.fleet.worker worker
 
-# Once as it is, once as deployed: without docstrings and asserts. What is about the machine need not be seen twice.
+# Once as it is, once as deployed: without docstrings and asserts. What is about the machine need not be seen twice, nor
+# engines, whose processes are always started without PYTHONOPTIMIZE.
 test: dev model tests/node/node_modules tests/browser/node_modules tools
 	$(BIN)/pytest
 	PYTHONOPTIMIZE=2 $(BIN)/pytest -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py \
+		--ignore tests/voice/engines --ignore tests/jobs/fleet/test_worker.py --ignore tests/test_worker.py \
 		--ignore tests/chaos --ignore tests/browser --ignore tests/hostile --ignore tests/fuzz \
 		--ignore tests/routes/test_schemathesis.py --ignore tests/routes/test_openai_node.py \
+		--ignore tests/routes/test_monitoring.py \
 		--ignore tests/cli/test_doctor.py --ignore tests/test_smoke.py --ignore tests/test_deploy.py
 
 check: dev
