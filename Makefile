@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: run worker test check chaos fuzz bench install dev model requirements tools
 
 run: install model
+	@$(BIN)/python -m compileall -q app
 	@exec $(BIN)/gunicorn wsgi:app
 
 worker: install model
@@ -17,6 +18,7 @@ worker: install model
 # Once as it is, once as deployed: without docstrings and asserts. What is about the machine need not be seen twice, nor
 # engines, whose processes are always started without PYTHONOPTIMIZE.
 test: dev model tests/node/node_modules tests/browser/node_modules tools
+	$(BIN)/python -m compileall -q -o 0 -o 2 app
 	$(BIN)/pytest
 	PYTHONOPTIMIZE=2 $(BIN)/pytest -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py \
 		--ignore tests/voice/engines --ignore tests/jobs/fleet/test_worker.py --ignore tests/test_worker.py \

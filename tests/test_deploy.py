@@ -51,7 +51,9 @@ def test_render_is_told_fields_it_knows():
 def test_render_builds_and_starts_what_is_here():
     assert (NATIVE["runtime"], DOCKER["runtime"]) == ("python", "docker")
     assert NATIVE["startCommand"] == PROCFILE["web"]
-    assert NATIVE["buildCommand"] == "pip install -r requirements.txt && python -m app models fetch"
+    steps = NATIVE["buildCommand"].split(" && ")
+    assert steps[:2] == ["pip install -r requirements.txt", "python -m app models fetch"]
+    assert steps[2:] == ["python -m compileall -q -o 0 -o 2 app"]
     assert (PROJECT / DOCKER["dockerfilePath"]).is_file()
     assert (PROJECT / ".python-version").read_text().strip() in ("3.10", "3.11", "3.12", "3.13")
 
