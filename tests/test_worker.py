@@ -142,14 +142,22 @@ def test_requests_one_behind_the_other_are_all_answered(small):
         assert heard(connection).count(b"HTTP/1.1 200") == 21
 
 
+def wait_for_a_seat(server: Server) -> None:
+    """Return when nobody speaks: whoever was cut off before this test had a seat for a moment longer."""
+    limit = time.monotonic() + 20
+    while any(engine["seats_taken"] for engine in server.get("/api/memory").json["budget"]["engines"]):
+        assert time.monotonic() < limit, "the seats of those who were cut off are not free"
+        time.sleep(0.05)
+
+
 def test_a_head_may_come_in_pieces_and_its_body_later(small):
+    wait_for_a_seat(small)
     with contextlib.closing(connected(small)) as connection:
         said = b"POST /api/v1/pam/voice/speak HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\nConnection: close\r\n\r\n"
         for byte in said:
             connection.sendall(bytes([byte]))
         connection.sendall(b'{"text": "Hi", "format":"wav"}')
-        # The seats of those who were cut off before may not be free yet.
-        assert heard(connection).startswith((b"HTTP/1.1 200", b"HTTP/1.1 503"))
+        assert heard(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_fifty_hostile_clients_do_not_change_what_an_honest_one_hears(small):

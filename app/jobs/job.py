@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import IO, Any, BinaryIO, Protocol
 
-QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
-STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
+from . import STATES
+
+QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = STATES
 FINISHED = (SUCCEEDED, FAILED, CANCELLED)
 TRANSCRIBE, SPEAK = "transcribe", "speak"
 
@@ -197,3 +199,10 @@ class Queue(Protocol):
 
     def close(self) -> None:
         """Run no more jobs here; what is being worked on goes back into the queue."""
+
+
+def iso(moment: float | None, timespec: str) -> str | None:
+    """*moment* as ISO 8601 in UTC, to the *timespec* of `datetime.isoformat`; None for none."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec=timespec).replace("+00:00", "Z")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InsufficientStorage
-from .job import CANCELLED, QUEUED, RUNNING, STATES, Counts, Job, Pace
+from . import STATES
+from .job import CANCELLED, QUEUED, RUNNING, Counts, Job, Pace
 from .schema import NAMES, STORED, connect, job_of, values_of
 from .snapshots import Snapshots
 

@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from typing import Any, Protocol
 
 from .. import memory
@@ -33,7 +32,7 @@ from ..config import PROJECT, Settings
 from ..errors import InsufficientMemory, InvalidRequest
 from ..voice.budget import Budget
 from .addresses import destination
-from .job import Job
+from .job import Job, iso
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +86,9 @@ def payload(job: Job) -> bytes:
         "id": job.id,
         "kind": job.kind,
         "state": job.state,
-        "created_at": _iso(job.created_at),
-        "started_at": _iso(job.started_at),
-        "finished_at": _iso(job.finished_at),
+        "created_at": iso(job.created_at, "seconds"),
+        "started_at": iso(job.started_at, "seconds"),
+        "finished_at": iso(job.finished_at, "seconds"),
         "url": job.extra.get("url", path),
         "result_url": job.extra.get("url", path) + "/result" if job.state == "succeeded" else None,
         "text": job.text[:LONGEST_TEXT] if job.kind == "transcribe" else None,
@@ -277,9 +276,3 @@ class Webhooks:
     def stop_if_unused(self) -> bool:
         """It is never there unused."""
         return False
-
-
-def _iso(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -9,10 +9,11 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from .. import __version__
+from ..jobs import STATES
 from ..voice.spoken import MEDIA_TYPES as AUDIO_TYPES
 from . import guard
 from .fields import Field, Text
-from .jobs import PAGE, RECORDING, RESULT, STATES
+from .jobs import PAGE, RECORDING, RESULT
 from .jobs import TEXT as TEXT_JOB
 from .later import LONGEST_KEY
 from .memory import UNLOAD

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from flask import Blueprint, Response, g, jsonify, request, url_for
 
 from ..errors import InvalidRequest, JobNotFound, QueueFull, UnsupportedFormat
+from ..jobs import STATES
 from ..voice.chain import SpeakRequest
 from ..voice.told import told_segment
 from . import fields, later
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 jobs = Blueprint("jobs", __name__, url_prefix="/api/v1/pam/voice/jobs")
 
-STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 FORMATS = ("json", *MEDIA_TYPES)
 LOOK_SECONDS = 0.5  # between two looks at a job whose events are read
 CHUNK_BYTES = 1 << 16

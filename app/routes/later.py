@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any
 
 from flask import Response, g, jsonify, request, url_for
@@ -156,6 +155,8 @@ def _accepted(job: Job, recording: IO[bytes] | None) -> Response:
 
 def shown(job: Job, jobs: Jobs) -> dict[str, Any]:
     """A job as it is told, without its text and result."""
+    from ..jobs.job import iso
+
     position, seconds = jobs.forecast(job)
     return {
         "id": job.id,
@@ -163,9 +164,9 @@ def shown(job: Job, jobs: Jobs) -> dict[str, Any]:
         "state": job.state,
         "position": position,
         "estimated_seconds": round(seconds, 1),
-        "created_at": _iso(job.created_at),
-        "started_at": _iso(job.started_at),
-        "finished_at": _iso(job.finished_at),
+        "created_at": iso(job.created_at, "milliseconds"),
+        "started_at": iso(job.started_at, "milliseconds"),
+        "finished_at": iso(job.finished_at, "milliseconds"),
         "attempts": job.attempt,
         "progress": {"seconds_done": round(job.seconds_done, 2)},
         "error": job.error,
@@ -173,10 +174,3 @@ def shown(job: Job, jobs: Jobs) -> dict[str, Any]:
         if job.webhook_url
         else None,
     }
-
-
-def _iso(moment: float | None) -> str | None:
-    if moment is None:
-        return None
-    told = datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
-    return told.replace("+00:00", "Z")

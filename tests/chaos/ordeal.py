@@ -76,6 +76,17 @@ class Ordeal:
         """Let it work for a random while: when something is killed is what this is about."""
         time.sleep(self.random.uniform(0.05, longest))
 
+    def go_through(self, *, jobs: int, kills: int, longest_pause: float, seconds: float) -> None:
+        """Submit *jobs* evenly among *kills*, wait up to *seconds* for the last to end, and check them all."""
+        for kill in range(kills):
+            while len(self.jobs) <= kill * jobs // kills:
+                self.submit()
+            self.pause(longest_pause)
+            self.kill()
+        self.wait_until_all_ended(seconds)
+        self.check()
+        assert len(self.jobs) == jobs
+
     def wait_until_all_ended(self, seconds: float) -> None:
         """AssertionError with what is left when it takes too long."""
         deadline = time.monotonic() + seconds

@@ -28,14 +28,7 @@ def right(server):
 def test_killed_at_random_every_job_ends_once_and_right(workers, right, capsys):
     with Server(WEB_CONCURRENCY=workers, **SETTINGS) as server:
         ordeal = Ordeal(server, right, seed=SEED)
-        for kill in range(KILLS):
-            while len(ordeal.jobs) <= kill * COUNT // KILLS:
-                ordeal.submit()
-            ordeal.pause(2.0)
-            ordeal.kill()
-        ordeal.wait_until_all_ended(600 if FULL else 60)
-        ordeal.check()
-        assert len(ordeal.jobs) == COUNT
+        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=2.0, seconds=600 if FULL else 60)
     if FULL:
         roles = [killed.role for killed in ordeal.killed]
         with capsys.disabled():

@@ -91,14 +91,7 @@ def test_killed_at_random_every_job_ends_once_and_right(tmp_path, capsys):
         for _ in range(2):
             fleet.worker()
         until(lambda: all("ready" in worker.log for worker in fleet.workers), 60)
-        for kill in range(KILLS):
-            while len(ordeal.jobs) <= kill * COUNT // KILLS:
-                ordeal.submit()
-            ordeal.pause(4.0)
-            ordeal.kill()
-        ordeal.wait_until_all_ended(600 if FULL else 90)
-        ordeal.check()
-        assert len(ordeal.jobs) == COUNT
+        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=4.0, seconds=600 if FULL else 90)
         seconds = time.monotonic() - ordeal.began
     if FULL:
         roles = [killed.role for killed in ordeal.killed]

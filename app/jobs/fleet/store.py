@@ -9,7 +9,8 @@ from typing import Any, cast
 from redis.client import Pipeline
 
 from ...errors import InsufficientStorage
-from ..job import CANCELLED, FAILED, FINISHED, QUEUED, RUNNING, STATES, SUCCEEDED, Counts, Job, Pace
+from .. import STATES
+from ..job import CANCELLED, FAILED, FINISHED, QUEUED, RUNNING, SUCCEEDED, Counts, Job, Pace
 from .dispatch import PAGE_READ, Dispatch, same_attempt
 from .part import is_part
 from .records import (
