@@ -21,10 +21,10 @@ test: dev model tests/node/node_modules tests/browser/node_modules tools
 	$(BIN)/python -m compileall -q -o 0 -o 2 app
 	$(BIN)/pytest
 	PYTHONOPTIMIZE=2 $(BIN)/pytest -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py \
-		--ignore tests/voice/engines --ignore tests/jobs/fleet/test_worker.py --ignore tests/test_worker.py \
+		--ignore tests/engine_process --ignore tests/jobs/fleet/test_worker.py --ignore tests/test_worker.py \
 		--ignore tests/chaos --ignore tests/browser --ignore tests/hostile --ignore tests/fuzz \
-		--ignore tests/routes/test_schemathesis.py --ignore tests/routes/test_openai_node.py \
-		--ignore tests/routes/test_monitoring.py \
+		--ignore tests/http/test_schemathesis.py --ignore tests/http/test_openai_node.py \
+		--ignore tests/http/test_monitoring.py \
 		--ignore tests/cli/test_doctor.py --ignore tests/test_smoke.py --ignore tests/test_deploy.py
 
 check: dev

@@ -3,12 +3,10 @@
 import gc
 import sys
 
-from gunicorn.http import wsgi
-
 from app import logs, memory
 from app.config import Settings
 from app.monitoring.board import Places
-from app.worker import Worker
+from app.server.worker import Worker
 
 settings = Settings.from_env()
 gc.disable()  # until the worker is loaded: what imports leave behind is not worth looking for, 15 ms
@@ -27,11 +25,10 @@ limit_request_line, limit_request_fields, limit_request_field_size = (
     8190,
     64,
     8190,
-)  # in all 16 KB: app/worker.py
+)  # in all 16 KB: app/server/worker.py
 # What routers say is TRUSTED_PROXIES' business alone. gunicorn would believe anybody on this machine, or, with
 # Heroku's FORWARDED_ALLOW_IPS=*, anybody at all: whether it was https, and which part of a path to leave out.
 forwarder_headers, secure_scheme_headers = "", {}
-wsgi.SERVER = "pam-voice"  # nobody need know what else serves
 # Hosts kill 30 s after SIGTERM: what has not ended by then is cut off while we can still clean up.
 graceful_timeout = 25
 worker_tmp_dir = "/dev/shm"  # noqa: S108 (the heartbeat file; a slow disk would look like a hung worker)

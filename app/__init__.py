@@ -18,19 +18,19 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     # Imported here: the engine process imports this package too, and stays 20 MB smaller.
     from flask import Flask
 
-    from . import errors, routes, startup, telemetry
+    from . import errors, http, startup, telemetry
     from .config import Settings
-    from .routes import browsers, context, guard
+    from .http import auth, headers, hooks
     from .services import Services
 
     settings = settings or Settings.from_env()
     app = Flask(__name__)
     app.extensions["services"] = services or Services.build(settings)
     errors.register(app)
-    context.register(app, settings)
-    browsers.allow_origins(app, settings)
-    guard.register(app, app.extensions["services"].access)
-    for blueprint in routes.BLUEPRINTS:
+    hooks.register(app, settings)
+    headers.allow_origins(app, settings)
+    auth.register(app, app.extensions["services"].access)
+    for blueprint in http.BLUEPRINTS:
         app.register_blueprint(blueprint)
     telemetry.begin(app, settings)
     startup.announce(settings)

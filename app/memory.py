@@ -89,8 +89,8 @@ def _role(pid: int, root_pid: int) -> str:
         words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
     except OSError as error:
         raise ProcessLookupError(pid) from error
-    if b"app.voice.engines" in words:
-        return words[words.index(b"app.voice.engines") + 1].decode()
+    if b"app.engine_process" in words:
+        return words[words.index(b"app.engine_process") + 1].decode()
     return "master" if pid == root_pid and pid != os.getpid() else "web"
 
 

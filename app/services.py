@@ -17,11 +17,11 @@ from .checks import Check
 from .config import Settings
 from .errors import ServiceError
 from .monitoring import board
-from .voice.speech import Speech
+from .speech.service import Speech
 
 if TYPE_CHECKING:
     from .jobs.job import Counts
-    from .jobs.jobs import Jobs
+    from .jobs.service import Jobs
     from .monitoring.monitoring import Monitoring
 
 log = logging.getLogger(__name__)
@@ -85,9 +85,9 @@ class Services:
         """The jobs, built when they are first asked for."""
         with self._jobs_lock:
             if self._jobs is None:
-                from .jobs import jobs
+                from .jobs import service
 
-                self._jobs = jobs.build(self)
+                self._jobs = service.build(self)
             return self._jobs
 
     def job_counts(self) -> Counts | None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from app.config import Settings
-from app.voice import environment, models, wire
+from app.engine import environment, protocol
+from app.speech import models
 
 from .recordings import CLIP, ROOT, Recording, long_recording
 from .service import processors
@@ -39,7 +40,7 @@ class WhisperProcess:
             "model_dir": str(models.find(MODEL, Path(Settings().model_dir))),
             "threads": processors(),
         }
-        command = [sys.executable, "-m", "app.voice.engines", "whisper", json.dumps(options)]
+        command = [sys.executable, "-m", "app.engine_process", "whisper", json.dumps(options)]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
@@ -63,12 +64,12 @@ class WhisperProcess:
             "max_audio_seconds": 1e6,
         }
         while state == "more":
-            wire.send(
+            protocol.send(
                 self.process.stdin.fileno(), {**options, "op": operation, "session": session, "step": 0}
             )
-            header: wire.Header = {}
+            header: protocol.Header = {}
             while "state" not in header:
-                header = wire.receive(self.process.stdout.fileno()).header
+                header = protocol.receive(self.process.stdout.fileno()).header
             operation, state = "next", header["state"]
         if state != "done":
             raise RuntimeError(header["message"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.config import Settings
-from app.voice import models
+from app.speech import models
 
 from .recordings import CLIP, Recording, long_recording
 from .service import Service, bare, processors

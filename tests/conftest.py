@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.voice.budget import Budget
-from app.voice.engine import Engine
-from app.voice.program import Program
+from app.engine.budget import Budget
+from app.engine.process import Engine
+from app.engine.program import Program
 
 from .server import Server
 

@@ -13,33 +13,33 @@ import threading
 import time
 from collections.abc import Iterator
 
-from app.voice import wire
-from app.voice.engines.__main__ import keep_pipe_for_ourselves, read_questions, serve
-from app.voice.engines.confine import confine
+from app.engine import protocol
+from app.engine_process.__main__ import keep_pipe_for_ourselves, read_questions, serve
+from app.engine_process.sandbox import confine
 
 
 class FakeEngine:
     """Does what the header says."""
 
-    def open(self, header: wire.Header) -> Iterator[wire.Message | None]:
+    def open(self, header: protocol.Header) -> Iterator[protocol.Message | None]:
         for step in header["steps"]:
             if step == "hang":
                 time.sleep(3600)
             elif step == "die":
                 os._exit(7)
             elif step == "refuse":
-                raise wire.Refused("invalid_audio", "this is not audio", "file")
+                raise protocol.Refused("invalid_audio", "this is not audio", "file")
             elif step == "print":
                 print("a library's chatter")
             elif step == "garbage":
                 os.write(ANSWERS, b"\xff" * 64)
-            yield wire.Message({"kind": "word", "text": step, "name": header.get("name")}, step.encode())
+            yield protocol.Message({"kind": "word", "text": step, "name": header.get("name")}, step.encode())
             yield None
 
 
 if __name__ == "__main__":
     ANSWERS = keep_pipe_for_ourselves()
     confine("speech", json.loads(sys.argv[1]).get("data_limit_mb") if sys.argv[1:] else None)
-    questions: "queue.SimpleQueue[wire.Message]" = queue.SimpleQueue()
+    questions: "queue.SimpleQueue[protocol.Message]" = queue.SimpleQueue()
     threading.Thread(target=read_questions, args=(questions,), daemon=True).start()
     serve(FakeEngine(), questions, ANSWERS)

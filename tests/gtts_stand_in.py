@@ -10,10 +10,10 @@ import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from app.voice.engines.compress import CODECS, Compressor, Reshaped
-from app.voice.engines.espeak import Espeak
-from app.voice.engines.manner import Manner
-from app.voice.voices import find_espeak
+from app.engine_process.tts.compress import CODECS, Compressor, Reshaped
+from app.engine_process.tts.espeak import Espeak
+from app.engine_process.tts.manner import Manner
+from app.speech.voices import find_espeak
 
 
 class GttsStandIn:

@@ -24,7 +24,7 @@ def test_a_process_that_has_ended_has_no_footprint():
 def test_a_service_is_its_whole_tree_with_roles():
     script = (
         "import subprocess, sys;"
-        "engine = subprocess.Popen([sys.executable, '-c', 'input()', 'app.voice.engines', 'whisper'],"
+        "engine = subprocess.Popen([sys.executable, '-c', 'input()', 'app.engine_process', 'whisper'],"
         " stdin=subprocess.PIPE);"
         "print(engine.pid, flush=True); input(); engine.communicate()"
     )

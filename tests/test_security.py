@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.config import PROJECT, Settings
-from app.routes.guard import OPEN
+from app.http.auth import OPEN
 
 from .server import Server
 

@@ -10,6 +10,7 @@ import wave
 
 import pytest
 
+from .likeness import likeness
 from .recordings import (
     AUSTEN,
     AUSTEN_SHORT,
@@ -21,7 +22,6 @@ from .recordings import (
     silence,
 )
 from .server import Server, form
-from .speech import likeness
 
 VOICE = "/api/v1/pam/voice"
 

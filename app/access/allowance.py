@@ -15,9 +15,9 @@ from .counting import Counters
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..voice.spoken import Spoken
-    from ..voice.transcription import Transcription
-    from ..voice.wire import Message
+    from ..engine.protocol import Message
+    from ..speech.audio_stream import Spoken
+    from ..speech.transcription import Transcription
 
 HOUR = 3600
 CHARACTERS_PER_SECOND = 15  # what the voices here speak at speed 1, roughly

@@ -8,7 +8,7 @@ from dataclasses import replace
 from .. import memory
 from ..config import Settings
 from ..services import budget_mb
-from ..voice.speech import Speech
+from ..speech.service import Speech
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def stated_seconds(path: str) -> float | None:
 
 def main(path: str) -> None:
     """Print it, or nothing."""
-    from ..voice.engines import decode
+    from ..engine_process.stt import decode
 
     with open(path, "rb") as file, decode.open_container(file) as container:
         if container.duration:

@@ -19,8 +19,8 @@ def models() -> None:
 def fetch_model(name: str | None) -> None:
     """Print where the model is; 1 where it can't be had."""
     from ..services import budget_mb
-    from ..voice import fetch
-    from ..voice import models as known
+    from ..speech import fetch
+    from ..speech import models as known
 
     settings = Settings.from_env()
     if settings.disable_local_whisper and name is None:
@@ -41,7 +41,7 @@ def fetch_model(name: str | None) -> None:
 @models.command("list", help="The models that are known, what each costs, and which are here.")
 def list_models() -> None:
     """A line each: name, cost, "installed"."""
-    from ..voice import models as known
+    from ..speech import models as known
 
     here = known.installed(Path(Settings.from_env().model_dir))
     for model in known.CATALOGUE.values():
@@ -56,7 +56,7 @@ def list_models() -> None:
 @click.argument("name")
 def remove_model(name: str) -> None:
     """Only what is a model, and in MODEL_DIR."""
-    from ..voice import models as known
+    from ..speech import models as known
 
     settings = Settings.from_env()
     model_dir = Path(settings.model_dir)

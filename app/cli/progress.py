@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..voice.subtitles import clock
+from ..speech.subtitles import clock
 
 BAR_WIDTH = 24
 OFTEN_SECONDS = 0.2

@@ -35,7 +35,7 @@ FORMATS = {
 @click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help="espeak-ng only.")
 def speak(text: str, out: str, format: str | None, **asked: str | float | None) -> None:
     """Written once it is whole; who spoke, and why nobody better did, is said beside it."""
-    from ..voice.chain import SpeakRequest
+    from ..speech.chain import SpeakRequest
     from . import engines
 
     settings = replace(

@@ -14,11 +14,11 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from ..config import Settings
-from ..voice import whisper_languages
+from ..speech import whisper_languages
 from . import output
 
 if TYPE_CHECKING:
-    from ..voice.transcription import Segment, Transcription
+    from ..speech.transcription import Segment, Transcription
 
 FORMATS = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 
@@ -65,7 +65,7 @@ def transcribe(
     **asked: str | int | None,
 ) -> None:
     """Written as it is found, or to a file once it is whole."""
-    from ..voice.transcription import TranscriptionRequest
+    from ..speech.transcription import TranscriptionRequest
     from . import engines
 
     settings = Settings.from_env()
@@ -110,7 +110,7 @@ def watched(transcription: "Transcription", path: str) -> "Iterator[Segment]":
 
 def written(transcription: "Transcription", segments: "Iterable[Segment]", format: str) -> Iterator[str]:
     """*segments* as *format*, piece by piece as they are found; JSON at the end, in the shape the API has."""
-    from ..voice import subtitles
+    from ..speech import subtitles
 
     if format == "srt":
         yield from subtitles.srt(segments)
@@ -128,7 +128,7 @@ def written(transcription: "Transcription", segments: "Iterable[Segment]", forma
 
 def as_json(transcription: "Transcription", segments: "list[Segment]") -> str:
     """What `POST /api/v1/pam/voice/transcribe` answers."""
-    from ..voice.told import told_facts, told_segment
+    from ..speech.serializers import told_facts, told_segment
 
     said = {**told_facts(transcription, segments), "segments": [told_segment(one) for one in segments]}
     return json.dumps(said, ensure_ascii=False, indent=2) + "\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from ..errors import InsufficientStorage
-from ..nameless import give_name
+from ..files import give_name
 
 KEPT_FREE_BYTES = 32 << 20  # of the disk, for the database, results, and everybody else
 RECORDING, RESULT, PART = "recording", "result", ".part"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ..voice.transcription import Clip, Segment
+from ..speech.transcription import Clip, Segment
 
 # How far from where it would be best a cut may be: further off the longer pauses are no longer worth it, as parts
 # that differ in length keep workers waiting for the longest.

@@ -20,15 +20,15 @@ from ..errors import (
     ServiceError,
 )
 from ..memory import Seldom
-from ..voice.chain import SpeakRequest
-from ..voice.transcription import Transcription, TranscriptionRequest
+from ..speech.chain import SpeakRequest
+from ..speech.transcription import Transcription, TranscriptionRequest
 from . import transcript
 from .job import FAILED, SUCCEEDED, TRANSCRIBE, Files, Job, Store
 
 if TYPE_CHECKING:
     from ..access.allowance import Allowance
-    from ..voice.speech import Speech
-    from ..voice.spoken import Spoken
+    from ..speech.audio_stream import Spoken
+    from ..speech.service import Speech
 
 log = logging.getLogger(__name__)
 

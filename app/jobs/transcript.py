@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import BinaryIO
 
-from ..voice.transcription import Segment, Word
+from ..speech.transcription import Segment, Word
 
 
 def write(file: BinaryIO, segment: Segment) -> None:

@@ -29,8 +29,8 @@ from typing import Any, Protocol
 
 from .. import memory
 from ..config import PROJECT, Settings
+from ..engine.budget import Budget
 from ..errors import InsufficientMemory, InvalidRequest
-from ..voice.budget import Budget
 from .addresses import destination
 from .job import Job, iso
 

@@ -4,10 +4,10 @@ import pytest
 
 from app.access.allowance import Allowance
 from app.access.counting import Local
+from app.engine.protocol import Message
 from app.errors import AudioLimited
-from app.voice.spoken import Spoken
-from app.voice.transcription import Transcription
-from app.voice.wire import Message
+from app.speech.audio_stream import Spoken
+from app.speech.transcription import Transcription
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from app.cli.length import stated_seconds
 from app.cli.progress import drawn
 from app.config import PROJECT
 
+from ..likeness import words
 from ..recordings import AUSTEN, AUSTEN_SHORT, recorded_as
-from ..speech import words
 from .command import run
 
 
@@ -129,7 +129,7 @@ def engines_of(pid: int) -> list[int]:
     return [
         int(child)
         for child in children
-        if b"app.voice.engines" in Path(f"/proc/{child}/cmdline").read_bytes()
+        if b"app.engine_process" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
 
 

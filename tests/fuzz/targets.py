@@ -13,15 +13,16 @@ from werkzeug.exceptions import HTTPException
 from app.access.keys import Keys
 from app.access.rates import Rates
 from app.config import ConfigError, Settings
+from app.engine import protocol
+from app.engine_process.tts import gtts, text
 from app.errors import InvalidRequest, ServiceError
+from app.http import params, uploads
+from app.http.monitoring import LONGEST_SECONDS, window
+from app.http.openai_audio import SPEECH, TRANSCRIPTION
+from app.http.voice import SPEAK, TRANSCRIBE
 from app.jobs.addresses import destination
-from app.routes import fields, uploads
-from app.routes.monitoring import LONGEST_SECONDS, window
-from app.routes.openai_audio import SPEECH, TRANSCRIPTION
-from app.routes.voice import SPEAK, TRANSCRIBE
-from app.voice import languages, subtitles, whisper_languages, wire
-from app.voice.engines import gtts, text
-from app.voice.transcription import Segment
+from app.speech import languages, subtitles, whisper_languages
+from app.speech.transcription import Segment
 
 Target = Callable[[bytes], None]
 LONGEST_SENTENCE = 200
@@ -37,9 +38,9 @@ def message(data: bytes) -> None:
             os.write(writer, data[:60_000])
         finally:
             os.close(writer)
-        with contextlib.suppress(EOFError, wire.Garbled):
+        with contextlib.suppress(EOFError, protocol.Garbled):
             while True:
-                assert isinstance(wire.receive(reader).header, dict)
+                assert isinstance(protocol.receive(reader).header, dict)
 
 
 @cache
@@ -69,14 +70,14 @@ def body(data: bytes) -> None:
     """A JSON body."""
     context = _app().test_request_context(method="POST", data=data, content_type="application/json")
     with context, contextlib.suppress(ServiceError, HTTPException):
-        read_fields(fields.json_body())
+        read_fields(params.json_body())
 
 
-def read_fields(given: fields.Fields) -> None:
+def read_fields(given: params.Fields) -> None:
     """Read *given* as each route would."""
     for table in (SPEAK, TRANSCRIBE, SPEECH, TRANSCRIPTION):
         with contextlib.suppress(InvalidRequest):
-            fields.read(table, given)
+            params.read(table, given)
 
 
 def query(data: bytes) -> None:
@@ -90,7 +91,7 @@ def spoken(data: bytes) -> None:
     """A text to speak: what is left of it are letters, in sentences that fit."""
     try:
         cleaned = text.clean(data.decode(errors="surrogatepass" if data[:1] == b"s" else "replace"))
-    except (wire.Refused, UnicodeDecodeError):
+    except (protocol.Refused, UnicodeDecodeError):
         return
     for sentence in text.sentences(cleaned, LONGEST_SENTENCE):
         assert 0 < len(sentence) <= LONGEST_SENTENCE
@@ -155,7 +156,7 @@ GROUPS: dict[str, tuple[Target, ...]] = {
 }
 DISPOSITION = b'--b\r\nContent-Disposition: form-data; name="audio"; filename="a"\r\n\r\n'
 SEEDS: dict[str, list[bytes]] = {
-    "message": [wire.PREFIX.pack(13, 3) + b'{"session":1}' + b"abc", wire.PREFIX.pack(2, 0) + b"{}"],
+    "message": [protocol.PREFIX.pack(13, 3) + b'{"session":1}' + b"abc", protocol.PREFIX.pack(2, 0) + b"{}"],
     "form": [
         DISPOSITION
         + b"RIFF\r\n--b\r\n"

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from app.config import Settings
-from app.jobs.embedded import Thread, open_store
+from app.engine.protocol import Message
+from app.files import nameless
 from app.jobs.files import LocalFiles
 from app.jobs.job import Job
-from app.nameless import nameless
-from app.voice.spoken import Spoken
-from app.voice.transcription import Transcription
-from app.voice.wire import Message
+from app.jobs.local_worker import Thread, open_store
+from app.speech.audio_stream import Spoken
+from app.speech.transcription import Transcription
 
 SEGMENT = {
     "seek": 0, "tokens": [1], "temperature": 0.0, "avg_logprob": -0.1, "compression_ratio": 1.0,

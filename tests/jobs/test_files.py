@@ -5,8 +5,8 @@ import os
 import pytest
 
 from app.errors import InsufficientStorage
+from app.files import nameless
 from app.jobs.files import KEPT_FREE_BYTES, LocalFiles
-from app.nameless import nameless
 
 
 @pytest.fixture

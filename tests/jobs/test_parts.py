@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from app.jobs.parts import REACH_SECONDS, cut, join
-from app.voice.transcription import Clip, Segment
+from app.speech.transcription import Clip, Segment
 
 
 def segment(start, end, text):

@@ -11,10 +11,10 @@ import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.config import PROJECT, Settings
+from app.engine.budget import Budget
 from app.errors import InvalidRequest
 from app.jobs.job import FAILED, SUCCEEDED, Job
 from app.jobs.webhooks import AT_ONCE, BACKOFF_SECONDS, COST_MB, LONGEST_TEXT, Webhooks, check_url, payload
-from app.voice.budget import Budget
 
 from ..server import Server
 from .receiver import Receiver

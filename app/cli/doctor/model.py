@@ -8,8 +8,8 @@ from typing import BinaryIO
 from ... import memory
 from ...config import ConfigError, Settings
 from ...services import budget_mb
-from ...voice import models
-from ...voice.speech import Speech
+from ...speech import models
+from ...speech.service import Speech
 from .finding import Finding, error, warning, well
 from .reach import reachable
 
@@ -123,7 +123,7 @@ def whole(place: Path) -> bool:
 
 def _walked(file: BinaryIO) -> tuple[int, bool]:
     """How many tokens the weights know, and whether they are int8; every entry must fit the file's length."""
-    from ...voice.engines import quantize
+    from ...engine_process.stt import quantize
 
     _, _, _, count = quantize.read_head(file)
     tokens, int8 = 0, False

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ...config import Settings
+from ...engine_process.tts.gtts import ENDPOINT
 from ...services import budget_mb
-from ...voice import models
-from ...voice.chain import ENGINES
-from ...voice.engines.gtts import ENDPOINT
-from ...voice.speech import Speech
-from ...voice.voices import find_espeak
+from ...speech import models
+from ...speech.chain import ENGINES
+from ...speech.service import Speech
+from ...speech.voices import find_espeak
 from .finding import Finding, error, warning, well
 from .reach import reachable
 

@@ -16,9 +16,9 @@ UNDERSTOOD = 0.5  # of the words: espeak-ng is hard to understand for a small mo
 
 def speech_and_back(settings: Settings) -> Iterator[Finding]:
     """Whether the words that are spoken come back as text."""
-    from ...voice.chain import SpeakRequest
-    from ...voice.told import whole_text
-    from ...voice.transcription import TranscriptionRequest
+    from ...speech.chain import SpeakRequest
+    from ...speech.serializers import whole_text
+    from ...speech.transcription import TranscriptionRequest
 
     began = time.monotonic()
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...access.allowance import Allowance
 from ...config import Settings
 from ...errors import BrokerUnavailable
-from ...voice.speech import Speech
+from ...speech.service import Speech
 from .. import runner
 from ..job import Files, Job
 from . import whole

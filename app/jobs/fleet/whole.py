@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ...errors import ClientGone, ServiceError
-from ...voice.speech import Speech
-from ...voice.transcription import Segment, TranscriptionRequest
+from ...speech.service import Speech
+from ...speech.transcription import Segment, TranscriptionRequest
 from .. import parts as cutting
 from .. import transcript
 from ..job import FAILED, RUNNING, SUCCEEDED, TRANSCRIBE, Files, Job

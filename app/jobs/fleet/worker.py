@@ -14,7 +14,7 @@ from ... import cgroup, logs
 from ...access.access import Access
 from ...config import Settings
 from ...services import budget_mb, weigh_web
-from ...voice.speech import Speech
+from ...speech.service import Speech
 from ..webhooks import Webhooks
 from . import build
 from .performer import Performer

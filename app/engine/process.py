@@ -1,0 +1,337 @@
+"""The owner of one engine process: starts it for the first session, ends it when it is idle."""
+
+import contextlib
+import itertools
+import logging
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .. import memory
+from ..config import PROJECT, without_secrets
+from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, by_code
+from . import protocol
+from .budget import Budget
+from .observer import Observer
+from .program import Program
+from .seats import Seats
+from .turns import LOOK_UP_SECONDS, Turns
+
+log = logging.getLogger(__name__)
+
+LEAVING_SECONDS = 2.0  # from the end of its input until a process that has not left is killed
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What an engine is doing, for people: "stopped", "idle" or "working"."""
+
+    name: str
+    state: str
+    cost_mb: float
+    pid: int | None
+    pss_mb: float
+    idle_seconds: float | None
+    seats: int
+    seats_taken: int
+
+
+class Engine:
+    """
+    Owns an engine process, from the first session that needs it until it was idle for long enough.
+
+    Threads may share an Engine. *seats* sessions are open at a time, the next is refused; one in the background
+    needs none. One step runs at a time, and open sessions take turns step by step, so a short recording is not
+    kept waiting by a long one. A process that makes no progress for *timeout_seconds* is killed; `close()`
+    ends everything.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        budget: Budget,
+        *,
+        seats: int,
+        timeout_seconds: float,
+        idle_after_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name, self.program = name, program
+        self._budget, self._clock = budget, clock
+        self._timeout, self._idle_after = timeout_seconds, idle_after_seconds
+        self._turns = Turns()
+        self._numbers = itertools.count(1)
+        self._changed = threading.Condition()  # guards the three below
+        self._process: subprocess.Popen[bytes] | None = None
+        self._seats = Seats(name, seats, clock)
+        self._closed = False
+        self._forgotten: deque[int] = deque()  # sessions whose asker left, still open in the process
+        self.starts = 0
+        self._waking_since: float | None = None  # from the start of a process to its first answer
+
+    def session(
+        self,
+        header: protocol.Header,
+        *,
+        cost_mb: float | None = None,
+        patience_seconds: float = 15.0,
+        background: bool = False,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> Iterator[protocol.Message]:
+        """
+        What the engine finds, as it finds it; closing the iterator early cancels the work.
+
+        A process that must be started first is waited for until other engines leave room for *cost_mb*, at
+        most *patience_seconds*. In the *background*, the turns of others come first, and room is not waited
+        for: that would keep others from their turn. *wanted* is asked now and then whether anybody still waits
+        for the answer.
+        Raises the error an engine's refusal stands for, QueueFull, InsufficientMemory, EngineDied,
+        EngineTimeout, ClientGone.
+        """
+        self._take_seat(background)
+        number = next(self._numbers)
+        question: protocol.Header = {**header, "op": "open", "session": number}
+        process = None
+        more = True
+        worked = 0.0
+        asked = self._clock()
+        try:
+            while more:
+                with self._turns.taken(wanted, background=background):
+                    began = self._clock()
+                    if process is None:
+                        self.observer.waited(self.name, began - asked)
+                        patience = 0.0 if background else patience_seconds
+                        self._make_room(cost_mb or self.program.cost_mb, patience, wanted)
+                        process = self._running()
+                    messages, more = self._step(process, question, wanted)
+                    worked += self._clock() - began
+                question = {"op": "next", "session": number}
+                yield from messages
+        except (ClientGone, GeneratorExit):
+            if process is not None and more:
+                self._forgotten.append(number)
+            raise
+        finally:
+            with self._changed:
+                self._seats.leave(0.0 if more else worked, background=background)
+                self._changed.notify_all()
+
+    @property
+    def observer(self) -> Observer:
+        """Who is told of the work."""
+        return self._seats.observer
+
+    @observer.setter
+    def observer(self, observer: Observer) -> None:
+        self._seats.observer = observer
+
+    def _take_seat(self, background: bool) -> None:
+        with self._changed:
+            if self._closed:
+                raise EngineDied(f"the {self.name} engine is shutting down")
+            self._seats.take(background=background)
+
+    def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Callable[[], bool]) -> None:
+        """Have *cost_mb* granted, waiting for other engines' sessions to end; only with the turn taken."""
+        deadline = self._clock() + patience_seconds
+        while True:
+            try:
+                return self._budget.admit(self, cost_mb)
+            except InsufficientMemory:
+                if self._clock() >= deadline or cost_mb > self._budget.room_alone_mb():
+                    self.observer.refused(self.name, "insufficient_memory")
+                    raise
+            if not wanted():
+                raise ClientGone
+            time.sleep(LOOK_UP_SECONDS)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        """The process, started when there is none; only with the turn taken and its cost granted."""
+        if self._process is not None and self._process.poll() is not None:
+            self._discard(self._process)
+        with self._changed:
+            if self._process is None:
+                self._process = self._start()
+            return self._process
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(  # noqa: S603 (our own command)
+            self.program.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,  # a terminal's Ctrl-C is not for it, not even before it can say so
+            cwd=PROJECT,
+            env={**without_secrets(os.environ), **self.program.environment},
+        )
+        self.starts += 1
+        self._waking_since = self._clock()
+        self.observer.started(self.name)
+        self._forgotten.clear()
+        log.info("engine=%s pid=%d started", self.name, process.pid)
+        threading.Thread(target=self._watch, args=(process,), name=f"{self.name}-idle", daemon=True).start()
+        return process
+
+    def _step(
+        self, process: subprocess.Popen[bytes], question: protocol.Header, wanted: Callable[[], bool]
+    ) -> tuple[list[protocol.Message], bool]:
+        """Ask *question*; what it found and whether the session has more steps."""
+        step = next(self._numbers)
+        found: list[protocol.Message] = []
+        try:
+            if self._process is not process:
+                raise EOFError  # it ended in another session's step, and this session with it
+            while self._forgotten:
+                protocol.send(
+                    _descriptor(process.stdin),
+                    {"op": "close", "session": self._forgotten.popleft(), "step": 0},
+                )
+            protocol.send(_descriptor(process.stdin), {**question, "step": step})
+            while True:
+                message = self._next_message(process, wanted)
+                if self._waking_since is not None:
+                    self.observer.ready(self.name, self._clock() - self._waking_since)
+                    self._waking_since = None
+                header = message.header
+                if header["step"] != step:
+                    continue  # the rest of an answer whose asker left
+                if "state" not in header:
+                    found.append(message)
+                elif header["state"] == "failed":
+                    raise by_code(header["code"], header["message"], header["param"])
+                else:
+                    return found, header["state"] == "more"
+        except (OSError, EOFError, protocol.Garbled):
+            raise EngineDied(
+                f"the {self.name} engine ended while it worked ({self._discard(process)}); "
+                "the next request gets a new one"
+            ) from None
+
+    def _next_message(self, process: subprocess.Popen[bytes], wanted: Callable[[], bool]) -> protocol.Message:
+        """One message; ClientGone only between messages, EngineTimeout when none comes for too long."""
+        output = _descriptor(process.stdout)
+        deadline = self._clock() + self._timeout
+        between = True
+
+        def before_read() -> None:
+            nonlocal between
+            while not select.select([output], [], [], LOOK_UP_SECONDS)[0]:
+                if self._clock() >= deadline:
+                    process.kill()
+                    self._discard(process, timeout=True)
+                    raise EngineTimeout(
+                        f"the {self.name} engine made no progress for {self._timeout:g} s and was ended"
+                    )
+                if between and not wanted():
+                    raise ClientGone
+            between = False
+
+        return protocol.receive(output, before_read)
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """End *process* when it was idle for long enough; the one thread that waits for a time."""
+        while True:
+            with self._changed:
+                if self._process is not process:
+                    return
+                wait = None
+                if not self._seats.open_sessions:
+                    wait = max(0.0, self._idle_after - self._seats.idle_seconds())
+                if wait != 0:
+                    self._changed.wait(wait)
+            if self.stop_if_idle():
+                memory.give_back()  # what its sessions left in this process's heap
+
+    def stop_if_idle(self) -> bool:
+        """End the process when no session used it for *idle_after_seconds*; whether it did."""
+        with self._changed:
+            idle = self._seats.idle_seconds()
+        return idle >= self._idle_after and self.stop_if_unused("idle")
+
+    def stop_if_unused(self, reason: str = "evicted") -> bool:
+        """End the process unless a session is open; whether there was one to end."""
+        with self._changed:
+            if self._seats.open_sessions or self._process is None:
+                return False
+            process = self._process
+            self._process = None
+            self._changed.notify_all()
+        self._end(process)
+        self.observer.ended(self.name, reason)
+        return True
+
+    def _discard(self, process: subprocess.Popen[bytes], *, timeout: bool = False) -> str:
+        """Forget a process that failed; how it ended, in words."""
+        with self._changed:
+            first = self._process is process
+            if first:
+                self._process = None
+            self._changed.notify_all()
+        self._end(process)
+        code = process.returncode
+        if first:
+            killed = "killed" if code == -signal.SIGKILL else "died"
+            self.observer.ended(self.name, "timeout" if timeout else "closed" if self._closed else killed)
+        how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
+        log.warning("engine=%s pid=%d ended: %s", self.name, process.pid, how)
+        return f"{how}, the kernel's way to take memory back" if code == -signal.SIGKILL else how
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """Close its input, which it takes as the word to leave; kill it when it stays."""
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        try:
+            process.wait(LEAVING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._budget.release(self)
+
+    def close(self) -> None:
+        """End the process, whatever it is doing; open sessions get EngineDied."""
+        with self._changed:
+            self._closed = True
+        if not self.stop_if_unused("closed"):
+            with self._changed:
+                if self._process is not None:
+                    self._process.kill()  # the session that reads from it takes note and clears up
+
+    def measured_mb(self) -> float:
+        """PSS of the process in MB, 0 without one."""
+        process = self._process
+        return memory.pss_mb(process.pid if process else None)
+
+    def state(self) -> EngineState:
+        """What it is doing now; wakes nothing."""
+        pss_mb = self.measured_mb()
+        with self._changed:
+            working = self._seats.open_sessions > 0
+            name = "stopped" if self._process is None else "working" if working else "idle"
+            return EngineState(
+                name=self.name,
+                state=name,
+                cost_mb=self.program.cost_mb,
+                pid=self._process.pid if self._process else None,
+                pss_mb=pss_mb,
+                idle_seconds=self._seats.idle_seconds() if name == "idle" else None,
+                seats=self._seats.limit,
+                seats_taken=self._seats.taken,
+            )
+
+
+def _descriptor(pipe: object) -> int:
+    """The number of a pipe; OSError when it was closed under us."""
+    try:
+        return pipe.fileno()  # type: ignore[attr-defined, no-any-return]
+    except ValueError:
+        raise BrokenPipeError from None

@@ -1,0 +1,110 @@
+"""`python -m app.engine_process NAME OPTIONS`: one engine, serving its owner over standard input and output."""
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Protocol
+
+from ..engine import protocol
+from .sandbox import confine
+
+log = logging.getLogger("app.engine_process")
+
+
+class EngineProgram(Protocol):
+    """What this process serves: see the package's docstring."""
+
+    def open(self, header: protocol.Header) -> Iterator[protocol.Message | None]:
+        """Begin a session; the iterator's steps do the work."""
+
+
+def main(name: str, options: protocol.Header) -> None:
+    """Serve until the input closes."""
+    logging.basicConfig(level=logging.INFO, format=f"engine={name} %(levelname)s %(message)s")
+    answers = keep_pipe_for_ourselves()
+    confine(name, options.get("data_limit_mb"))
+    questions: queue.SimpleQueue[protocol.Message] = queue.SimpleQueue()
+    threading.Thread(target=read_questions, args=(questions,), daemon=True).start()
+    serve(load(name, options), questions, answers)
+
+
+def load(name: str, options: protocol.Header) -> EngineProgram:
+    """The engine called *name*; only what it needs is imported."""
+    if name == "whisper":
+        from .stt.whisper import WhisperEngine
+
+        return WhisperEngine(options)
+    if name == "speech":
+        from .tts.speech import SpeechEngine
+
+        return SpeechEngine(options)
+    raise SystemExit(f"no engine is called {name!r}")
+
+
+def keep_pipe_for_ourselves() -> int:
+    """Move the answers' pipe off standard output, so that a library that prints cannot break the wire."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    return answers
+
+
+def read_questions(questions: "queue.SimpleQueue[protocol.Message]") -> None:
+    """Pass questions on; end the process, even in mid-work, when the owner is gone."""
+    try:
+        while True:
+            questions.put(protocol.receive(0))
+    except (EOFError, OSError, protocol.Garbled):
+        os._exit(0)
+
+
+def serve(engine: EngineProgram, questions: "queue.SimpleQueue[protocol.Message]", answers: int) -> None:
+    """Answer one question after the other; sessions live between them."""
+    sessions: dict[int, Iterator[protocol.Message | None]] = {}
+    while True:
+        header = questions.get().header
+        number, step = header["session"], header["step"]
+        verdict = {"state": "done"}
+        if header["op"] == "open":
+            sessions[number] = begin(engine, header)
+        if header["op"] == "close":
+            sessions.pop(number, None)
+        else:
+            verdict = take_step(sessions[number], step, answers)
+        if verdict["state"] != "more":
+            sessions.pop(number, None)
+        protocol.send(answers, {"step": step, **verdict})
+
+
+def begin(engine: EngineProgram, header: protocol.Header) -> Iterator[protocol.Message | None]:
+    """The session *header* opens; what goes wrong in opening it goes wrong in its first step."""
+    yield from engine.open(header)
+
+
+def take_step(session: Iterator[protocol.Message | None], step: int, answers: int) -> protocol.Header:
+    """Run *session* to the end of its step, sending what it finds; how the step ended."""
+    try:
+        for message in session:
+            if message is None:
+                return {"state": "more"}
+            protocol.send(answers, {"step": step, **message.header}, message.payload)
+        return {"state": "done"}
+    except protocol.Refused as refusal:
+        return failed(refusal.code, refusal.message, refusal.param)
+    except MemoryError:
+        return failed("insufficient_memory", "the engine ran out of the memory it is allowed")
+    except Exception:
+        log.exception("a step failed")
+        return failed("internal_error", "the engine failed; the log has the cause")
+
+
+def failed(code: str, message: str, param: str | None = None) -> protocol.Header:
+    """The end of a step that did not succeed."""
+    return {"state": "failed", "code": code, "message": message, "param": param}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))

@@ -1,0 +1,235 @@
+"""Speech to text in this process: a recording's segments, window by window."""
+
+import itertools
+import math
+from collections.abc import Callable, Generator, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...engine import protocol
+from ...engine.protocol import Message
+from ..pages import CodePages
+from . import vad
+from .ctranslate import extension
+from .decode import BEGINNING, Mark, decode
+from .generate import Hypothesis
+from .mel import HOP, RATE, LogMel
+from .recording import Recording, clip
+from .survey import Marks, survey
+from .tokens import Vocabulary
+from .windows import FRAMES_PER_SECOND, Segment, Task, Transcriber
+
+SURVEY = "survey"
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+# Silence longer than a speaker's pause is passed over, but for the second before the next word or, where none
+# comes in this window, for its last: the model puts a text's beginning at the beginning of the silence before it.
+LONGEST_PAUSE_FRAMES = 300
+KEPT_FRAMES = 100
+
+
+class WhisperEngine:
+    """
+    One model, and any number of recordings taking turns with it, a window each.
+
+    The model is loaded by the first session, once its audio proved to be audio.
+    """
+
+    def __init__(self, options: protocol.Header) -> None:
+        self.model_dir = Path(options["model_dir"])
+        self.name: str = options["model"]
+        self.threads: int = options["threads"]
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens; Refused where there is no model."""
+        if not (self.model_dir / "model.bin").is_file():
+            raise protocol.Refused(
+                "model_missing", f"there is no model in {self.model_dir}; run `make run` to fetch it"
+            )
+        return Vocabulary(self.model_dir)
+
+    @cached_property
+    def model(self) -> Any:  # the extension module has no types
+        """CTranslate2's Whisper."""
+        whisper = extension().Whisper
+        return whisper(str(self.model_dir), "cpu", compute_type="int8", intra_threads=self.threads)
+
+    @cached_property
+    def mel(self) -> LogMel:
+        """The spectrogram in the number of bands this model reads."""
+        return LogMel(self.model.n_mels)
+
+    @cached_property
+    def code_pages(self) -> CodePages:
+        """What decoding and the spectrum leave behind in memory; made once all libraries are loaded."""
+        return CodePages()
+
+    @cached_property
+    def speech_detector(self) -> vad.Silero:
+        """The gate's network."""
+        return vad.load()
+
+    def open(self, header: protocol.Header) -> Iterator[Message | None]:
+        """What the task "survey" finds (`survey.py`), or any other; None between windows."""
+        return self.survey(header) if header["task"] == SURVEY else self.transcribe(header)
+
+    def survey(self, header: protocol.Header) -> Iterator[Message | None]:
+        """The recording looked over; its language is heard where none is given and the model knows several."""
+        language = self.check("transcribe", header.get("language"))
+        marks = Marks()
+        recording = yield from self.recording({**header, "no_speech_gate": True}, marks.note)
+
+        def hear_language(frame: int, frames: int) -> str:
+            return self.heard_language(self.encode(recording, frame, frames))[0]
+
+        yield from survey(recording, marks, hear_language if language is None else None)
+
+    def recording(
+        self, header: protocol.Header, note: Callable[[Mark], None] = lambda mark: None
+    ) -> Generator[None, None, Recording]:
+        """
+        The recording *header* names, or the clip of it: from and to so many seconds, and where decoding may begin.
+
+        None while the way there is long.
+        """
+        begin, end, *mark = header.get("clip") or (0.0, math.inf)
+        start = Mark(*mark) if mark else BEGINNING
+        samples = decode(header["path"], header["max_audio_seconds"], start=start, note=note)
+        samples = itertools.chain([next(samples)], samples)  # Refused, where it is no audio, before all else
+        samples, first = yield from clip(samples, begin, end, start.sample)
+        gate = vad.SpeechDetector(self.speech_detector) if header.get("no_speech_gate", True) else None
+        return Recording(samples, gate, first)
+
+    def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
+        """Messages: start, then segment and progress for each window, then end; None between windows."""
+        language = self.check(header["task"], header.get("language"))
+        recording = yield from self.recording(header)
+        transcriber = None
+        numbers = itertools.count(1)
+        frame = round((header.get("clip") or [0.0])[0] * FRAMES_PER_SECOND)
+        while frames := recording.advance(frame):
+            speech = recording.speech(frame, frame + frames)
+            if speech is None or speech[0] - frame > LONGEST_PAUSE_FRAMES:
+                if speech is not None:
+                    frame = speech[0] - KEPT_FRAMES
+                else:
+                    frame += frames if recording.complete else frames - KEPT_FRAMES
+                yield progress(min(frame, recording.heard // HOP))
+                if not recording.complete:
+                    yield None
+                continue
+            if transcriber is not None:
+                # Not after the window before: the end of a recording would wait until all others had their turn.
+                yield None
+            encoded = self.encode(recording, frame, frames)
+            if transcriber is None:
+                language, probability = self.heard_language(encoded) if language is None else (language, 1.0)
+                task = self.task(header, language)
+                transcriber = Transcriber(self.model, self.vocabulary, recording, task)
+                yield self.start(language, probability)
+            hypothesis, segments, next_frame = transcriber.transcribe(encoded, frame, frames)
+            del encoded  # it would live on while other sessions take their turns
+            for segment in segments:
+                yield describe(next(numbers), frame, segment, hypothesis)
+            frame = next_frame
+            yield progress(min(frame, recording.heard // HOP))
+        if transcriber is None:
+            yield self.start(language, 0.0 if language is None else 1.0)
+        yield Message({"kind": "end", "duration": recording.heard / RATE})
+
+    def check(self, task: str, language: str | None) -> str | None:
+        """The language to transcribe from, None where it is to be heard; Refused where this model can't."""
+        if task not in ("transcribe", "translate"):
+            raise protocol.Refused(
+                "invalid_request", f"the task {task!r} is unknown; transcribe or translate", "task"
+            )
+        known = self.vocabulary.languages
+        if language is not None and language not in known:
+            accepted = ", ".join(sorted(known if self.vocabulary.multilingual else ["en"]))
+            raise protocol.Refused(
+                "invalid_request",
+                f"the language {language!r} is unknown; accepted are {accepted}",
+                "language",
+            )
+        if self.vocabulary.multilingual:
+            return language
+        if task == "translate" or language not in (None, "en"):
+            wish = "translate" if task == "translate" else f"transcribe {language!r}"
+            raise protocol.Refused(
+                "model_cannot_translate",
+                f"the model {self.name} knows English only and can't {wish}; use a model without .en, such as base",
+                "model" if task == "translate" else "language",
+            )
+        return "en"
+
+    def task(self, header: protocol.Header, language: str) -> Task:
+        """What *header* asks for, as the model reads it."""
+        vocabulary = self.vocabulary
+        sequence = [vocabulary.start]
+        if vocabulary.multilingual:
+            sequence += [
+                vocabulary.number_of(f"<|{language}|>"),
+                vocabulary.number_of(f"<|{header['task']}|>"),
+            ]
+        prompt, hotwords = header.get("prompt"), header.get("hotwords")
+        return Task(
+            language,
+            sequence,
+            prompt=vocabulary.encode(" " + prompt.strip()) if prompt else [],
+            hotwords=vocabulary.encode(" " + hotwords.strip()) if hotwords else [],
+            beam_size=header.get("beam_size") or 1,
+            temperatures=header.get("temperatures") or TEMPERATURES,
+            word_timestamps=header.get("word_timestamps", False),
+            condition_on_previous_text=header.get("condition_on_previous_text", True),
+        )
+
+    def encode(
+        self, recording: Recording, frame: int, frames: int
+    ) -> Any:  # the extension module has no types
+        """The encoder's view of a window."""
+        features = self.mel(recording.window(frame, frames), frames)
+        self.code_pages.release()  # here, because encoding is the peak
+        return self.model.encode(extension().StorageView.from_array(features))
+
+    def heard_language(self, encoded: Any) -> tuple[str, float]:
+        """The likeliest language of a window, and how likely."""
+        token, probability = self.model.detect_language(encoded)[0][0]
+        return token[2:-2], probability
+
+    def start(self, language: str | None, probability: float) -> Message:
+        """The first message; the language is None where nobody spoke and none was asked for."""
+        return Message(
+            {"kind": "start", "language": language, "language_probability": probability, "model": self.name}
+        )
+
+
+def progress(frame: int) -> Message:
+    """How far the session has come."""
+    return Message({"kind": "progress", "seconds": frame / FRAMES_PER_SECOND})
+
+
+def describe(number: int, frame: int, segment: Segment, hypothesis: Hypothesis) -> Message:
+    """*segment* as it travels."""
+    words = None
+    if segment.words is not None:
+        words = [
+            {"word": word.text, "start": word.start, "end": word.end, "probability": word.probability}
+            for word in segment.words
+        ]
+    return Message(
+        {
+            "kind": "segment",
+            "id": number,
+            "seek": frame,
+            "start": round(segment.start, 2),
+            "end": round(segment.end, 2),
+            "text": segment.text,
+            "tokens": segment.tokens,
+            "temperature": hypothesis.temperature,
+            "avg_logprob": hypothesis.avg_logprob,
+            "compression_ratio": hypothesis.compression_ratio,
+            "no_speech_prob": hypothesis.no_speech_prob,
+            "words": words,
+        }
+    )

@@ -1,0 +1,1 @@
+"""Text to speech: what the speech engine runs."""

@@ -1,0 +1,101 @@
+"""
+Samples to the bytes of a file, while they come: mp3, opus (Ogg), aac (ADTS), flac, wav, pcm.
+
+What is sent first can't know how long the speech will be. Formats whose header says so get their final
+header as `patches` at the end: whoever kept the whole file can write them into it.
+"""
+
+import struct
+import sys
+from typing import Protocol
+
+PCM_RATE = 24000  # what OpenAI's speech endpoint answers for "pcm"
+UNKNOWN_SIZE = 0xFFFFFFFF  # in a WAV header: until the end of the file
+
+Patch = tuple[int, bytes]  # where in the file, and what is to stand there
+
+
+class Encoder(Protocol):
+    """Takes 16-bit mono samples, gives bytes of the file."""
+
+    sample_rate: int  # of the file
+
+    @property
+    def samples(self) -> int:
+        """How many the file has so far, at its rate."""
+
+    @property
+    def patches(self) -> list[Patch]:
+        """The final header, after `finish`."""
+
+    def feed(self, pcm: bytes) -> bytes:
+        """The bytes that are ready after *pcm*."""
+
+    def finish(self) -> bytes:
+        """The last bytes."""
+
+
+def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Encoder:
+    """An encoder for speech sampled at *rate*, to be played *tempo* times as fast at the same pitch."""
+    if format == "wav" and tempo == 1.0:
+        return Wave(rate)
+    if format == "pcm" and tempo == 1.0 and rate == PCM_RATE:
+        return Raw(rate)
+    # Imported here: PyAV weighs 22 MB, and espeak-ng speaks WAV without it.
+    first = f"{__package__}.compress" not in sys.modules
+    from .compress import CODECS, Compressor, Reshaped
+
+    if first:
+        # Loading it touches 11 MB of code, of which encoding needs half again; 10 ms, once.
+        from ..pages import CodePages
+
+        CodePages().release()
+    file: Encoder
+    if format in CODECS:
+        codec = CODECS[format]
+        file = Compressor(codec, rate if not codec.rates or rate in codec.rates else codec.rates[-1])
+    else:
+        file = Wave(rate) if format == "wav" else Raw(PCM_RATE)
+    if file.sample_rate == rate and tempo == 1.0:
+        return file
+    return Reshaped(file, rate, tempo=tempo)
+
+
+class Raw:
+    """Samples as they are."""
+
+    def __init__(self, rate: int) -> None:
+        self.sample_rate, self.samples = rate, 0
+        self.patches: list[Patch] = []
+
+    def feed(self, pcm: bytes) -> bytes:
+        """*pcm* itself."""
+        self.samples += len(pcm) // 2
+        return pcm
+
+    def finish(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+class Wave(Raw):
+    """A RIFF header of unknown length, then the samples."""
+
+    def feed(self, pcm: bytes) -> bytes:
+        """*pcm*, after the header where it is the first."""
+        header = b"" if self.samples or not pcm else self._header(UNKNOWN_SIZE, UNKNOWN_SIZE)
+        return header + super().feed(pcm)
+
+    def finish(self) -> bytes:
+        """The header, where nothing came."""
+        size = 2 * self.samples
+        if not size:
+            return self._header(36, 0)
+        self.patches = [(0, self._header(36 + size, size))]
+        return b""
+
+    def _header(self, file_size: int, data_size: int) -> bytes:
+        # One "fmt " chunk of 16 bytes: PCM, mono, rate, bytes a second, bytes a frame, bits a sample.
+        layout = struct.pack("<HHIIHH", 1, 1, self.sample_rate, 2 * self.sample_rate, 2, 16)
+        sizes = struct.pack("<I", file_size), struct.pack("<I", data_size)
+        return b"RIFF" + sizes[0] + b"WAVEfmt " + struct.pack("<I", 16) + layout + b"data" + sizes[1]

@@ -1,0 +1,98 @@
+"""The synthesizer that always works: espeak-ng's library (3 MB, 100 languages, offline)."""
+
+import ctypes
+import os
+from collections.abc import Iterator, Sequence
+
+from ...engine import protocol
+from .english import as_said
+from .manner import Manner
+from .text import sentences
+
+# From espeak-ng's speak_lib.h (1.51 and 1.52).
+SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: espeak_Synth returns when the last callback did
+DONT_EXIT = 0x8000  # a wrong data path is an answer, not the end of the process
+UTF8 = 1  # espeak_Synth's flags; SSML (0x10) and phoneme input (0x100) stay off
+END_PAUSE = 0x1000  # the pause that belongs to the end of a sentence
+BY_CHARACTER = 1
+RATE, PITCH = 1, 3  # espeak_PARAMETER
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+WORDS_PER_MINUTE = 175  # espeak-ng's normal rate; it can do 80 to 450 without dropping sound
+PATH_LIMIT = 100  # bytes, leaving as many for the names inside
+SENTENCE_LIMIT = 400  # characters, about 30 s of speech: 1.3 MB
+BUFFER_MILLISECONDS = 200
+
+
+class Espeak:
+    """
+    espeak-ng, initialized with the first of *candidates* (library, data directory) that works.
+
+    The library keeps its state for the whole process: one object of this class, used by one session
+    at a time; every sentence sets the voice anew, so sessions may take turns.
+    """
+
+    name = "espeak"
+    speeds = (80 / WORDS_PER_MINUTE, 450 / WORDS_PER_MINUTE)
+
+    def __init__(self, candidates: Sequence[tuple[str, str | None]]) -> None:
+        problems = []
+        for library, data in candidates:
+            try:
+                self._library = ctypes.CDLL(library)
+            except OSError as problem:
+                problems.append(str(problem))
+                continue
+            path = short_path(data) if data else None
+            self.sample_rate = int(
+                self._library.espeak_Initialize(SYNCHRONOUS, BUFFER_MILLISECONDS, path, DONT_EXIT)
+            )
+            if self.sample_rate > 0:
+                break
+            problems.append(f"{library} finds no data in {data or 'its own place'}")
+        else:
+            raise protocol.Refused(
+                "misconfigured",
+                "espeak-ng can't be loaded: "
+                + ("; ".join(problems) or "it is not installed")
+                + "; install the system's libespeak-ng1 or the package espeakng-loader",
+            )
+        self._heard: list[bytes] = []
+        self._callback = CALLBACK(self._hear)  # kept: the library calls it as long as it speaks
+
+    def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
+        """16-bit mono samples of *text*, one sentence at a time."""
+        if manner.language.lower().startswith("en"):
+            text = as_said(text)
+        for sentence in sentences(text, SENTENCE_LIMIT):
+            if self._library.espeak_SetVoiceByName(manner.voice.encode()) != 0:
+                raise protocol.Refused("invalid_request", f"espeak-ng has no voice {manner.voice!r}", "voice")
+            self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * manner.speed), 0)
+            self._library.espeak_SetParameter(PITCH, round(50 * manner.pitch), 0)
+            # Set each time: a second object of this class in the same process has the same library.
+            self._library.espeak_SetSynthCallback(self._callback)
+            encoded = sentence.encode() + b"\0"
+            flags = UTF8 | END_PAUSE
+            status = self._library.espeak_Synth(
+                encoded, ctypes.c_size_t(len(encoded)), 0, BY_CHARACTER, 0, flags, None, None
+            )
+            speech, self._heard = b"".join(self._heard), []
+            if status != 0:
+                raise protocol.Refused("synthesis_failed", f"espeak-ng answered with error {status}")
+            yield speech
+
+    def _hear(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
+        if samples and count > 0:
+            self._heard.append(ctypes.string_at(samples, 2 * count))
+        return 0
+
+
+def short_path(directory: str) -> bytes:
+    """A name for *directory* that fits into the 160 bytes espeak-ng 1.52 has for its files' paths."""
+    if len(os.fsencode(directory)) <= PATH_LIMIT:
+        return os.fsencode(directory)
+    try:
+        # Stays open: the library reads from there for as long as the process lives.
+        return b"/proc/self/fd/%d" % os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return os.fsencode(directory)

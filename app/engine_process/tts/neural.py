@@ -1,0 +1,134 @@
+"""The natural voice that needs no network: hibari-tts, English, on onnxruntime."""
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...engine import protocol
+from .manner import Manner
+from .pronunciation import reader
+from .text import shortened
+
+if TYPE_CHECKING:
+    import numpy
+    import onnxruntime
+    from hibari import Hibari
+
+# The voice file of hibari-tts 0.2.1; a version whose file differs is listened to before it is spoken with.
+VOICE_SHA256 = {"heart": "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"}
+SENTENCE_LIMIT = 200  # characters, about 12 s: what is synthesized at once decides the peak (3 MB a second)
+PHONEME_LIMIT = 400  # the most the voice was made for
+LONG_NUMBER = re.compile(r"\d[\d,]{24,}")  # hibari has no name for 10^36; digits one by one
+SEED = 0  # of the breath in the voice: the same text sounds the same, so a cached answer is the answer
+
+
+class Neural:
+    """
+    The voices of hibari-tts whose files are on this machine and are the ones expected.
+
+    Nothing is downloaded unless *allow_download*; voices are loaded when first asked for.
+    """
+
+    name = "neural"
+    sample_rate = 24000
+    speeds = (0.5, 2.0)  # what the voice was trained for
+
+    def __init__(self, *, threads: int = 1, allow_download: bool = False) -> None:
+        self._threads, self._allow_download = threads, allow_download
+        self._voices: dict[str, Hibari] = {}
+        try:
+            import hibari  # noqa: F401 (is it there?)
+        except ImportError as problem:
+            raise protocol.Refused(
+                "misconfigured", f"the neural voice is not installed ({problem}); install hibari-tts"
+            ) from None
+
+    def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
+        """16-bit mono samples of *text*, one sentence at a time."""
+        import numpy
+        from hibari import Hibari
+
+        voice = self._voice(manner.voice)
+        noise = numpy.random.default_rng(SEED)
+        text = LONG_NUMBER.sub(lambda number: " ".join(number[0].replace(",", "")), text)
+        for sentence in Hibari.split_sentences(text):
+            for part in shortened(sentence, SENTENCE_LIMIT):
+                for phonemes in split_phonemes(voice.phonemize(part)):
+                    samples = voice.from_ids(voice.ids(phonemes), manner.speed, noise)
+                    yield to_16_bit(samples)
+
+    def _voice(self, name: str) -> "Hibari":
+        if name not in self._voices:
+            self._voices[name] = self._load(name)
+        return self._voices[name]
+
+    def _load(self, name: str) -> "Hibari":
+        import hibari
+        from hibari import Hibari
+        from hibari.voices import VOICES, voice_path
+
+        if name not in VOICES:
+            raise protocol.Refused(
+                "invalid_request", f"voice: {name!r} is none of {', '.join(VOICES)}", "voice"
+            )
+        try:
+            path = Path(voice_path(name, download_missing=self._allow_download))
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except (OSError, RuntimeError) as problem:
+            raise protocol.Refused(
+                "synthesis_failed", f"the file of the voice {name!r} is not here: {problem}"
+            ) from None
+        if found != VOICE_SHA256.get(name, VOICES[name]["sha256"]):
+            raise protocol.Refused(
+                "misconfigured",
+                f"the file of the voice {name!r} is not the one this service knows (sha256 {found[:12]}...); "
+                "install hibari-tts again",
+            )
+        # Its own __init__ has no way to pass these on: 98 MB of tables, and an arena that keeps its peak.
+        made = Hibari.__new__(Hibari)
+        assets = Path(hibari.__file__).parent / "assets"
+        made.voice, made.model_path = name, str(path)
+        made._g2p = reader(assets, british=VOICES[name]["british"])
+        made.vocab = json.loads((assets / "vocab.json").read_text())
+        made.sess = session(path, self._threads)
+        give_back()
+        return made
+
+
+def session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
+    """The model, on *threads* threads, giving back what a sentence took (30 MB less than keeping it)."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def give_back() -> None:
+    """Return to the system what loading left behind (13 MB), where the C library can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def split_phonemes(chunks: list[str]) -> Iterator[str]:
+    """*chunks* with those that are still too long cut between words, else anywhere."""
+    for chunk in chunks:
+        while len(chunk) > PHONEME_LIMIT:
+            cut = chunk.rfind(" ", 0, PHONEME_LIMIT)
+            cut = cut if cut > 0 else PHONEME_LIMIT
+            yield chunk[:cut]
+            chunk = chunk[cut:].lstrip()
+        yield chunk
+
+
+def to_16_bit(samples: "numpy.ndarray[Any, Any]") -> bytes:
+    """Samples between -1 and 1 as 16-bit little-endian."""
+    scaled = samples.clip(-1.0, 1.0) * 32767.0
+    return scaled.astype("<i2").tobytes()

@@ -1,0 +1,105 @@
+"""The speech engine: text to the bytes of an audio file, sentence by sentence."""
+
+from collections.abc import Iterator
+
+from ...engine import protocol
+from .encode import encoder
+from .gtts import Gtts, mp3_seconds
+from .manner import Manner, Synthesizer
+from .text import clean
+
+PAYLOAD_BYTES = 1 << 20  # of one message
+
+
+class SpeechEngine:
+    """
+    What the speech process serves; a synthesizer is loaded when it is first asked for, and then kept.
+
+    *options*: `espeak`, a list of [library, data directory or null], the first that works is taken;
+    `gtts_url`, another endpoint than Google's; `neural_download`, whether voices may be fetched;
+    `neural_threads`.
+    """
+
+    def __init__(self, options: protocol.Header) -> None:
+        self._options = options
+        self._loaded: dict[str, Synthesizer] = {}
+
+    def open(self, header: protocol.Header) -> Iterator[protocol.Message | None]:
+        """
+        Speak `text` with `engine`, `voice`, `language`, `speed`, `pitch` in `format`, each answer of a
+        network within `within_seconds`.
+
+        {"kind": "start", "engine", "voice", "sample_rate"}, then {"kind": "audio"} with bytes of the file,
+        a step being one sentence, then {"kind": "end", "duration", "patches": [[offset, hex], ...]}.
+        """
+        synthesizer = self._synthesizer(header["engine"])
+        speed = header["speed"]
+        slowest, fastest = synthesizer.speeds
+        manner = Manner(
+            voice=header["voice"],
+            language=header["language"],
+            speed=min(max(speed, slowest), fastest),
+            pitch=header["pitch"],
+            within_seconds=header["within_seconds"],
+        )
+        text = clean(header["text"])
+        if isinstance(synthesizer, Gtts) and header["format"] == "mp3" and speed == 1.0:
+            return pass_on(synthesizer, text, manner)
+        return speak(synthesizer, text, manner, header["format"], tempo=speed / manner.speed)
+
+    def _synthesizer(self, name: str) -> Synthesizer:
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _load(self, name: str) -> Synthesizer:
+        # Each is imported when it is asked for: what is not used does not weigh anything.
+        if name == "espeak":
+            from .espeak import Espeak
+
+            return Espeak(self._options["espeak"])
+        if name == "neural":
+            from .neural import Neural
+
+            return Neural(
+                threads=self._options["neural_threads"], allow_download=self._options["neural_download"]
+            )
+        return Gtts(self._options["gtts_url"])
+
+
+def speak(
+    synthesizer: Synthesizer, text: str, manner: Manner, format: str, *, tempo: float
+) -> Iterator[protocol.Message | None]:
+    """Synthesize and encode; a step is one sentence."""
+    file = encoder(format, synthesizer.sample_rate, tempo=tempo)
+    yield start(synthesizer, manner, file.sample_rate)
+    for samples in synthesizer.speak(text, manner):
+        yield from audio(file.feed(samples))
+        yield None
+    yield from audio(file.finish())
+    patches = [[offset, written.hex()] for offset, written in file.patches]
+    yield protocol.Message({"kind": "end", "duration": file.samples / file.sample_rate, "patches": patches})
+
+
+def pass_on(synthesizer: Gtts, text: str, manner: Manner) -> Iterator[protocol.Message | None]:
+    """Google's own mp3 as it comes, without PyAV and without a second loss of quality."""
+    yield start(synthesizer, manner, synthesizer.sample_rate)
+    duration = 0.0
+    for mp3 in synthesizer.recordings(text, manner):
+        duration += mp3_seconds(mp3)
+        yield from audio(mp3)
+        yield None
+    yield protocol.Message({"kind": "end", "duration": duration, "patches": []})
+
+
+def start(synthesizer: Synthesizer, manner: Manner, sample_rate: int) -> protocol.Message:
+    """The first message of a session."""
+    return protocol.Message(
+        {"kind": "start", "engine": synthesizer.name, "voice": manner.voice, "sample_rate": sample_rate}
+    )
+
+
+def audio(encoded: bytes) -> Iterator[protocol.Message]:
+    """*encoded* as messages; none for nothing."""
+    for begin in range(0, len(encoded), PAYLOAD_BYTES):
+        yield protocol.Message({"kind": "audio"}, encoded[begin : begin + PAYLOAD_BYTES])

@@ -1,0 +1,176 @@
+"""Work that is put off: a request that is answered with a job, in its own route or by `Prefer: respond-async`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any
+
+from flask import Response, g, jsonify, request, url_for
+
+from ..errors import InvalidRequest
+from ..files import nameless
+from ..speech.chain import SpeakRequest
+from .auth import caller
+from .hooks import services
+from .params import Text
+from .uploads import Upload, receive_recording
+
+if TYPE_CHECKING:
+    from ..jobs.job import Job
+    from ..jobs.service import Jobs
+
+WEBHOOK = Text("webhook_url", "https URL that is told when the job ends", longest=2048)
+LONGEST_KEY = 255
+CHECK_ROOM_BYTES = 1 << 20  # of an upload, between two looks at what is left of the disk
+
+Asked = dict[str, Any]
+
+
+class JobUpload(Upload):
+    """A recording that may become a job's: received where jobs are kept, and hashed where that is asked for."""
+
+    def __init__(self, limit_bytes: int, jobs: Jobs, *, hashed: bool) -> None:
+        super().__init__(limit_bytes, _place_for(jobs))
+        self._jobs, self._looked_at = jobs, 0
+        self._hash = hashlib.sha256() if hashed else None
+
+    def write(self, data: bytes) -> None:
+        """Append; InsufficientStorage rather than fill the disk, also where nobody said how much there is."""
+        if self.size_bytes >= self._looked_at + CHECK_ROOM_BYTES:
+            self._looked_at = self.size_bytes
+            self._jobs.files.check_room(CHECK_ROOM_BYTES)
+        super().write(data)
+        if self._hash is not None:
+            self._hash.update(data)
+
+    @property
+    def digest(self) -> str:
+        """Of all that was written; empty where nobody asked for it."""
+        return self._hash.hexdigest() if self._hash is not None else ""
+
+
+def _place_for(jobs: Jobs) -> IO[bytes] | None:
+    if jobs.files.upload_directory is None:
+        return None
+    return nameless(jobs.files.upload_directory)
+
+
+def is_asked_for() -> bool:
+    """Whether the request prefers a job to waiting (RFC 7240)."""
+    wishes = ",".join(request.headers.getlist("Prefer")).lower().split(",")
+    return any(wish.partition(";")[0].strip() == "respond-async" for wish in wishes)
+
+
+def recording(read: Callable[[Mapping[str, Any]], tuple[Asked, str]]) -> Response:
+    """
+    202 and a job for the recording of this request. *read* makes of its fields what TranscriptionRequest is
+    made of, and the format of the result.
+    """
+    jobs = jobs_with_room()
+    given, upload = receive_recording(lambda limit: begin_upload(limit, jobs))
+    with closing(upload):
+        return put_off_recording(given, upload, read)
+
+
+def begin_upload(limit_bytes: int, jobs: Jobs) -> JobUpload:
+    """A place for a recording; its digest is needed where the same key may come again."""
+    return JobUpload(limit_bytes, jobs, hashed=bool(_key()))
+
+
+def put_off_recording(
+    given: Mapping[str, Any], upload: Upload, read: Callable[[Mapping[str, Any]], tuple[Asked, str]]
+) -> Response:
+    """The same for what has been received."""
+    asked, format = read(given)
+    digest = upload.digest if isinstance(upload, JobUpload) else ""
+    job = _job("transcribe", asked, given, size_bytes=upload.size_bytes, digest=digest, format=format)
+    return _accepted(job, upload.file)
+
+
+def text(asked: SpeakRequest, given: Mapping[str, Any]) -> Response:
+    """202 and a job for *asked*, with what else stands in *given*; InvalidRequest for what nobody could speak."""
+    jobs_with_room()
+    services().speech.synthesis.chain.attempts(asked)
+    kept = {name: value for name, value in asdict(asked).items() if name not in ("streaming", "background")}
+    size = len(asked.text.encode())
+    job = _job("speak", kept, given, size_bytes=size, digest="", format=asked.format)
+    return _accepted(job, None)
+
+
+def jobs_with_room() -> Jobs:
+    """The jobs, where one more fits; one that is known by its key needs no room."""
+    jobs = services().jobs
+    if jobs.known(g.get("key_id", ""), _key()) is None:
+        jobs.check_room(request.content_length or 0)
+    return jobs
+
+
+def _key() -> str:
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if len(key) > LONGEST_KEY:
+        raise InvalidRequest(f"Idempotency-Key: at most {LONGEST_KEY} characters", "Idempotency-Key")
+    return key
+
+
+def _job(
+    kind: str, asked: Asked, given: Mapping[str, Any], *, size_bytes: int, digest: str, format: str
+) -> Job:
+    from ..jobs.job import Job
+
+    webhook = WEBHOOK.read(given)
+    if webhook:
+        from ..jobs import webhooks
+
+        webhooks.check_url(webhook, services().settings)
+    decisive = json.dumps([kind, asked, format, webhook, size_bytes, digest], sort_keys=True)
+    id = secrets.token_hex(16)
+    return Job(
+        id,
+        kind,
+        asked,
+        owner=g.get("key_id", ""),
+        size_bytes=size_bytes,
+        idempotency_key=_key(),
+        fingerprint=hashlib.sha256(decisive.encode()).hexdigest(),
+        webhook_url=webhook or "",
+        extra={"format": format, "caller": caller(), "url": url_for("jobs.show", id=id, _external=True)},
+    )
+
+
+def _accepted(job: Job, recording: IO[bytes] | None) -> Response:
+    jobs = services().jobs
+    job = jobs.submit(job, recording)
+    response = jsonify(shown(job, jobs))
+    response.status_code = 202
+    response.headers["Location"] = url_for("jobs.show", id=job.id)
+    if is_asked_for():
+        response.headers["Preference-Applied"] = "respond-async"
+    return response
+
+
+def shown(job: Job, jobs: Jobs) -> dict[str, Any]:
+    """A job as it is told, without its text and result."""
+    from ..jobs.job import iso
+
+    position, seconds = jobs.forecast(job)
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "position": position,
+        "estimated_seconds": round(seconds, 1),
+        "created_at": iso(job.created_at, "milliseconds"),
+        "started_at": iso(job.started_at, "milliseconds"),
+        "finished_at": iso(job.finished_at, "milliseconds"),
+        "attempts": job.attempt,
+        "progress": {"seconds_done": round(job.seconds_done, 2)},
+        "error": job.error,
+        "webhook": {"state": job.webhook_state, "attempts": job.webhook_attempts}
+        if job.webhook_url
+        else None,
+    }

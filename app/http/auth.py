@@ -1,0 +1,83 @@
+"""
+The guard: who asks, whether they are let in, and whether they may have more. Before the body is read.
+
+With keys set, everything needs one but what stands in OPEN: also paths that nobody serves, so that a stranger
+does not learn which there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import Flask, Response, g, request
+
+from ..access.access import Access
+from ..access.allowance import Meter
+from ..access.callers import caller as caller_of
+from ..errors import Unauthorized
+from .hooks import services
+
+VOICE = "/api/v1/pam/voice"
+PAGES = frozenset(("/", "/dashboard", "/static/<path:filename>"))
+HEALTH = frozenset(("/health", "/health/live", "/health/ready"))
+CATALOGUES = frozenset(("/v1/models", "/v1/models/<path:name>", "/v1/audio/voices", "/docs", "/openapi.json"))
+OPEN = PAGES | HEALTH | CATALOGUES
+UNCOUNTED = PAGES | HEALTH
+# What makes or hears audio, when it is posted to; the test speaks when it is asked for by GET, too.
+AUDIO = frozenset((
+    VOICE, f"{VOICE}/transcribe", f"{VOICE}/speak", f"{VOICE}/test", f"{VOICE}/jobs",
+    "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/audio/speech",
+))  # fmt: skip
+SPEAKS_WHEN_READ = f"{VOICE}/test"
+
+
+def register(app: Flask, access: Access) -> None:
+    """Stand before every view, where there is anything to ask."""
+    if not access.guards:
+        return
+
+    @app.before_request
+    def guard() -> None:
+        if request.method == "OPTIONS":  # a browser asks without a key whether it may ask with one
+            return
+        rule = request.url_rule.rule if request.url_rule is not None else ""
+        g.key_id = access.keys.find(_presented()) if access.keys else ""
+        if access.rates is not None and rule not in UNCOUNTED:
+            g.standing = access.rates.count(caller())  # before the key is looked at: guessing is limited, too
+        if access.keys and not g.key_id and rule not in OPEN:
+            raise _refusal()
+        if rule in AUDIO and (request.method == "POST" or rule == SPEAKS_WHEN_READ):
+            access.allowance.check(caller())
+
+    if access.rates is not None:
+
+        @app.after_request
+        def tell_standing(response: Response) -> Response:
+            if (standing := g.get("standing")) is not None:
+                response.headers["X-RateLimit-Limit-Requests"] = str(standing.limit)
+                response.headers["X-RateLimit-Remaining-Requests"] = str(standing.remaining)
+            return response
+
+
+def caller() -> str:
+    """Whom this request counts for: its key, or the address it came from."""
+    return caller_of(g.get("key_id", ""), request.remote_addr)
+
+
+def meter() -> Meter:
+    """What charges this request's caller for the audio it gets."""
+    return services().access.allowance.meter(caller())
+
+
+def _presented() -> Iterator[str]:
+    """The keys the request brings: OpenAI's clients send the first header, others the second, some both."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and credentials.strip():
+        yield credentials.strip()
+    if key := request.headers.get("X-API-Key", "").strip():
+        yield key
+
+
+def _refusal() -> Unauthorized:
+    wrong = "the API key is none of this service's" if any(_presented()) else "an API key is needed"
+    return Unauthorized(f"{wrong}; send one as Authorization: Bearer KEY, or as X-API-Key: KEY")

@@ -1,0 +1,80 @@
+"""Is it up, and what can it do now. Touches no engine, wakes none."""
+
+import json
+import time
+from functools import lru_cache
+
+from flask import Blueprint, Response, current_app, jsonify
+
+from .. import __version__
+from ..checks import Check, overall
+from .headers import Answer
+from .hooks import services
+from .pages import dashboard, is_wanted
+
+health = Blueprint("health", __name__)
+
+
+@health.get("/")
+def index() -> Response:
+    """Name, version, how memory is kept small, and where everything is; for a browser, the page."""
+    response = dashboard() if is_wanted() else _about()
+    response.vary.add("Accept")
+    return response
+
+
+def _about() -> Response:
+    disabled = services().settings.disable_local_whisper
+    return jsonify(
+        name="pam-voice",
+        version=__version__,
+        status=overall(services().checks()),
+        memory_optimization={
+            "mode": "memory-optimized",
+            "optimizer": "disabled",
+            "garbage_collection": "python built-in",
+            "local_whisper": "disabled" if disabled else "enabled",
+        },
+        links={rule.endpoint: rule.rule for rule in current_app.url_map.iter_rules() if "<" not in rule.rule},
+    )
+
+
+@health.get("/health")
+def report() -> Response:
+    """Each thing the service needs, with the reason when it is not well."""
+    own = services()
+    uptime_seconds = round(time.time() - own.started_at, 1)
+    body, status = _report(tuple(own.checks()), uptime_seconds)
+    return Answer(body, status, content_type="application/json")
+
+
+@lru_cache(maxsize=2)
+def _report(checks: tuple[Check, ...], uptime_seconds: float) -> tuple[str, int]:
+    """The body and the status; probers that ask many times a second get the same."""
+    status = overall(checks)
+    body = {
+        "status": status,
+        "version": __version__,
+        "uptime_seconds": uptime_seconds,
+        "checks": {
+            check.name: {"status": check.status, "reason": check.reason, "detail": check.detail}
+            for check in checks
+        },
+    }
+    return json.dumps(body, ensure_ascii=False) + "\n", 503 if status == "unhealthy" else 200
+
+
+@health.get("/health/live")
+def live() -> Response:
+    """The web process answers."""
+    return jsonify(status="alive")
+
+
+@health.get("/health/ready")
+def ready() -> tuple[Response, int]:
+    """Whether requests can be served; names what can't."""
+    checks = services().checks()
+    failing = {check.name: check.reason for check in checks if check.reason}
+    status = overall(checks)
+    body = jsonify(status="ready" if status != "unhealthy" else "not ready", failing=failing)
+    return body, 503 if status == "unhealthy" else 200

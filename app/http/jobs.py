@@ -1,0 +1,198 @@
+"""Jobs: what takes longer than a router waits. Accepted at once, asked about later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from flask import Blueprint, Response, g, jsonify, request, url_for
+
+from ..errors import InvalidRequest, JobNotFound, QueueFull, UnsupportedFormat
+from ..jobs import STATES
+from ..speech.chain import SpeakRequest
+from ..speech.serializers import told_segment
+from . import async_jobs, params
+from .hooks import client_waits, services
+from .params import Choice, Number, Text
+from .sse import COMMENT, KEEP_ALIVE_SECONDS, LAST, event, event_stream
+from .transcripts import MEDIA_TYPES, written
+from .uploads import ACCEPTED, receive
+from .voice import SPEAK, TRANSCRIBE, transcription_asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..jobs.job import Job
+    from ..services import Services
+
+jobs = Blueprint("jobs", __name__, url_prefix="/api/v1/pam/voice/jobs")
+
+FORMATS = ("json", *MEDIA_TYPES)
+LOOK_SECONDS = 0.5  # between two looks at a job whose events are read
+CHUNK_BYTES = 1 << 16
+
+RECORDING = (*(one for one in TRANSCRIBE if one.name != "stream"), async_jobs.WEBHOOK)
+TEXT = (*SPEAK, async_jobs.WEBHOOK)
+PAGE = (
+    Choice("state", "only jobs in this state", of=STATES),
+    Number("limit", "how many at the most", 20, least=1, most=100, whole=True),
+    Text("before", "a job's id: those made before it"),
+)
+RESULT = (Choice("format", "of a transcript", of=FORMATS, refusal=UnsupportedFormat),)
+
+
+@jobs.post("")
+def submit() -> Response:
+    """A recording to transcribe or a text to speak, as a job."""
+    if request.mimetype == "application/json":
+        given = params.json_body()
+    elif request.mimetype == "application/x-www-form-urlencoded":
+        given = request.form
+    else:
+        ready = async_jobs.jobs_with_room()
+        given, upload = receive(lambda limit: async_jobs.begin_upload(limit, ready))
+        if upload is not None:
+            with closing(upload):
+                return async_jobs.put_off_recording(given, upload, transcription_asked)
+        if "text" not in given:
+            raise InvalidRequest(
+                f"the form has no recording and no text; {ACCEPTED}, or a text as text", "file"
+            )
+    return async_jobs.text(SpeakRequest(**params.read(SPEAK, given)), given)
+
+
+@jobs.get("")
+def page() -> Response:
+    """Jobs, newest first; `next` is what to send as `before` for those made earlier."""
+    asked = params.read(PAGE, request.args)
+    limit = asked["limit"]
+    found = services().jobs.page(
+        _owner(), state=asked["state"] or "", before=asked["before"] or "", limit=limit + 1
+    )
+    following = found[limit - 1].id if len(found) > limit else None
+    return jsonify(jobs=[async_jobs.shown(job, services().jobs) for job in found[:limit]], next=following)
+
+
+@jobs.get("/<id>")
+def show(id: str) -> Response:
+    """How far a job is, and what came of it."""
+    job = _job(id)
+    result = _result(job) if job.state == "succeeded" else None
+    return jsonify(**async_jobs.shown(job, services().jobs), text=job.text, result=result)
+
+
+def _result(job: Job) -> dict[str, Any]:
+    url = url_for("jobs.result", id=job.id)
+    if job.kind == "speak":
+        return {**job.result, "bytes": job.result_bytes, "url": url}
+    return {**_transcript(job), "url": url}
+
+
+def _transcript(job: Job) -> dict[str, Any]:
+    from ..jobs import transcript
+
+    with services().jobs.result(job) as file:
+        segments = [told_segment(one) for one in transcript.read(file)]
+    return {"text": job.text, **job.result, "segments": segments}
+
+
+@jobs.get("/<id>/result")
+def result(id: str) -> Response:
+    """The transcript in a format, or the audio."""
+    job = _job(id)
+    format = params.read(RESULT, request.args)["format"] or job.extra.get("format", "json")
+    if job.kind == "speak":
+        return _audio(job, services().jobs.result(job))
+    if format not in MEDIA_TYPES:
+        return jsonify(_transcript(job))
+    from ..jobs import transcript
+
+    with services().jobs.result(job) as file:
+        return written(list(transcript.read(file)), format)
+
+
+def _audio(job: Job, file: BinaryIO) -> Response:
+    def chunks() -> Iterator[bytes]:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+    response = Response(chunks(), mimetype=job.result["media_type"])
+    response.call_on_close(file.close)
+    response.content_length = job.result_bytes
+    response.headers["X-TTS-Engine"] = job.result["engine"]
+    response.headers["X-TTS-Voice"] = job.result["voice"]
+    response.headers["X-Audio-Duration"] = f"{job.result['duration']:.2f}"
+    return response
+
+
+@jobs.get("/<id>/events")
+def events(id: str) -> Response:
+    """A job's progress and text as they come, until it ends."""
+    job = _job(id)
+    watchers = services().jobs.watchers
+    if not watchers.acquire(blocking=False):
+        raise QueueFull("too many clients watch jobs; ask GET /api/v1/pam/voice/jobs/ID now and then")
+    response = event_stream(_progress(job, services(), client_waits()))
+    response.call_on_close(watchers.release)
+    return response
+
+
+def _progress(job: Job, own: Services, wanted: Callable[[], bool]) -> Generator[bytes]:
+    """Looks at *job* until it has ended; whichever worker or machine it runs on."""
+    last, said, attempt = None, "", job.attempt
+    spoke_at = time.monotonic()
+    while True:
+        if job.attempt != attempt:  # begun anew: what was said before does not count
+            said, attempt = "", job.attempt
+        told = {"type": "progress", **async_jobs.shown(job, own.jobs)}
+        if (known := {**told, "estimated_seconds": None}) != last:
+            yield event(told)
+            last, spoke_at = known, time.monotonic()
+        if len(job.text) > len(said):
+            yield event({"type": "text", "delta": job.text[len(said) :]})
+            said = job.text
+        if job.finished_at is not None:
+            yield event({"type": "done", "state": job.state, "error": job.error})
+            yield LAST
+            return
+        if time.monotonic() - spoke_at > KEEP_ALIVE_SECONDS:
+            yield COMMENT
+            spoke_at = time.monotonic()
+        time.sleep(LOOK_SECONDS)
+        if not wanted() or not own.goes_on():
+            return
+        try:
+            job = own.jobs.get(job.id, job.owner)
+        except JobNotFound as gone:
+            yield event(
+                {"type": "done", "state": "removed", "error": {"message": gone.message, "code": gone.code}}
+            )
+            return
+
+
+@jobs.delete("/<id>")
+def cancel(id: str) -> tuple[Response | str, int]:
+    """Cancel a job that is queued or running; remove one that has ended."""
+    job = _job(id)
+    if services().jobs.cancel(job):
+        return jsonify(async_jobs.shown(_job(id), services().jobs)), 200
+    services().jobs.remove(job)
+    return "", 204
+
+
+@jobs.post("/<id>/requeue")
+def requeue(id: str) -> tuple[Response, int]:
+    """Do a job again that failed or was cancelled."""
+    services().jobs.requeue(_job(id))
+    return jsonify(async_jobs.shown(_job(id), services().jobs)), 202
+
+
+def _job(id: str) -> Job:
+    return services().jobs.get(id, _owner())
+
+
+def _owner() -> str:
+    owner: str = g.get("key_id", "")
+    return owner

@@ -1,0 +1,319 @@
+"""The same two services in OpenAI's dialect, so that its clients work with another base URL."""
+
+import base64
+import math
+import re
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from ..errors import InvalidRequest, ModelCannotTranslate, ModelNotFound, ServiceError, UnsupportedFormat
+from ..speech import languages, whisper_languages
+from ..speech.audio_stream import Spoken
+from ..speech.chain import FORMATS as AUDIO_FORMATS
+from ..speech.chain import SpeakRequest
+from ..speech.serializers import whole_text
+from ..speech.transcription import Segment, Transcription, TranscriptionRequest
+from . import async_jobs, params
+from .hooks import services
+from .params import Choice, Choices, Field, Flag, Name, Number, Recording, Text
+from .sse import error_event, event, event_stream
+from .transcripts import MEDIA_TYPES, answered, language_code, streamed, written
+from .uploads import receive_recording
+from .voice import audio, spoken
+
+openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
+
+TRANSCRIBING_MODELS = (
+    "whisper-1",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "gpt-4o-transcribe-diarize",
+)
+SPEAKING_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
+SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # a dated version of a model
+VOICES = (
+    "alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse", "marin",
+    "cedar",
+)  # fmt: skip
+
+FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
+EVENT_BYTES = 24_576  # of audio: some clients take no line over 64 KiB
+
+TRANSLATION = (
+    Recording("file", "the recording, in any container browsers and phones record", required=True),
+    Text("model", "one of OpenAI's names, or the local model's", required=True),
+    Text("prompt", "text that came before, in the style the answer should have"),
+    Choice("response_format", "diarized_json is refused", "json", of=FORMATS, refusal=UnsupportedFormat),
+    Number("temperature", "0 starts greedy and rises where the text turns out improbable", most=1),
+)
+TRANSCRIPTION = (
+    *TRANSLATION,
+    Text("language", "ISO 639-1 code or English name; heard when it is not given"),
+    Choices("timestamp_granularities[]", "what verbose_json lists", ["segment"], of=("segment", "word")),
+    Flag("stream", "server-sent events as segments are found", False),
+    Field("include[]"),
+    Field("chunking_strategy"),
+    Field("keywords[]"),
+    Field("languages[]"),
+    Field("known_speaker_names[]"),
+    Field("known_speaker_references[]"),
+)
+SPEECH = (
+    Text("input", "the text to speak", required=True, longest=4096),
+    Text("model", "one of OpenAI's names, or a local engine's", required=True),
+    Name("voice", 'one of OpenAI\'s names, a local voice, or {"id": "..."}', required=True),
+    Choice("response_format", "the audio's format", "mp3", of=AUDIO_FORMATS),
+    Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
+    Choice("stream_format", "audio, or sse for server-sent events", "audio", of=("audio", "sse")),
+    Text("language", "language tag of the text; not in OpenAI's API"),
+    Field("instructions"),
+)
+
+
+@openai_audio.post("/audio/transcriptions")
+def transcriptions() -> Response:
+    """What is said in a recording."""
+    return _transcript("transcribe", TRANSCRIPTION)
+
+
+@openai_audio.post("/audio/translations")
+def translations() -> Response:
+    """What is said in a recording, in English."""
+    return _transcript("translate", TRANSLATION)
+
+
+def _transcript(task: str, table: Iterable[Field]) -> Response:
+    if async_jobs.is_asked_for():
+        return async_jobs.recording(lambda given: _as_job(task, _read(task, table, given)))
+    given, upload = receive_recording()
+    with ExitStack() as until_answered:
+        until_answered.enter_context(closing(upload))
+        asked = _read(task, table, given)
+        request = TranscriptionRequest(path=upload.path, **_work(task, asked))
+        if asked["stream"]:
+            until_answered.pop_all()
+            return streamed(request, upload, _events)
+        return answered(request, lambda done, segments: _answer(done, segments, task=task, **asked))
+
+
+def _read(task: str, table: Iterable[Field], given: params.Fields) -> dict[str, Any]:
+    asked = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, given)}
+    _check_model(asked["model"], task)
+    return asked
+
+
+def _work(task: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a TranscriptionRequest is made of, but for the recording's path."""
+    return {
+        "task": task,
+        "language": language_code(asked.get("language")),
+        "prompt": asked["prompt"],
+        "temperature": asked["temperature"],
+        "word_timestamps": "word" in asked["timestamp_granularities[]"],
+    }
+
+
+def _as_job(task: str, asked: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The work, and the format of the job's result, which are our own API's."""
+    format = asked["response_format"]
+    return _work(task, asked), format if format in MEDIA_TYPES else "json"
+
+
+def _check_model(asked: str, task: str) -> None:
+    """ModelNotFound for an unknown name, ModelCannotTranslate for one of English only; wakes no engine."""
+    transcriber = services().speech.transcriber
+    local = transcriber.model if transcriber else ""
+    known = tuple(dict.fromkeys((*TRANSCRIBING_MODELS, *_transcribing())))
+    if SNAPSHOT.sub("", asked) not in known:
+        raise _unknown_model(asked, known)
+    if task == "translate" and local.endswith(".en"):
+        raise ModelCannotTranslate(
+            f"the model {local} knows English only; set WHISPER_MODEL to one without .en, such as base",
+            "model",
+        )
+
+
+def _answer(
+    done: Transcription, segments: list[Segment], *, task: str, response_format: str, **asked: Any
+) -> Response:
+    if response_format in MEDIA_TYPES:
+        return written(segments, response_format)
+    text, usage = whole_text(segments), _usage(done)
+    if response_format == "json":
+        return jsonify(text=text, usage=usage)
+    answer: dict[str, object] = {
+        "task": task,
+        "language": "english" if task == "translate" else whisper_languages.name(done.language),
+        "duration": round(done.duration_seconds, 2),
+        "text": text,
+    }
+    if "segment" in asked["timestamp_granularities[]"]:
+        answer["segments"] = [_segment(number, segment) for number, segment in enumerate(segments)]
+    if "word" in asked["timestamp_granularities[]"]:
+        answer["words"] = [
+            {"word": word.word.strip(), "start": word.start, "end": word.end}
+            for segment in segments
+            for word in segment.words
+        ]
+    return jsonify(**answer, usage=usage)
+
+
+def _segment(number: int, segment: Segment) -> dict[str, object]:
+    """The ten fields clients check for, none null."""
+    return {
+        "id": number,
+        "seek": segment.seek,
+        "start": segment.start,
+        "end": segment.end,
+        "text": segment.text,
+        "tokens": segment.tokens,
+        "temperature": segment.temperature,
+        "avg_logprob": segment.avg_logprob,
+        "compression_ratio": segment.compression_ratio,
+        "no_speech_prob": segment.no_speech_prob,
+    }
+
+
+def _events(transcription: Transcription) -> Iterator[bytes]:
+    """The events of a transcript; joined, the deltas are its text."""
+    said = ""
+    for segment in transcription:
+        delta = segment.text if said else segment.text.lstrip()
+        said += delta
+        yield event({"type": "transcript.text.delta", "delta": delta})
+    yield event({"type": "transcript.text.done", "text": said, "usage": _usage(transcription)})
+
+
+def _usage(done: Transcription) -> dict[str, object]:
+    """What OpenAI would bill: begun seconds."""
+    return {"type": "duration", "seconds": math.ceil(done.duration_seconds)}
+
+
+@openai_audio.post("/audio/speech")
+def speech() -> Response:
+    """A text, spoken."""
+    given = params.json_body('{"model": "tts-1", "voice": "alloy", "input": "Hello."}')
+    asked = params.read(SPEECH, given)
+    engine = _engine(asked["model"])
+    request = SpeakRequest(
+        text=asked["input"],
+        engine=engine,
+        voice=_voice(asked["voice"], engine, asked["language"]),
+        language=asked["language"],
+        speed=asked["speed"],
+        format=asked["response_format"],
+    )
+    try:
+        if async_jobs.is_asked_for():
+            return async_jobs.text(request, given)
+        said = spoken(request)
+    except InvalidRequest as error:
+        raise _reworded(error) from None
+    if asked["stream_format"] == "sse":
+        return event_stream(_audio_events(said, asked["input"]))
+    return audio(said)
+
+
+def _reworded(error: InvalidRequest) -> InvalidRequest:
+    """*error* with the field's name in this dialect, and the voices of this dialect beside our own."""
+    message = error.message.replace("text:", "input:", 1)
+    if error.param == "voice":
+        message += f". Here also: {', '.join(VOICES)}"
+    return type(error)(message, "input" if error.param == "text" else error.param)
+
+
+def _engine(model: str) -> str | None:
+    """The synthesizer a model's name stands for; None leaves the choice to the service."""
+    if SNAPSHOT.sub("", model) in SPEAKING_MODELS:
+        return None
+    engines = services().speech.synthesis.chain.engines
+    if model not in engines:
+        raise _unknown_model(model, (*SPEAKING_MODELS, *engines))
+    return model
+
+
+def _voice(asked: str, engine: str | None, language: str | None) -> str | None:
+    """
+    The local voice for *asked*. OpenAI's names are spread over what the first engine has for the language;
+    None, the engine's own choice, where that is one voice.
+    """
+    if asked not in VOICES:
+        return asked
+    chain, settings = services().speech.synthesis.chain, services().settings
+    first = engine or (chain.engines[0] if settings.tts_engine == "auto" else settings.tts_engine)
+    tag = language or settings.tts_language
+    speaking = [
+        voice.id
+        for voice in chain.voices.all
+        if voice.engine == first and languages.same(voice.language, tag)
+    ]
+    return speaking[VOICES.index(asked) % len(speaking)] if len(speaking) > 1 else None
+
+
+def _audio_events(spoken: Spoken, text: str) -> Generator[bytes]:
+    """The audio as events. There are no tokens here: the words of the text stand for them."""
+    words = len(text.split())
+    with closing(spoken):
+        try:
+            for chunk in spoken.audio:
+                for begin in range(0, len(chunk), EVENT_BYTES):
+                    encoded = base64.b64encode(chunk[begin : begin + EVENT_BYTES]).decode()
+                    yield event({"type": "speech.audio.delta", "audio": encoded})
+        except ServiceError as error:
+            yield error_event(error)
+            return
+    usage = {"input_tokens": words, "output_tokens": 0, "total_tokens": words}
+    yield event({"type": "speech.audio.done", "usage": usage})
+
+
+@openai_audio.get("/models")
+def models() -> Response:
+    """Every name that can be asked for: OpenAI's, the local model's, the synthesizers'."""
+    return jsonify(object="list", data=[_model(name) for name in (*_transcribing(), *_speaking())])
+
+
+@openai_audio.get("/models/<path:name>")
+def model(name: str) -> Response:
+    """One of them."""
+    known = (*_transcribing(), *_speaking())
+    if name not in known:
+        raise _unknown_model(name, known)
+    return jsonify(_model(name))
+
+
+@openai_audio.get("/audio/models")
+def speaking_models() -> Response:
+    """The names that speech can be asked of."""
+    return jsonify(models=[{"id": name} for name in _speaking()])
+
+
+@openai_audio.get("/audio/voices")
+def voices() -> Response:
+    """OpenAI's names, and every local voice."""
+    chain = services().speech.synthesis.chain
+    local = [
+        {"id": voice.id, "name": voice.name} for voice in chain.voices.all if voice.engine in chain.engines
+    ]
+    return jsonify(voices=[*({"id": name, "name": name.capitalize()} for name in VOICES), *local])
+
+
+def _unknown_model(name: str, known: Iterable[str]) -> ModelNotFound:
+    return ModelNotFound(f"the model {name!r} does not exist; accepted are {', '.join(known)}", "model")
+
+
+def _transcribing() -> tuple[str, ...]:
+    """The models transcription can be asked of; none where it is off."""
+    transcriber = services().speech.transcriber
+    return tuple(dict.fromkeys((transcriber.model, *TRANSCRIBING_MODELS))) if transcriber else ()
+
+
+def _speaking() -> tuple[str, ...]:
+    return (*SPEAKING_MODELS, *services().speech.synthesis.chain.engines)
+
+
+def _model(name: str) -> dict[str, object]:
+    owner = "openai" if name in (*TRANSCRIBING_MODELS, *SPEAKING_MODELS) else "local"
+    return {"id": name, "object": "model", "created": int(services().started_at), "owned_by": owner}

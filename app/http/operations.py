@@ -1,0 +1,402 @@
+"""Every route in the words of OpenAPI 3.1; what a request may hold comes from the tables that read it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask
+from werkzeug.routing import Rule
+
+from .. import __version__
+from ..jobs import STATES
+from ..speech.audio_stream import MEDIA_TYPES as AUDIO_TYPES
+from . import auth
+from .async_jobs import LONGEST_KEY
+from .jobs import PAGE, RECORDING, RESULT
+from .jobs import TEXT as TEXT_JOB
+from .memory import UNLOAD
+from .openai_audio import SPEECH, TRANSCRIPTION, TRANSLATION
+from .params import Field, Text
+from .transcripts import MEDIA_TYPES as TRANSCRIPT_TYPES
+from .voice import SPEAK, TRANSCRIBE, VOICES
+
+Schema = dict[str, Any]
+
+TAGS = {
+    "Voice": "Recordings to text, text to speech",
+    "Jobs": "The same, put off: accepted at once, done once, asked about later",
+    "OpenAI": "The same in OpenAI's dialect: its clients work with this server as their base URL",
+    "Health": "Whether the service is up, and what it can do",
+    "Memory": "How large it is, and a way to ask for memory back",
+    "Monitoring": "What the service counted",
+    "Description": "This description",
+}
+# Either of them, where the service has keys.
+KEYS: Schema = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+WINDOW = (Text("window", "how far back: a time up to 1h, such as 30s, 5m or 1h"),)
+LATER = "A job instead, where `Prefer: respond-async` asked for one; Location has it"
+REASONS = {
+    400: "A field is missing, unknown or out of range, or the recording is none; the message says what is accepted",
+    401: "The service has API_KEYS, and none of them was sent",
+    404: "Nothing here goes by that name, or it is turned off",
+    409: "The job's state does not allow it, or the Idempotency-Key was used for something else",
+    413: "The upload has too many bytes, or the recording too many minutes",
+    429: "Past RATE_LIMIT or AUDIO_SECONDS_PER_HOUR, where they are set; Retry-After says when there may be more",
+    503: "Not now: Retry-After says when to try again, X-Should-Retry whether that helps",
+    507: "The disk space set aside for jobs is taken",
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a route does, takes and answers; *answers* are the media types of success with their schemas."""
+
+    tag: str
+    summary: str
+    answers: dict[str, Schema]
+    form: Iterable[Field] = ()
+    json: Iterable[Field] = ()
+    query: Iterable[Field] = ()
+    raw: bool = False  # the recording may be the whole body
+    errors: tuple[int, ...] = ()
+    statuses: dict[int, str] = field(default_factory=dict)  # further ones that are no error
+    example: str = ""  # what follows `curl -s`, URL's server left out as $URL
+
+
+def obj(**properties: Schema | type) -> Schema:
+    """An object that has all of *properties*."""
+    described = {name: TYPES[kind] if isinstance(kind, type) else kind for name, kind in properties.items()}
+    return {"type": "object", "properties": described, "required": list(described)}
+
+
+def some(kind: Schema | type, **properties: Schema | type) -> Schema:
+    """An object like `obj`'s *kind* that may have *properties* as well."""
+    base = dict(kind) if isinstance(kind, dict) else obj()
+    return {**base, "properties": {**base["properties"], **obj(**properties)["properties"]}}
+
+
+def many(item: Schema | type) -> Schema:
+    """A list."""
+    return {"type": "array", "items": TYPES[item] if isinstance(item, type) else item}
+
+
+def maybe(kind: Schema | type) -> Schema:
+    """It, or null."""
+    return {"anyOf": [TYPES[kind] if isinstance(kind, type) else kind, {"type": "null"}]}
+
+
+TYPES: dict[type, Schema] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    dict: {"type": "object"},
+}
+STATUS: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]}
+BYTES: Schema = {"type": "string", "format": "binary"}
+TEXT: Schema = {"type": "string"}
+AUDIO = dict.fromkeys(AUDIO_TYPES.values(), BYTES)
+EVENTS: dict[str, Schema] = {
+    "text/event-stream": {"description": "the data of each event is a JSON object with a type"}
+}
+TRANSCRIPTS = {**dict.fromkeys(TRANSCRIPT_TYPES.values(), TEXT), **EVENTS}
+
+WORD = obj(word=str, start=float, end=float)
+SEGMENT = obj(
+    id=int, seek=int, start=float, end=float, text=str, tokens=many(int), temperature=float, avg_logprob=float,
+    compression_ratio=float, no_speech_prob=float,
+)  # fmt: skip
+USAGE = obj(type={"const": "duration"}, seconds=int)
+TRANSCRIPT = some(
+    obj(text=str, usage=USAGE),
+    task=str, language=str, duration=float, segments=many(SEGMENT), words=many(WORD),
+)  # fmt: skip
+OWN_SEGMENT = some(obj(start=float, end=float, text=str), words=many(some(WORD, probability=float)))
+OWN_TRANSCRIPT = obj(text=str, language=maybe(str), duration=float, model=str, segments=many(OWN_SEGMENT))
+MODEL = obj(id=str, object={"const": "model"}, created=int, owned_by=str)
+VOICE = obj(id=str, name=str, language=str, engine=str, offline=bool)
+CHECK = obj(status=STATUS, reason=str)
+ENGINE = obj(
+    name=str, state={"type": "string", "enum": ["stopped", "idle", "working"]}, cost_mb=float, pid=maybe(int),
+    pss_mb=float, idle_seconds=maybe(float), seats=int, seats_taken=int,
+)  # fmt: skip
+OUTCOME = some(
+    obj(engine=str, ok=bool, seconds=float),
+    error=str, voice=str, bytes=int, duration=maybe(float), cached=bool,
+)  # fmt: skip
+OUTCOMES = obj(text=str, engines=many(OUTCOME))
+PROCESS = obj(pid=int, role=str, rss_mb=float, pss_mb=float)
+MEMORY = obj(
+    system=obj(total_mb=float, used_mb=float, available_mb=float, percent=float),
+    process=obj(rss_mb=float, pss_mb=float, uss_mb=float, percent=float),
+    service=obj(pss_mb=float, budget_mb=float, processes=many(PROCESS)),
+    cgroup=maybe(obj(limit_mb=maybe(float), usage_mb=float, oom_kills=maybe(int))),
+    budget=obj(limit_mb=float, reserve_mb=float, used_mb=float, available_mb=float, engines=many(ENGINE)),
+    gc=obj(counts=many(int), collections=many(int), frozen=int),
+    note=str,
+)
+FREED = obj(
+    message=str, objects_collected=int, engines_unloaded=int, before_mb=float, after_mb=float, freed_mb=float
+)
+REPORT = obj(
+    status=STATUS, version=str, uptime_seconds=float,
+    checks={"type": "object", "additionalProperties": some(CHECK, detail=str)},
+)  # fmt: skip
+JOB_ERROR = some(obj(message=str, code=str), param=maybe(str))
+JOB = obj(
+    id=str, kind={"type": "string", "enum": ["transcribe", "speak"]}, state={"type": "string", "enum": [*STATES]},
+    position=int, estimated_seconds=float, created_at=str, started_at=maybe(str), finished_at=maybe(str),
+    attempts=int, progress=obj(seconds_done=float), error=maybe(JOB_ERROR),
+    webhook=maybe(obj(state=str, attempts=int)),
+)  # fmt: skip
+JOB_SHOWN = some(JOB, text=str, result=maybe(dict))
+ERROR = obj(error=obj(message=str, type=str, param=maybe(str), code=maybe(str)))
+
+
+def json(schema: Schema) -> dict[str, Schema]:
+    """An answer in JSON."""
+    return {"application/json": schema}
+
+
+OPERATIONS: dict[str, Operation] = {
+    "voice.transcribe": Operation(
+        "Voice", "The text of a recording, with its segments", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS},
+        form=TRANSCRIBE, raw=True, errors=(400, 409, 413, 503, 507), statuses={202: LATER},
+        example="-F audio=@recording.webm $URL/api/v1/pam/voice/transcribe",
+    ),
+    "voice.speak": Operation(
+        "Voice", "A text, spoken; the audio comes while it is made", AUDIO, json=SPEAK,
+        errors=(400, 409, 503, 507), statuses={202: LATER, 304: "The audio is the one of If-None-Match"},
+        example="-d '{\"text\": \"Hello.\", \"format\": \"mp3\"}' -H 'Content-Type: application/json' -o hello.mp3 "
+        "$URL/api/v1/pam/voice/speak",
+    ),
+    "voice.test": Operation(
+        "Voice", "A test sentence, spoken; with Accept: application/json, each engine's outcome and time",
+        {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(503,), example="-o test.wav $URL/api/v1/pam/voice/test",
+    ),
+    "voice.voices": Operation(
+        "Voice", "Every voice that can be asked for", json(obj(voices=many(VOICE), languages=many(str))),
+        query=VOICES, errors=(400,), example="$URL/api/v1/pam/voice/voices?language=de",
+    ),
+    "voice.condition": Operation(
+        "Voice", "The engines, what they can do now, and what keeps them from it; wakes none",
+        json(
+            obj(
+                status=STATUS, transcription=some(CHECK, model=maybe(str)), synthesis=CHECK,
+                synthesizers={"type": "object", "additionalProperties": CHECK}, breakers=dict,
+                engines=many(ENGINE),
+            )
+        ),
+    ),
+    "voice.front_door": Operation(
+        "Voice", "JSON with a text is spoken, anything else is a recording to transcribe",
+        {**json(OWN_TRANSCRIPT), **TRANSCRIPTS, **AUDIO}, form=TRANSCRIBE, json=SPEAK, raw=True,
+        errors=(400, 409, 413, 503, 507), statuses={202: LATER},
+    ),
+    "jobs.submit": Operation(
+        "Jobs", "A recording to transcribe or a text to speak, as a job", {}, form=RECORDING, json=TEXT_JOB,
+        raw=True, errors=(400, 409, 413, 503, 507), statuses={202: "Accepted; Location has the job"},
+        example="-F audio=@recording.webm $URL/api/v1/pam/voice/jobs",
+    ),
+    "jobs.page": Operation(
+        "Jobs", "Jobs, newest first; next is the `before` of the following page",
+        json(obj(jobs=many(JOB), next=maybe(str))), query=PAGE, errors=(400, 404),
+        example="$URL/api/v1/pam/voice/jobs?state=queued",
+    ),
+    "jobs.show": Operation(
+        "Jobs", "How far a job is, and what came of it", json(JOB_SHOWN), errors=(404,),
+        example="$URL/api/v1/pam/voice/jobs/ID",
+    ),
+    "jobs.events": Operation(
+        "Jobs", "A job's progress and text as they come, until it ends", EVENTS, errors=(404, 503),
+        example="-N $URL/api/v1/pam/voice/jobs/ID/events",
+    ),
+    "jobs.result": Operation(
+        "Jobs", "The transcript in a format, or the audio", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS, **AUDIO},
+        query=RESULT, errors=(400, 404, 409), example="$URL/api/v1/pam/voice/jobs/ID/result?format=srt",
+    ),
+    "jobs.cancel": Operation(
+        "Jobs", "Cancel a job that is queued or running; remove one that has ended", json(JOB), errors=(404,),
+        statuses={204: "Removed"}, example="-X DELETE $URL/api/v1/pam/voice/jobs/ID",
+    ),
+    "jobs.requeue": Operation(
+        "Jobs", "Do a job again that failed or was cancelled", {}, errors=(404, 409),
+        statuses={202: "Queued again"}, example="-X POST $URL/api/v1/pam/voice/jobs/ID/requeue",
+    ),
+    "openai_audio.transcriptions": Operation(
+        "OpenAI", "What is said in a recording", {**json(TRANSCRIPT), **TRANSCRIPTS},
+        form=TRANSCRIPTION, errors=(400, 404, 409, 413, 503, 507), statuses={202: LATER},
+        example="-F file=@recording.webm -F model=whisper-1 $URL/v1/audio/transcriptions",
+    ),
+    "openai_audio.translations": Operation(
+        "OpenAI", "What is said in a recording, in English; needs a multilingual model",
+        {**json(TRANSCRIPT), **TRANSCRIPTS}, form=TRANSLATION, errors=(400, 404, 409, 413, 503, 507),
+        statuses={202: LATER},
+    ),
+    "openai_audio.speech": Operation(
+        "OpenAI", "A text, spoken", {**AUDIO, **EVENTS}, json=SPEECH,
+        errors=(400, 404, 409, 503, 507), statuses={202: LATER},
+        example="-d '{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}' "
+        "-H 'Content-Type: application/json' -o hello.mp3 $URL/v1/audio/speech",
+    ),
+    "openai_audio.models": Operation(
+        "OpenAI", "Every model that can be asked for", json(obj(object={"const": "list"}, data=many(MODEL))),
+        example="$URL/v1/models",
+    ),
+    "openai_audio.model": Operation("OpenAI", "One model", json(MODEL), errors=(404,)),
+    "openai_audio.speaking_models": Operation(
+        "OpenAI", "The models that speech can be asked of", json(obj(models=many(obj(id=str))))
+    ),
+    "openai_audio.voices": Operation(
+        "OpenAI", "OpenAI's voices and every local one", json(obj(voices=many(obj(id=str, name=str))))
+    ),
+    "health.index": Operation(
+        "Health", "Name, version, how memory is kept small, and where everything is; for a browser, the page",
+        {
+            **json(obj(name=str, version=str, status=STATUS, memory_optimization=dict, links=dict)),
+            "text/html": TEXT,
+        },
+    ),
+    "health.report": Operation(
+        "Health", "Each thing the service needs, with the reason when it is not well", json(REPORT),
+        statuses={503: "Nothing works"}, example="$URL/health",
+    ),
+    "health.live": Operation("Health", "The web process answers", json(obj(status=str))),
+    "health.ready": Operation(
+        "Health", "Whether requests can be served, and what can't", json(obj(status=str, failing=dict)),
+        statuses={503: "Nothing works"},
+    ),
+    "memory.sizes": Operation(
+        "Memory", "The machine, the service's processes, its container, the budget and the garbage collector, in MB",
+        json(MEMORY), example="$URL/api/memory",
+    ),
+    "memory.optimize": Operation(
+        "Memory", "Collect garbage and trim the heap; unload also ends the engines nobody is using", json(FREED),
+        json=UNLOAD, errors=(400,),
+        example="-H 'Content-Type: application/json' -d '{\"unload\": true}' $URL/api/memory/optimize",
+    ),
+    "monitoring.history": Operation(
+        "Memory", "Samples of the service's memory, oldest first",
+        json(obj(window_seconds=float, samples=many(dict))), query=WINDOW, errors=(400, 404),
+    ),
+    "monitoring.metrics": Operation(
+        "Monitoring", "Every metric of every worker, as Prometheus reads them", {"text/plain": TEXT},
+        errors=(404,), example="$URL/metrics",
+    ),
+    "monitoring.performance": Operation(
+        "Monitoring", "Counts, rates and percentiles by route", json({"type": "object"}), query=WINDOW,
+        errors=(400, 404), example="$URL/api/monitoring/performance?window=5m",
+    ),
+    "monitoring.production": Operation(
+        "Monitoring", "Since when, which version, how much failed, what is alarming", json({"type": "object"}),
+        errors=(404,),
+    ),
+    "monitoring.security": Operation(
+        "Monitoring", "Who was turned away, and why", json({"type": "object"}), query=WINDOW, errors=(400, 404),
+    ),
+    "openapi.document": Operation("Description", "This description, for programs", json({"type": "object"})),
+    "page.dashboard": Operation(
+        "Health", "The page: memory as it goes, health, requests, the queue; to speak and to listen",
+        {"text/html": TEXT},
+    ),
+    "openapi.page": Operation("Description", "This description, for people", {"text/html": TEXT}),
+}  # fmt: skip
+
+
+MAKES_JOBS = {name for name, one in OPERATIONS.items() if one.statuses.get(202) == LATER} | {"jobs.submit"}
+
+
+def describe(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of the routes of *app*; a test holds them and OPERATIONS together."""
+    paths: dict[str, Any] = {}
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in OPERATIONS]
+    for rule in sorted(rules, key=lambda rule: list(OPERATIONS).index(rule.endpoint)):
+        operation = OPERATIONS[rule.endpoint]
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        for method in sorted(set(rule.methods or ()) - {"HEAD", "OPTIONS"}):
+            paths.setdefault(path, {})[method.lower()] = {
+                "operationId": re.sub(r"\W+", "_", f"{method.lower()}{rule.rule}").strip("_"),
+                "tags": [operation.tag],
+                "summary": operation.summary,
+                "parameters": list(parameters(rule, operation)),
+                **(request_body(operation) if method == "POST" else {}),
+                "responses": responses(operation, refusals(rule.rule)),
+                **({"x-curl": f"curl -s {operation.example}"} if operation.example else {}),
+            }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "pam-voice",
+            "version": __version__,
+            "description": "Speech to text and text to speech, inside a memory budget it knows.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "security": [{}, *({name: []} for name in KEYS)],
+        "components": {"schemas": {"Error": ERROR}, "securitySchemes": KEYS},
+    }
+
+
+def parameters(rule: Rule, operation: Operation) -> Iterator[Schema]:
+    """What stands in the path and behind the question mark."""
+    for name in sorted(rule.arguments):
+        yield {"name": name, "in": "path", "required": True, "schema": TEXT}
+    for one in operation.query:
+        yield {"name": one.name, "in": "query", "required": one.required, "schema": one.schema()}
+    if rule.endpoint in MAKES_JOBS:
+        yield {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": {"type": "string", "maxLength": LONGEST_KEY},
+        }
+    if operation.statuses.get(202) == LATER:
+        yield {"name": "Prefer", "in": "header", "schema": {"type": "string", "enum": ["respond-async"]}}
+
+
+def request_body(operation: Operation) -> Schema:
+    """What is sent: a form, JSON, or a recording as it is."""
+    content: dict[str, Any] = {}
+    if operation.form:
+        content["multipart/form-data"] = {"schema": of_fields(operation.form)}
+    if operation.json:
+        content["application/json"] = {"schema": of_fields(operation.json)}
+    if operation.raw:
+        content["application/octet-stream"] = {"schema": BYTES}
+    required = any(one.required for one in (*operation.form, *operation.json))
+    return {"requestBody": {"required": required, "content": content}} if content else {}
+
+
+def of_fields(table: Iterable[Field]) -> Schema:
+    """The schema of an object with these fields."""
+    required = [one.name for one in table if one.required]
+    properties = {one.name: one.schema() for one in table}
+    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+
+def json_content(schema: Schema) -> Schema:
+    """The content of an answer in JSON."""
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def refusals(rule: str) -> tuple[int, ...]:
+    """What the guard may answer before the view is asked."""
+    return (*(() if rule in auth.OPEN else (401,)), *(() if rule in auth.UNCOUNTED else (429,)))
+
+
+def responses(operation: Operation, refusals: tuple[int, ...] = ()) -> dict[str, Any]:
+    """By status: what success looks like, and the errors, which all have one envelope."""
+    content = {media_type: {"schema": schema} for media_type, schema in operation.answers.items()}
+    said: dict[str, Any] = {"200": {"description": "Success", "content": content}} if content else {}
+    for status, text in operation.statuses.items():
+        holds = {202: json_content(JOB), 204: {}, 304: {}}.get(status, {"content": content})
+        said[str(status)] = {"description": text, **holds}
+    for status in sorted({*operation.errors, *refusals}):
+        envelope = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+        said[str(status)] = {"description": REASONS[status], "content": envelope}
+    return said

@@ -1,0 +1,296 @@
+"""Text in, audio out: asks one synthesizer after the other until one speaks, and keeps what was spoken."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ..checks import Check
+from ..engine import environment
+from ..engine.observer import Observer
+from ..engine.process import Engine
+from ..engine.program import program
+from ..engine.protocol import Header, Message
+from ..errors import (
+    ClientGone,
+    InsufficientMemory,
+    InvalidRequest,
+    QueueFull,
+    ServiceError,
+    SynthesisFailed,
+    SynthesisUnavailable,
+)
+from . import languages
+from .audio_cache import Cache, Draft, Facts, Hit
+from .audio_stream import Making, Spoken
+from .breaker import Breaker
+from .chain import ENGINES, ONLINE, Attempt, Chain, SpeakRequest
+from .voices import Voice, Voices, find_espeak
+
+if TYPE_CHECKING:
+    from ..config import Settings
+    from ..engine.budget import Budget
+
+__all__ = ["ENGINES", "SpeakRequest", "Spoken", "Synthesis"]
+
+log = logging.getLogger(__name__)
+
+# MB of PSS the engine process grows to, by who speaks; `benchmarks/synthesis.py` measures them.
+COSTS_MB = {"gtts": 50.0, "neural": 185.0, "espeak": 32.0}
+NETWORK_SECONDS = 8.0  # until one answer of Google's is given up; they usually take 0.3
+STAND_IN_SECONDS = 600.0  # how long a cached answer may stand in for a better engine that failed
+RECIPE = 1  # part of every key: raise it when the engines make something else of the same request
+
+
+class Synthesis:
+    """
+    Speaks. One per worker, owned by Speech, shared by its threads.
+
+    Before the first byte a failing synthesizer is replaced by the next; afterwards its error ends the audio.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        chain: Chain,
+        cache: Cache,
+        *,
+        budget: Budget,
+        timeout_seconds: float,
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.engine, self.chain, self.cache = engine, chain, cache
+        self.breaker = breaker or Breaker()
+        self._budget, self._timeout, self._clock = budget, timeout_seconds, clock
+        self.observer = Observer()
+
+    @classmethod
+    def build(cls, settings: Settings, budget: Budget) -> Synthesis:
+        """From the settings; nothing is started yet."""
+        espeak = find_espeak()
+        options: Header = {
+            "espeak": [[files.library, files.data] for files in espeak],
+            "gtts_url": settings.gtts_url,
+            "neural_threads": 1,
+            "neural_download": settings.neural_voice_download,
+        }
+        engine = Engine(
+            "speech",
+            program(
+                "speech", options, environment.SPEECH, cost_mb=COSTS_MB["neural"], seats=settings.engine_seats
+            ),
+            budget,
+            seats=settings.engine_seats,
+            timeout_seconds=settings.engine_timeout_seconds,
+            idle_after_seconds=settings.engine_idle_seconds,
+        )
+        voices = Voices(espeak, neural_download=settings.neural_voice_download)
+        return cls(
+            engine,
+            Chain(settings.tts_engine, settings.tts_language, settings.tts_max_characters, voices),
+            Cache(Path(settings.tts_cache_dir), settings.tts_cache_mb << 20),
+            budget=budget,
+            timeout_seconds=settings.tts_timeout_seconds,
+        )
+
+    def speak(self, request: SpeakRequest, wanted: Callable[[], bool] = lambda: True) -> Spoken:
+        """
+        Begin to speak; *wanted* is asked now and then whether anybody still waits.
+
+        Raises InvalidRequest and its kin, QueueFull, ClientGone, and SynthesisUnavailable with every reason.
+        """
+        attempts = self.chain.attempts(request)
+        for number, attempt in enumerate(attempts):
+            hit = self.cache.find(key(attempt, request))
+            if hit is None:
+                continue
+            # What another than the first choice said counts only while it stands in for it.
+            if number == 0 or hit.facts.stand_in_until:
+                self.observer.looked_up(True)
+                before = [f"{better.engine}: failed lately" for better in attempts[:number]]
+                return recalled(hit, attempt, request, before)
+            hit.close()
+        if self.cache.limit_bytes:
+            self.observer.looked_up(False)
+        # A job's time is limited where it is run; that it waits for its turn is no reason for another voice.
+        deadline = math.inf if request.background else self._clock() + self._timeout
+        reasons: list[str] = []
+        for number, attempt in enumerate(attempts, 1):
+            left = deadline - self._clock()
+            # Half of what is left, so that the next has as much; the last one takes it all.
+            share = left if number == len(attempts) else left / 2
+            if number > 1 and (hit := self.cache.find(key(attempt, request))) is not None:
+                return recalled(hit, attempt, request, reasons)
+            try:
+                return self._attempt(attempt, request, wanted, seconds=share, before=tuple(reasons))
+            except (InvalidRequest, QueueFull):
+                raise  # the request, or the seats, are the same for all of them
+            except InsufficientMemory as error:
+                if request.background and COSTS_MB[attempt.engine] <= self._budget.room_alone_mb():
+                    raise  # there will be room: a job can wait for it
+                reasons.append(f"{attempt.engine}: {error.message}")
+            except ServiceError as error:
+                log.warning("synthesizer=%s failed: %s", attempt.engine, error.code)
+                reasons.append(f"{attempt.engine}: {error.message}")
+        raise SynthesisUnavailable("nobody could speak: " + "; ".join(reasons))
+
+    def etag(self, request: SpeakRequest, known: str) -> str | None:
+        """The tag in *known* (an `If-None-Match`) that is still right for *request*; None: speak."""
+        tags = {tag.strip().removeprefix("W/").strip('"') for tag in known.split(",")}
+        keys = [key(attempt, request) for attempt in self.chain.attempts(request)]
+        return next((tag for tag in keys if tag in tags), None)
+
+    def voices(self, language: str | None = None) -> list[Voice]:
+        """Every voice a request may name; with *language* those that speak it. Wakes nothing."""
+        try:
+            return [
+                voice
+                for voice in self.chain.voices.all
+                if voice.engine in self.chain.engines
+                and (language is None or languages.same(voice.language, language))
+            ]
+        except ValueError as error:
+            raise InvalidRequest(f"language: {error}", "language") from None
+
+    def checks(self) -> list[Check]:
+        """Each synthesizer that could be asked, and what is wrong with it; wakes nothing."""
+        found = []
+        room_mb = self._budget.room_alone_mb()
+        for name in self.chain.engines:
+            problem = "" if self.chain.voices.installed(name) else f"{name} is not installed"
+            if name in ONLINE and (seconds := self.breaker.retry_in_seconds):
+                problem = f"failed lately; tried again in {seconds:.0f} s"
+            elif not problem and COSTS_MB[name] > room_mb:
+                problem = f"needs {COSTS_MB[name]:.0f} MB, which the budget never has; raise MEMORY_BUDGET_MB"
+            found.append(Check(name, problem))
+        return found
+
+    def _attempt(
+        self,
+        attempt: Attempt,
+        request: SpeakRequest,
+        wanted: Callable[[], bool],
+        *,
+        seconds: float,
+        before: tuple[str, ...],
+    ) -> Spoken:
+        """Have one synthesizer speak, its breaker willing; ServiceError when it can't."""
+        if attempt.engine not in ONLINE:
+            return self._begin(attempt, request, wanted, seconds=seconds, before=before)
+        if not self.breaker.allows():
+            raise SynthesisFailed(f"failed lately; tried again in {self.breaker.retry_in_seconds:.0f} s")
+        try:
+            spoken = self._begin(attempt, request, wanted, seconds=seconds, before=before)
+        except SynthesisFailed:
+            self.breaker.failed()
+            raise
+        else:
+            self.breaker.succeeded()
+        finally:
+            self.observer.breaker(attempt.engine, self.breaker.state != "closed")
+        return spoken
+
+    def _begin(
+        self,
+        attempt: Attempt,
+        request: SpeakRequest,
+        wanted: Callable[[], bool],
+        *,
+        seconds: float,
+        before: tuple[str, ...],
+    ) -> Spoken:
+        """Wait for the first bytes, or for all of them, at most *seconds*."""
+        deadline = self._clock() + seconds
+        begun = False
+
+        def still_wanted() -> bool:
+            return wanted() and (begun or self._clock() < deadline)
+
+        messages = self.engine.session(
+            question(attempt, request, within_seconds=min(NETWORK_SECONDS, seconds)),
+            cost_mb=COSTS_MB[attempt.engine],
+            patience_seconds=seconds,
+            background=request.background,
+            wanted=still_wanted,
+        )
+        tag = key(attempt, request)
+
+        def keep(draft: Draft, duration_seconds: float) -> None:
+            until = time.time() + STAND_IN_SECONDS if before else 0.0
+            self.cache.keep(tag, draft, Facts(attempt.engine, attempt.voice.id, duration_seconds, until))
+
+        draft = self.cache.draft() if self.cache.limit_bytes or not request.streaming else None
+        making = Making(cast("Generator[Message]", messages), draft, keep)
+        began = self._clock()
+        making.on_end = lambda duration: self.observer.spoke(attempt.engine, duration, self._clock() - began)
+        whole: Draft | None = None
+        try:
+            if request.streaming:
+                making.begin()
+            else:
+                whole = making.complete()
+        except ClientGone:
+            making.close()
+            if wanted():
+                raise SynthesisFailed(f"no audio within {seconds:.0f} s") from None
+            raise
+        except BaseException:
+            making.close()
+            raise
+        begun = True
+        return Spoken(
+            attempt.engine,
+            attempt.voice.id,
+            request.format,
+            before,
+            tag,
+            audio=whole.read() if whole else making.chunks(),
+            close=making.close,
+            duration_seconds=making.duration_seconds if whole else None,
+            size_bytes=whole.size if whole else None,
+            made_seconds=lambda: making.duration_seconds,
+        )
+
+
+def question(attempt: Attempt, request: SpeakRequest, *, within_seconds: float) -> Header:
+    """What the engine is asked."""
+    return {
+        "engine": attempt.engine,
+        "voice": attempt.voice.key,
+        "language": attempt.voice.language,
+        "text": request.text,
+        "speed": request.speed,
+        "pitch": request.pitch,
+        "format": request.format,
+        "within_seconds": within_seconds,
+    }
+
+
+def key(attempt: Attempt, request: SpeakRequest) -> str:
+    """The name of the audio: a digest of all that decides how it sounds."""
+    pitch = request.pitch if attempt.engine == "espeak" else 1.0
+    decisive = [RECIPE, attempt.voice.id, request.text, request.format, request.speed, pitch]
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:40]
+
+
+def recalled(hit: Hit, attempt: Attempt, request: SpeakRequest, before: list[str]) -> Spoken:
+    """What the cache has; *before* says why nobody better spoke."""
+    return Spoken(
+        attempt.engine,
+        attempt.voice.id,
+        request.format,
+        tuple(before),
+        key(attempt, request),
+        audio=hit.read(),
+        close=hit.close,
+        cached=True,
+        duration_seconds=hit.facts.duration_seconds,
+        size_bytes=hit.size,
+    )

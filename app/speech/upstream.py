@@ -1,0 +1,144 @@
+"""Transcription by another, OpenAI-compatible server, for dynos without room for a model."""
+
+import http.client
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..engine.protocol import Message
+from ..errors import InvalidRequest, UpstreamFailed
+from .transcription import Transcription, TranscriptionRequest
+
+CHUNK_BYTES = 1 << 16
+LARGEST_ANSWER_BYTES = 16 << 20
+
+# That server goes by a file name's ending; ours comes from the first bytes.
+ENDINGS = ((b"RIFF", "wav"), (b"OggS", "ogg"), (b"fLaC", "flac"), (b"\x1aE\xdf\xa3", "webm"), (b"ID3", "mp3"))
+
+
+class UpstreamTranscriber:
+    """
+    Sends recordings on, as they are; the text comes back when the other server has it.
+
+    To that server and nowhere else: a redirect is an error like any other.
+    """
+
+    def __init__(self, base_url: str, api_key: str, model: str, *, timeout_seconds: float) -> None:
+        self.model = model
+        self._url, self._key, self._timeout = urlsplit(base_url.rstrip("/")), api_key, timeout_seconds
+
+    def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
+        """Begin; the other server is asked when the first segment is."""
+        return Transcription(self.model, self._messages(request))
+
+    def _messages(self, request: TranscriptionRequest) -> Iterator[Message]:
+        answer = self._ask(request)
+        text = str(answer.get("text") or "")
+        duration = float(answer.get("duration") or 0)
+        yield Message(
+            {
+                "kind": "start",
+                "language": answer.get("language") or request.language or "en",
+                "language_probability": 1.0,
+            }
+        )
+        for number, segment in enumerate(
+            answer.get("segments") or [{"text": text, "start": 0.0, "end": duration}]
+        ):
+            words = [
+                {"probability": 1.0, **word}
+                for word in answer.get("words") or ()
+                if segment["start"] <= word["start"] < segment["end"]
+            ]
+            yield Message({"kind": "segment", **UNKNOWN, **segment, "id": number, "words": words})
+        yield Message({"kind": "end", "duration": duration})
+
+    def _ask(self, request: TranscriptionRequest) -> dict[str, Any]:
+        """Post the recording; the answer's JSON object."""
+        connect = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
+        deadline = time.monotonic() + self._timeout
+        route = "translations" if request.task == "translate" else "transcriptions"
+        try:
+            with closing(
+                connect(self._url.hostname or "", self._url.port, timeout=self._timeout)
+            ) as connection:
+                body, headers = self._form(request)
+                connection.request("POST", f"{self._url.path}/audio/{route}", body, headers)
+                response = connection.getresponse()
+                answer = json.loads(_read(response, deadline))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise UpstreamFailed(
+                f"the server at OPENAI_BASE_URL did not answer as expected ({type(error).__name__}); "
+                "check the address, or set DISABLE_LOCAL_WHISPER=false to transcribe here"
+            ) from None
+        if response.status == 200 and isinstance(answer, dict):
+            return answer
+        reason = answer.get("error", {}).get("message") if isinstance(answer, dict) else None
+        if response.status in (400, 413, 415, 422):
+            raise InvalidRequest(f"the server at OPENAI_BASE_URL refused the recording: {reason}")
+        raise UpstreamFailed(f"the server at OPENAI_BASE_URL answered {response.status}: {reason}")
+
+    def _form(self, request: TranscriptionRequest) -> tuple[Iterator[bytes], dict[str, str]]:
+        """The multipart body, read from disk while it is sent, and its headers."""
+        boundary = secrets.token_hex(16)
+        fields: list[tuple[str, object]] = [("model", self.model), ("response_format", "verbose_json")]
+        fields += [("timestamp_granularities[]", "segment")]
+        fields += [("timestamp_granularities[]", "word")] if request.word_timestamps else []
+        optional = {
+            "language": request.language,
+            "prompt": request.prompt,
+            "temperature": request.temperature,
+        }
+        fields += [(name, value) for name, value in optional.items() if value is not None]
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields
+        ]
+        parts.append(
+            f"--{boundary}\r\nContent-Type: application/octet-stream\r\n"
+            f'Content-Disposition: form-data; name="file"; filename="audio.{_ending(request.path)}"\r\n\r\n'
+        )
+        before, after = "".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
+
+        def body() -> Iterator[bytes]:
+            yield before
+            with open(request.path, "rb") as recording:
+                while chunk := recording.read(CHUNK_BYTES):
+                    yield chunk
+            yield after
+
+        return body(), {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(len(before) + os.path.getsize(request.path) + len(after)),
+            "Authorization": f"Bearer {self._key}",
+        }
+
+
+def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """The body. The connection's timeout is for each piece of it, *deadline* for all; TimeoutError past it."""
+    body = bytearray()
+    while piece := response.read1(CHUNK_BYTES):
+        body += piece
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise ValueError("too large")
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return bytes(body)
+
+
+UNKNOWN: dict[str, Any] = {  # what a server may leave out of a segment
+    "seek": 0, "tokens": [], "temperature": 0.0, "avg_logprob": 0.0, "compression_ratio": 1.0,
+    "no_speech_prob": 0.0,
+}  # fmt: skip
+
+
+def _ending(path: str) -> str:
+    with open(path, "rb") as recording:
+        first = recording.read(12)
+    if first[4:8] == b"ftyp":
+        return "m4a"
+    return next((ending for magic, ending in ENDINGS if first.startswith(magic)), "mp3")

