@@ -1,12 +1,13 @@
-# make run   the whole service, on PORT (8000)       make test   every test
-# make check  lint, types, known vulnerabilities     make bench  what we claim, measured
-# make worker jobs from CELERY_BROKER_URL            make chaos, make fuzz  what takes longer than a test may
+# make run     the whole service, on PORT (8000)    make test      what is quick of the tests, before each commit
+# make worker  jobs from CELERY_BROKER_URL          make test-all  every test, and again as deployed
+# make check   lint, types, known vulnerabilities   make chaos, make fuzz  what takes longer than a test may
+# make bench   what we claim, measured
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run worker test check chaos fuzz bench install dev model requirements tools
+.PHONY: run worker test test-all test-ready check chaos fuzz bench install dev model requirements tools
 
 run: install model
 	@$(BIN)/python -m compileall -q app
@@ -15,30 +16,44 @@ run: install model
 worker: install model
 	@exec $(BIN)/celery -A app.jobs.fleet.worker worker
 
-# Once as it is, once as deployed: without docstrings and asserts. What is about the machine need not be seen twice, nor
-# engines, whose processes are always started without PYTHONOPTIMIZE.
-test: dev model tests/node/node_modules tests/browser/node_modules tools
+# Files of tests side by side, the longest first; what is marked "alone" weighs memory and runs by itself afterwards.
+BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# As deployed: without docstrings and asserts. What is about the machine need not be seen twice, nor engines, whose
+# processes are always started without PYTHONOPTIMIZE.
+OPTIMIZED := -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py --ignore tests/test_optimized.py \
+	--ignore tests/engine_process --ignore tests/jobs/fleet/test_worker.py --ignore tests/test_worker.py \
+	--ignore tests/chaos --ignore tests/browser --ignore tests/hostile --ignore tests/fuzz \
+	--ignore tests/http/test_schemathesis.py --ignore tests/http/test_openai_node.py \
+	--ignore tests/http/test_monitoring.py --ignore tests/cli/test_doctor.py --ignore tests/test_smoke.py \
+	--ignore tests/test_deploy.py
+
+test: test-ready
+	@failed=0; \
+	$(BIN)/pytest $(BESIDE) -m "not long and not alone" || failed=1; \
+	$(BIN)/pytest -m "alone and not long" || failed=1; \
+	exit $$failed
+
+test-all: test-ready
+	@failed=0; \
+	$(BIN)/pytest $(BESIDE) -m "not alone" || failed=1; \
+	$(BIN)/pytest -m alone || failed=1; \
+	PYTHONOPTIMIZE=2 $(BIN)/pytest $(BESIDE) $(OPTIMIZED) || failed=1; \
+	exit $$failed
+
+test-ready: dev model tests/node/node_modules tests/browser/node_modules tools
 	$(BIN)/python -m compileall -q -o 0 -o 2 app
-	$(BIN)/pytest
-	PYTHONOPTIMIZE=2 $(BIN)/pytest -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py \
-		--ignore tests/engine_process --ignore tests/jobs/fleet/test_worker.py --ignore tests/test_worker.py \
-		--ignore tests/chaos --ignore tests/browser --ignore tests/hostile --ignore tests/fuzz \
-		--ignore tests/http/test_schemathesis.py --ignore tests/http/test_openai_node.py \
-		--ignore tests/http/test_monitoring.py \
-		--ignore tests/cli/test_doctor.py --ignore tests/test_smoke.py --ignore tests/test_deploy.py
 
 check: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/audit.py
-	@! git grep -nE '^\s*assert\b' -- 'app/*.py' || { echo "assert in app/ is gone under PYTHONOPTIMIZE"; exit 1; }
 
-# Every process is killed at random while there are jobs to do; `make test` has a shorter form.
+# Every process is killed at random while there are jobs to do; `make test-all` has a shorter form.
 chaos: dev model tools
 	CHAOS=full $(BIN)/pytest tests/chaos
 
-# Our own parsers, for ten minutes; `make test` has a minute of it. What breaks one is in the message.
+# Our own parsers, for ten minutes; `make test-all` has a minute of it. What breaks one is in the message.
 fuzz: dev
 	FUZZ_SECONDS=$${SECONDS_EACH:-600} $(BIN)/pytest tests/fuzz -k "nothing or guided"
 

@@ -1,18 +1,60 @@
-"""What tests share: engines, the app, and the rule that nothing is left behind."""
+"""What tests share: an environment of their own, engines, the app, and the rule that nothing is left behind."""
 
-import contextlib
 import os
 import sys
+import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from app.engine.budget import Budget
-from app.engine.process import Engine
-from app.engine.program import Program
+# Helpers assert, too: under PYTHONOPTIMIZE only what pytest rewrites still does.
+pytest.register_assert_rewrite(*(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir()))
 
-from .server import Server
+from app.config import PROJECT, Settings  # noqa: E402
+from app.engine.budget import Budget  # noqa: E402
+from app.engine.process import Engine  # noqa: E402
+from app.engine.program import Program  # noqa: E402
+from app.speech.voices import ESPEAK_LIBRARY, package_directory  # noqa: E402
+
+from .processes import children  # noqa: E402
+from .server import Server  # noqa: E402
+
+# What tests may know of the environment they are started in: programs, and how the run itself is set up.
+KEPT = ("PATH", "TMPDIR", "PYTHON", "PYTEST_", "CT2_", "CHAOS", "FUZZ_SECONDS")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this process, and all it starts, an environment that is the same on every machine."""
+    home = tempfile.TemporaryDirectory(prefix="pam-voice-home-", ignore_cleanup_errors=True)
+    config.add_cleanup(home.cleanup)
+    kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
+    os.environ.clear()
+    os.environ |= {
+        **kept,
+        "HOME": home.name,
+        "LC_ALL": "C.UTF-8",
+        "TZ": "<+0545>-5:45",  # far from UTC, and not by whole hours
+        "LD_LIBRARY_PATH": _our_espeak(Path(home.name)),
+    }
+    time.tzset()
+    if (PROJECT / ".env").exists():  # what is set there is not: an empty value counts as none
+        from dotenv import dotenv_values
+
+        named = set(dotenv_values(PROJECT / ".env")) & {
+            name.upper() for name in Settings.__dataclass_fields__
+        }
+        os.environ |= dict.fromkeys(named - {"WEB_CONCURRENCY"}, "")
+        os.environ["WEB_CONCURRENCY"] = "1"  # gunicorn reads it, too, as a number
+
+
+def _our_espeak(home: Path) -> str:
+    """A directory where espeak-ng is found before the system's: the one that requirements.txt names."""
+    package = package_directory("espeakng_loader")
+    (home / ESPEAK_LIBRARY).symlink_to(package / "libespeak-ng.so")
+    (home / "espeak-ng-data").symlink_to(package / "espeak-ng-data")
+    return str(home)
 
 
 class Clock:
@@ -57,19 +99,9 @@ def server():
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """A test that leaves a thread or a child process behind fails."""
-    before, children = set(threading.enumerate()), _children()
+    before, started = set(threading.enumerate()), set(children(os.getpid()))
     yield
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
     assert set(threading.enumerate()) <= before
-    assert _children() - children == set()
-
-
-def _children() -> set[int]:
-    """Processes this one started and has not seen the end of."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
-                found.add(int(stat.parent.name))
-    return found
+    assert set(children(os.getpid())) - started == set()

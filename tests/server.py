@@ -4,18 +4,17 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from app.config import PROJECT, Settings
 
-STARTING_SECONDS = 30
+from .processes import free_port, until
+
 LONG_ENOUGH = 8  # characters of a secret, not to be found by chance
 
 
@@ -44,9 +43,7 @@ class Server:
     """
 
     def __init__(self, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._data = tempfile.TemporaryDirectory()
         own = {"HOST": "127.0.0.1", "PORT": str(self.port), "DATA_DIR": self._data.name}
@@ -62,17 +59,22 @@ class Server:
             stdout=self.output,
             stderr=self.output,
         )
-        limit = time.monotonic() + STARTING_SECONDS
-        while time.monotonic() < limit and self.process.poll() is None:
-            with contextlib.suppress(OSError):
-                if self.get("/health/live").status == 200:
-                    return self
-            time.sleep(0.02)
-        self.stop()
-        said = self.log
-        self.output.close()
-        self._data.cleanup()
-        raise AssertionError(f"the server did not start:\n{said}")
+        try:
+            until(lambda: self._answers() or self.process.poll() is not None, "the server answers or ends")
+            if self.process.poll() is None:
+                return self
+            raise AssertionError("the server did not start")
+        except AssertionError as problem:
+            self.stop()
+            said = self.log
+            self.output.close()
+            self._data.cleanup()
+            raise AssertionError(f"{problem}:\n{said}") from None
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self.get("/health/live").status == 200
+        return False
 
     def __exit__(self, *exception: object) -> None:
         self.stop()

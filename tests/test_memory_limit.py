@@ -13,6 +13,7 @@ from benchmarks.cgroup import Load, MemoryGroup
 from benchmarks.recordings import CLIP, long_recording
 from benchmarks.service import Service, ServiceStopped
 
+pytestmark = [pytest.mark.alone, pytest.mark.long]
 ANSWERS = {"200", "503 with Retry-After"}
 
 

@@ -5,12 +5,12 @@ import io
 import os
 import signal
 import subprocess
-import time
 import wave
 
 import pytest
 
 from .likeness import likeness
+from .processes import until
 from .recordings import (
     AUSTEN,
     AUSTEN_SHORT,
@@ -24,16 +24,6 @@ from .recordings import (
 from .server import Server, form
 
 VOICE = "/api/v1/pam/voice"
-
-
-def eventually(holds, what, seconds=15.0):
-    """Poll until *holds*; another process needs its time."""
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"did not happen in {seconds} s: {what}")
 
 
 def engine_roles(server):
@@ -65,7 +55,7 @@ def test_the_index_says_what_this_is(server):
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
 def test_health_is_answered_and_wakes_nothing(server, path):
-    eventually(lambda: not engine_roles(server), "engines are idle and gone")
+    until(lambda: not engine_roles(server), "engines are idle and gone")
     assert server.get(path).status == 200
     assert not engine_roles(server)
 
@@ -308,13 +298,13 @@ def test_a_client_that_goes_away_frees_its_seat():
         def taken():
             return server.get("/api/memory").json["budget"]["engines"][0]["seats_taken"]
 
-        eventually(lambda: taken() == 1, "the recording is being transcribed")
+        until(lambda: taken() == 1, "the recording is being transcribed")
         busy = server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
         assert (busy.status, busy.error["code"]) == (503, "queue_full")
         assert int(busy.headers["Retry-After"]) >= 1
         curl.kill()
         curl.communicate()
-        eventually(lambda: taken() == 0, "the seat is free", seconds=3)
+        until(lambda: taken() == 0, "the seat is free")
 
 
 def test_an_engine_killed_in_mid_work_is_a_clear_error_and_the_next_request_is_answered():
@@ -323,7 +313,7 @@ def test_an_engine_killed_in_mid_work_is_a_clear_error_and_the_next_request_is_a
         pid = server.get("/api/memory").json["budget"]["engines"][0]["pid"]
         os.kill(pid, signal.SIGSTOP)  # so that it is killed with a request in it, however fast it is
         curl = transcribing(server, AUSTEN.path.read_bytes())
-        eventually(
+        until(
             lambda: server.get("/api/memory").json["budget"]["engines"][0]["seats_taken"],
             "a request is in it",
         )
@@ -357,7 +347,7 @@ def test_the_server_stops_on_sigterm_and_leaves_no_process():
         pids = [process["pid"] for process in server.get("/api/memory").json["service"]["processes"]]
         assert len(pids) == 3
         assert server.stop() == 0
-        eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "every process is gone")
+        until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "every process is gone")
 
 
 def test_engines_leave_when_their_worker_is_killed():
@@ -365,8 +355,8 @@ def test_engines_leave_when_their_worker_is_killed():
         server.upload(f"{VOICE}/transcribe", AUSTEN_SHORT.path.read_bytes())
         pids = {p["role"]: p["pid"] for p in server.get("/api/memory").json["service"]["processes"]}
         os.kill(pids["web"], signal.SIGKILL)
-        eventually(lambda: not os.path.exists(f"/proc/{pids['whisper']}"), "the engine has left")
-        eventually(lambda: server.get("/health/live").status == 200, "a new worker answers")
+        until(lambda: not os.path.exists(f"/proc/{pids['whisper']}"), "the engine has left")
+        until(lambda: server.get("/health/live").status == 200, "a new worker answers")
 
 
 def test_the_start_up_lines_are_the_old_deployments():
@@ -406,7 +396,7 @@ def test_two_workers_share_the_budget():
 def test_a_worker_past_the_hard_limit_is_replaced():
     with Server(WORKER_SOFT_LIMIT_MB="1", WORKER_HARD_LIMIT_MB="2") as server:
         first = server.get("/api/memory").json["service"]["processes"][1]["pid"]
-        eventually(
+        until(
             lambda: server.get("/api/memory").json["service"]["processes"][1]["pid"] != first,
             "another worker answers",
         )

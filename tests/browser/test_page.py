@@ -41,6 +41,7 @@ def run(file, tmp_path, server, **environment):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_the_page_does_what_it_says(tmp_path):
     with Server(
         TTS_ENGINE="espeak", TTS_CACHE_MB="0", ENGINE_IDLE_SECONDS="2", MEMORY_BUDGET_MB="512"

@@ -37,6 +37,7 @@ def origin(folder):
             thread.join()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not CLIENT.is_dir(), reason="OpenAI's client for Node is not installed")
 def test_pages_of_allowed_origins_may_call_and_nothing_runs_in_ours(tmp_path):
     folder = tmp_path / "site"

@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass
 
 from app import memory
+from tests.processes import until
 from tests.recordings import AUSTEN, AUSTEN_SHORT, NEURAL, Clip
 from tests.server import Server, form
 
 JOBS = "/api/v1/pam/voice/jobs"
 CLIPS = (AUSTEN, AUSTEN_SHORT, NEURAL)
-REPEAT_SECONDS = 0.1
 # The service may be killed in any state, more often than a job that is at fault would be forgiven.
 SETTINGS = {"JOB_ATTEMPTS": "20", "TTS_ENGINE": "espeak", "LOG_FORMAT": "text"}
 
@@ -69,7 +69,7 @@ class Ordeal:
 
     def restart(self) -> None:
         """Start the server again, which was killed; its workers notice and leave."""
-        self.server.process.wait(10)
+        self.server.process.wait(60)
         self.server.__enter__()
 
     def pause(self, longest: float) -> None:
@@ -88,16 +88,16 @@ class Ordeal:
         assert len(self.jobs) == jobs
 
     def wait_until_all_ended(self, seconds: float) -> None:
-        """AssertionError with what is left when it takes too long."""
-        deadline = time.monotonic() + seconds
+        """AssertionError with the log's end when it takes too long."""
         left = {id for id, _ in self.jobs.values()}
-        while left:
-            assert time.monotonic() < deadline, f"{len(left)} jobs have not ended:\n{self.server.log[-3000:]}"
+
+        def none_left() -> bool:
             job = self._insist("GET", f"{JOBS}/{min(left)}").json
             if job["state"] in ("succeeded", "failed", "cancelled"):
                 left.discard(job["id"])
-            else:
-                time.sleep(REPEAT_SECONDS)
+            return not left
+
+        until(none_left, "every job ends", seconds, said=self._said)
 
     def check(self) -> None:
         """Every job ended once, right, none lost, none twice."""
@@ -114,13 +114,13 @@ class Ordeal:
 
     def _insist(self, method, path, body=None, headers=None):
         """The answer, repeated while there is no server."""
-        deadline = time.monotonic() + 60
-        while True:
-            try:
+
+        def answered():
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 answer = self.server.request(method, path, body, headers)
-                if answer.status != 503:
-                    return answer
-            except (OSError, http.client.HTTPException):
-                pass
-            assert time.monotonic() < deadline, f"no answer to {method} {path}:\n{self.server.log[-3000:]}"
-            time.sleep(REPEAT_SECONDS)
+                return answer if answer.status != 503 else None
+
+        return until(answered, f"{method} {path} is answered", said=self._said)
+
+    def _said(self) -> str:
+        return self.server.log[-3000:]

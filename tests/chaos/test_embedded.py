@@ -1,5 +1,5 @@
 """
-Jobs in the service, and everything that can end it. In `make test` a short form, `make chaos` the full one.
+Jobs in the service, and everything that can end it. In `make test-all` a short form, `make chaos` the full one.
 """
 
 import os
@@ -28,7 +28,7 @@ def right(server):
 def test_killed_at_random_every_job_ends_once_and_right(workers, right, capsys):
     with Server(WEB_CONCURRENCY=workers, **SETTINGS) as server:
         ordeal = Ordeal(server, right, seed=SEED)
-        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=2.0, seconds=600 if FULL else 60)
+        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=2.0, seconds=900 if FULL else 240)
     if FULL:
         roles = [killed.role for killed in ordeal.killed]
         with capsys.disabled():
@@ -38,6 +38,7 @@ def test_killed_at_random_every_job_ends_once_and_right(workers, right, capsys):
             )
 
 
+@pytest.mark.long
 def test_a_database_broken_at_the_start_loses_no_job(tmp_path, right):
     with Server(DATA_DIR=str(tmp_path), **SETTINGS) as server:
         ordeal = Ordeal(server, right, seed=SEED)
@@ -50,7 +51,7 @@ def test_a_database_broken_at_the_start_loses_no_job(tmp_path, right):
             file.write(b"\xff" * 5000)
         database.with_name("jobs.sqlite3-wal").write_bytes(b"")  # it would heal the other
         ordeal.restart()
-        ordeal.wait_until_all_ended(60)
+        ordeal.wait_until_all_ended(240)
         ordeal.check()
         (aside,) = tmp_path.glob("jobs.sqlite3.broken-*Z")
         assert "is broken" in server.log
@@ -82,6 +83,7 @@ def fill(path):
                 continue
 
 
+@pytest.mark.long
 @NEEDS_ROOT
 def test_a_full_disk_refuses_new_jobs_and_loses_none(small_disk, right):
     with Server(DATA_DIR=str(small_disk), **SETTINGS) as server:
@@ -95,7 +97,7 @@ def test_a_full_disk_refuses_new_jobs_and_loses_none(small_disk, right):
         os.kill(web[0], signal.SIGKILL)  # and the next one starts on a full disk
         assert ordeal._insist("GET", "/health/live").status == 200
         (small_disk / "others").unlink()
-        ordeal.wait_until_all_ended(90)
+        ordeal.wait_until_all_ended(240)
         ordeal.check()
         assert (
             ordeal._insist("POST", JOBS, b'{"text": "Hi."}', {"Content-Type": "application/json"}).status
@@ -103,6 +105,7 @@ def test_a_full_disk_refuses_new_jobs_and_loses_none(small_disk, right):
         )
 
 
+@pytest.mark.long
 @NEEDS_ROOT
 def test_an_upload_that_would_fill_the_disk_is_refused_and_leaves_nothing(small_disk, right):
     """With its length before it is read, without as soon as it shows."""
@@ -117,5 +120,5 @@ def test_an_upload_that_would_fill_the_disk_is_refused_and_leaves_nothing(small_
         disk = os.statvfs(small_disk)
         assert disk.f_bfree * disk.f_frsize > 45 << 20
         ordeal.submit()
-        ordeal.wait_until_all_ended(60)
+        ordeal.wait_until_all_ended(240)
         ordeal.check()

@@ -1,5 +1,5 @@
 """
-Jobs on workers, and everything that can end those, the web, and Redis. In `make test` a short form, `make chaos`
+Jobs on workers, and everything that can end those, the web, and Redis. In `make test-all` a short form, `make chaos`
 the full one.
 """
 
@@ -13,7 +13,8 @@ import time
 import pytest
 
 from app import memory
-from tests.jobs.fleet.machines import Fleet, children, descendants, started, until
+from tests.jobs.fleet.machines import Fleet, started
+from tests.processes import children, descendants, until
 from tests.recordings import Clip
 from tests.server import Server
 
@@ -84,14 +85,19 @@ def _kill(pid: int | None) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server")
 def test_killed_at_random_every_job_ends_once_and_right(tmp_path, capsys):
     with started(tmp_path / "fleet", **SETTINGS) as fleet, Server(**fleet.environment) as server:
         ordeal = FleetOrdeal(server, fleet, heard(server), seed=SEED)
         for _ in range(2):
             fleet.worker()
-        until(lambda: all("ready" in worker.log for worker in fleet.workers), 60)
-        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=4.0, seconds=600 if FULL else 90)
+        until(
+            lambda: all("ready" in worker.log for worker in fleet.workers),
+            "workers are ready",
+            said=fleet.said,
+        )
+        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=4.0, seconds=900 if FULL else 240)
         seconds = time.monotonic() - ordeal.began
     if FULL:
         roles = [killed.role for killed in ordeal.killed]

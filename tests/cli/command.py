@@ -1,20 +1,14 @@
 """`python -m app ...` as a user runs it: a process of its own."""
 
 import os
-import socket
 import subprocess
 import sys
 
 from app.config import PROJECT
 
+from ..processes import free_port
+
 LIMIT_SECONDS = 120
-
-
-def closed_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def run(
@@ -25,7 +19,7 @@ def run(
     **environment: str,
 ) -> subprocess.CompletedProcess[bytes]:
     """The command, ended; texts never leave the machine, and speech is made anew."""
-    offline = {"GTTS_URL": f"http://127.0.0.1:{closed_port()}/", "TTS_CACHE_MB": "0"}
+    offline = {"GTTS_URL": f"http://127.0.0.1:{free_port()}/", "TTS_CACHE_MB": "0"}
     return subprocess.run(
         [*prefix, python, "-m", "app", *words],
         cwd=PROJECT,

@@ -6,8 +6,9 @@ from click.testing import CliRunner
 from app.cli import cli
 from app.cli.memory import bar, sparks
 
+from ..processes import free_port
 from ..server import Server
-from .command import closed_port, run
+from .command import run
 
 
 def test_one_look_shows_every_process_against_the_budget(server):
@@ -35,7 +36,7 @@ def test_a_service_with_keys_wants_one():
 @pytest.mark.parametrize(
     ("url", "status", "complaint"),
     [
-        (f"http://127.0.0.1:{closed_port()}", 1, "nobody answers"),
+        (f"http://127.0.0.1:{free_port()}", 1, "nobody answers"),
         ("localhost:8000", 2, "is no address"),
     ],
 )

@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from app.cli.progress import drawn
 from app.config import PROJECT
 
 from ..likeness import words
+from ..processes import children, until
 from ..recordings import AUSTEN, AUSTEN_SHORT, recorded_as
 from .command import run
 
@@ -115,34 +115,22 @@ def test_ctrl_c_ends_the_engine_at_once_and_writes_nothing(tmp_path):
         str(tmp_path / "a.txt"),
     ]
     with subprocess.Popen(command, cwd=PROJECT, start_new_session=True, stderr=subprocess.PIPE) as process:
-        (engine,) = awaited(lambda: engines_of(process.pid), "the engine", process)
+        until(lambda: engines_of(process.pid) or process.poll() is not None, "the engine starts")
+        (engine,) = engines_of(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
         assert process.stderr.read() == b""
-    awaited(lambda: not Path(f"/proc/{engine}").exists(), "its end")
+    until(lambda: not Path(f"/proc/{engine}").exists(), "the engine ends")
     assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
 
 
 def engines_of(pid: int) -> list[int]:
     """The engine processes *pid* has started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [
-        int(child)
-        for child in children
+        child
+        for child in children(pid)
         if b"app.engine_process" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
-
-
-def awaited(look, what, process=None):
-    """What *look* finds, within 20 s."""
-    limit = time.monotonic() + 20
-    while time.monotonic() < limit:
-        if process is not None and process.poll() is not None:
-            raise AssertionError(f"it ended before {what}: {process.stderr.read()}")
-        if found := look():
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"waited for {what}")
 
 
 def test_a_terminal_sees_how_far_it_is_and_then_nothing_of_it(tmp_path):
@@ -157,7 +145,7 @@ def test_a_terminal_sees_how_far_it_is_and_then_nothing_of_it(tmp_path):
         except OSError:  # the terminal's other end is closed
             break
     os.close(ours)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert b"of 0:11" in shown
     assert shown.endswith(b"\r\x1b[K")
     assert words((tmp_path / "a.txt").read_text()) == words(AUSTEN.text)

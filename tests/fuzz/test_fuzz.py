@@ -1,4 +1,4 @@
-"""A minute of fuzzing: half of it for each group of parsers, side by side."""
+"""The seeds; and a minute of fuzzing, half of it for each group of parsers, side by side."""
 
 import importlib.util
 import os
@@ -41,12 +41,14 @@ def fuzzed(tmp_path_factory) -> dict[str, tuple[int, str]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", targets.GROUPS)
 def test_nothing_but_refusals_comes_of_any_input(group, fuzzed):
     status, said = fuzzed[group]
     assert status == 0, said[-6000:]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="atheris has no wheel for this Python"
 )

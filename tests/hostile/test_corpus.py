@@ -1,7 +1,6 @@
 """Every hostile request, over the real server: a refusal or sane text, and nothing left behind."""
 
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import until
 from tests.recordings import AUSTEN_SHORT
 from tests.server import Server
 
@@ -16,7 +16,6 @@ from . import corpus
 from .client import Told, send
 
 AT_ONCE = 6
-PATIENCE_SECONDS = 30
 # What a worker keeps of its own use, mostly stacks and arenas of threads it has not had before
 KEPT_MB = 8
 
@@ -60,12 +59,9 @@ def weighed_first(attacked) -> float:
 
 def at_rest(server: Server) -> float:
     """What the service weighs in MB once its engines have gone."""
-    limit = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < limit:
-        if not any(one["pid"] for one in server.get("/api/v1/pam/voice/health").json["engines"]):
-            return server.get("/api/memory").json["service"]["pss_mb"]
-        time.sleep(0.1)
-    raise AssertionError("the engines did not go")
+    engines = "/api/v1/pam/voice/health"
+    until(lambda: not any(one["pid"] for one in server.get(engines).json["engines"]), "the engines go")
+    return server.get("/api/memory").json["service"]["pss_mb"]
 
 
 @pytest.fixture(scope="module")

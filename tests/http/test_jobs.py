@@ -3,18 +3,17 @@
 import http.client
 import json
 import threading
-import time
 
 import pytest
 
 from ..jobs.receiver import Receiver
 from ..likeness import likeness
+from ..processes import until
 from ..recordings import AUSTEN, AUSTEN_SHORT, silence
 from ..server import Server, form
 
 JOBS = "/api/v1/pam/voice/jobs"
 ENDED = ("succeeded", "failed", "cancelled")
-LIMIT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +24,17 @@ def server():
 
 def ended(server, location, **headers):
     """The job, once it has ended."""
-    for _ in range(LIMIT_SECONDS * 10):
+
+    def over():
         job = server.get(location, **headers).json
-        if job["state"] in ENDED:
-            return job
-        time.sleep(0.1)
-    raise AssertionError(f"the job is still {job['state']}")
+        return job if job["state"] in ENDED else None
+
+    return until(over, "the job ends")
+
+
+def begun(server, location):
+    """Returns once it is no longer queued."""
+    until(lambda: server.get(location).json["state"] != "queued", "the job begins")
 
 
 def submit(server, recording=None, **fields):
@@ -214,10 +218,7 @@ def test_a_queued_job_is_cancelled_and_can_be_queued_again(server):
 
 def test_a_running_job_is_cancelled_and_the_next_begins(server):
     location = submit(server, AUSTEN, beam_size="5")
-    for _ in range(100):
-        if server.get(location).json["state"] == "running":
-            break
-        time.sleep(0.02)
+    begun(server, location)
     assert server.request("DELETE", location).json["state"] == "cancelled"
     assert ended(server, submit(server, AUSTEN_SHORT))["state"] == "succeeded"
     assert server.get(location).json["state"] == "cancelled"
@@ -285,10 +286,7 @@ def test_the_same_key_many_times_at_once_is_one_job(server):
 def test_a_job_takes_no_seat(server):
     """This server has one."""
     location = slow(server)
-    for _ in range(100):
-        if server.get(location).json["state"] == "running":
-            break
-        time.sleep(0.02)
+    begun(server, location)
     answer = server.upload("/api/v1/pam/voice/transcribe", AUSTEN_SHORT.path.read_bytes())
     assert (answer.status, server.get(location).json["attempts"]) == (200, 1)
     assert ended(server, location)["state"] == "succeeded"
@@ -310,11 +308,7 @@ def test_a_reader_that_leaves_frees_its_place(server):
         response.read(10) if response.status == 200 else response.read()
         connection.close()
     ended(server, location)
-    for _ in range(50):
-        if server.get(f"{location}/events").status == 200:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the places are not free again")
+    until(lambda: server.get(f"{location}/events").status == 200, "the places are free again")
 
 
 def test_silence_is_an_empty_text(server):
@@ -359,12 +353,8 @@ def test_a_webhook_tells_how_the_job_ended(tmp_path):
         with Server(TTS_ENGINE="espeak", SSL_CERT_FILE=trusted, **settings) as server:
             location = submit(server, AUSTEN_SHORT, webhook_url=f"{receiver.url}/hook")
             text = ended(server, location)["text"]
-            for _ in range(300):
-                webhook = server.get(location).json["webhook"]
-                if webhook["state"] == "delivered":
-                    break
-                time.sleep(0.1)
-            assert webhook == {"state": "delivered", "attempts": 2}
+            until(lambda: server.get(location).json["webhook"]["state"] == "delivered", "it is delivered")
+            assert server.get(location).json["webhook"] == {"state": "delivered", "attempts": 2}
     (path, headers, first), (_, _, second) = receiver.got
     told = json.loads(first)
     assert (path, first) == ("/hook", second)
@@ -393,10 +383,7 @@ def test_past_the_space_set_aside_jobs_are_refused_until_some_are_removed(tmp_pa
 def test_a_server_that_is_stopped_puts_its_job_back_and_goes_on_with_it(tmp_path):
     with Server(TTS_ENGINE="espeak", DATA_DIR=str(tmp_path)) as server:
         running, waiting = slow(server), submit(server, AUSTEN_SHORT)
-        for _ in range(200):
-            if server.get(running).json["state"] == "running":
-                break
-            time.sleep(0.02)
+        begun(server, running)
     with Server(TTS_ENGINE="espeak", DATA_DIR=str(tmp_path)) as server:
         assert ended(server, running)["attempts"] == 2
         assert ended(server, waiting)["attempts"] == 1

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -16,8 +15,9 @@ import pytest
 
 from app.config import PROJECT
 
+from ..processes import free_port, until
 from ..server import Server
-from ..test_server import AUSTEN_SHORT, VOICE, eventually
+from ..test_server import AUSTEN_SHORT, VOICE
 
 LOAD = {"/health/live": 40, "/nowhere/1": 5, "/nowhere/2": 5, "/wp-login.php": 3, "/x/.env": 2}
 SPOKEN = {
@@ -135,7 +135,7 @@ def test_every_worker_tells_of_all(watched):
         answers.setdefault(worker, set()).add(value(found, "http_requests_total", route="/health/live"))
         return len(answers) == watched.workers
 
-    eventually(ask, "every worker was asked")
+    until(ask, "every worker was asked")
     assert {frozenset(counts) for counts in answers.values()} == {
         frozenset({watched.starting + LOAD["/health/live"]})
     }
@@ -271,7 +271,7 @@ def test_a_worker_that_was_killed_takes_no_count_with_it():
         ]
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: restarts(server) == 2, "both workers were replaced")
+        until(lambda: restarts(server) == 2, "both workers were replaced")
         found = scraped(server)
         assert value(found, "http_requests_total", route="/health/live") == before
         assert value(found, "http_requests_in_progress") == 1
@@ -338,9 +338,7 @@ def test_a_real_prometheus_scrapes_it(watched, tmp_path):
     configuration = configuration.replace("127.0.0.1:8000", f"127.0.0.1:{watched.port}").replace("30s", "1s")
     (tmp_path / "prometheus.yml").write_text(configuration)
     shutil.copy(PROJECT / "docs" / "alerts.yml", tmp_path)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     prometheus = subprocess.Popen(
         ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
          f"--web.listen-address=127.0.0.1:{port}"],
@@ -357,7 +355,7 @@ def test_a_real_prometheus_scrapes_it(watched, tmp_path):
             return float(found[0]["value"][1]) if found else None
 
     try:
-        eventually(lambda: ask('up{job="pam-voice"}') == 1, "it was scraped", seconds=30)
+        until(lambda: ask('up{job="pam-voice"}') == 1, "it was scraped")
         counted = ask('http_requests_total{route="/health/live",status="200"}')
         assert counted >= LOAD["/health/live"]
         assert ask('sum(http_requests_total{route="unmatched"})') == 15

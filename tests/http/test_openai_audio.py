@@ -5,7 +5,6 @@ import base64
 import io
 import json
 import threading
-import time
 
 import av
 import numpy as np
@@ -16,6 +15,7 @@ import webvtt
 from openai import AsyncOpenAI, DefaultHttpxClient, OpenAI
 
 from ..likeness import likeness
+from ..processes import until
 from ..recordings import AUSTEN, AUSTEN_SHORT, CLIPS, NOT_RECORDINGS, recorded_as, silence, wav
 from ..server import Server, form
 
@@ -46,14 +46,6 @@ def long_wav(seconds):
 def seats_taken(server):
     engines = server.get("/api/memory").json["budget"]["engines"]
     return next(engine["seats_taken"] for engine in engines if engine["name"] == "whisper")
-
-
-def eventually(holds, what, seconds=20.0):
-    limit = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > limit:
-            raise AssertionError(f"did not happen in {seconds} s: {what}")
-        time.sleep(0.05)
 
 
 def test_json_has_the_text_and_what_it_would_cost(client):
@@ -264,7 +256,7 @@ def test_a_client_that_goes_frees_its_seat_and_its_file(openai_server, client):
     next(iter(stream))
     assert seats_taken(openai_server) == 1
     stream.close()
-    eventually(lambda: seats_taken(openai_server) == 0, "the seat of a client that went is free")
+    until(lambda: seats_taken(openai_server) == 0, "the seat of a client that went is free")
 
 
 class Attempts:

@@ -9,6 +9,7 @@ import pytest
 from app.files import nameless
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED
 from app.jobs.local_worker import BROKEN, DATABASE, ORPHAN_SECONDS, open_store
+from tests.processes import until
 
 
 def test_a_step_is_one_job_and_then_nothing_is_due(thread, store, accept, clock):
@@ -80,29 +81,24 @@ def test_files_that_belong_to_no_job_are_removed_once_they_are_old(thread, store
 
 def test_only_one_thread_runs_jobs_and_the_next_takes_over(thread, store, accept, files, clock, speech):
     begun, let_go = threading.Event(), threading.Event()
-    speech.words = [lambda: (begun.set(), let_go.wait(10)), "one"]
+    speech.words = [lambda: (begun.set(), let_go.wait(60)), "one"]
     job = accept()
     thread.changed(job)
-    assert begun.wait(10)
+    assert begun.wait(60)
     successor = type(thread)(store, files, thread._services, clock)
     successor.begin()
     assert not successor._holding.is_set()
     let_go.set()
     thread._closing.set()
     thread._ring()
-    thread._thread.join(10)
-    assert successor._holding.wait(10)
+    thread._thread.join(60)
+    assert successor._holding.wait(60)
     job = accept()
     successor.changed(job)
-    until = threading.Event()
-    for _ in range(500):
-        if store.get(job.id).state == SUCCEEDED:
-            break
-        until.wait(0.01)
-    assert store.get(job.id).state == SUCCEEDED
+    until(lambda: store.get(job.id).state == SUCCEEDED, "the successor does the job")
     successor._closing.set()
     successor._ring()
-    successor._thread.join(10)
+    successor._thread.join(60)
 
 
 def test_closing_puts_the_running_job_back(thread, store, accept, speech, directory, clock):
@@ -110,7 +106,7 @@ def test_closing_puts_the_running_job_back(thread, store, accept, speech, direct
     speech.words = ["one", begun.set, *["more"] * 100_000]
     job = accept()
     thread.changed(job)
-    assert begun.wait(10)
+    assert begun.wait(60)
     thread.close()
     reopened = open_store(directory)
     again = reopened.get(job.id)

@@ -3,12 +3,11 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ from app.config import PROJECT, Settings
 from app.jobs import fleet
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import FINISHED, TRANSCRIBE, Job
+from tests.processes import children, descendants, free_port, until
 from tests.recordings import AUSTEN_SHORT, CLIPS, wav
 from tests.server import secrets_in
 
-START_SECONDS, END_SECONDS = 30, 40
+END_SECONDS = 40
 WORKER = (sys.executable, "-m", "celery", "-A", "app.jobs.fleet.worker", "worker")
 
 
@@ -42,7 +42,7 @@ class Redis:
              "--save", "", "--appendonly", "yes", "--appendfsync", "always"],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        until(self._answers, START_SECONDS)
+        until(self._answers, "Redis answers")
 
     def _answers(self) -> bool:
         with contextlib.suppress(redis.ConnectionError), connect(self.url) as client:
@@ -138,12 +138,15 @@ class Fleet:
     def ended(self, id: str, seconds: float = 120) -> Job:
         """The job, once it has ended."""
 
-        def over() -> bool:
+        def over() -> Job | None:
             job = self.store.get(id)
-            return job is not None and job.state in FINISHED
+            return job if job is not None and job.state in FINISHED else None
 
-        until(over, seconds, lambda: "\n".join(worker.log for worker in self.workers))
-        return self.store.get(id)
+        return until(over, f"job {id} ends", seconds, said=self.said)
+
+    def said(self) -> str:
+        """All that its workers wrote."""
+        return "\n".join(worker.log for worker in self.workers)
 
     def close(self) -> None:
         for worker in self.workers:
@@ -156,31 +159,6 @@ class Fleet:
         self.queue.close()
         self.store.close()
         self.redis.kill()
-
-
-def until(true: Callable[[], bool], seconds: float, why: Callable[[], str] = str) -> None:
-    """Return when *true* is; AssertionError after *seconds*."""
-    limit = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < limit, f"not within {seconds} s {why()}"
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def children(pid: int) -> list[int]:
-    with contextlib.suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
-
-
-def descendants(pid: int) -> list[int]:
-    found = children(pid)
-    return [*found, *(pid for child in found for pid in descendants(child))]
 
 
 @contextlib.contextmanager

@@ -10,8 +10,9 @@ from app.jobs.fleet.queue import QUEUE, TASK, CeleryQueue, transport_options
 from app.jobs.fleet.store import RedisStore
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, Job
+from tests.processes import free_port
 
-from .machines import Redis, free_port
+from .machines import Redis
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from app.jobs.fleet.records import PREFIX
 from app.jobs.fleet.store import RedisStore
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, Job
-
-from .machines import free_port
+from tests.processes import free_port
 
 ROOM = 1 << 30
 REASON = {"message": "no", "code": "engine_died", "param": None}

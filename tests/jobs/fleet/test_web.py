@@ -5,11 +5,12 @@ import json
 import pytest
 
 from app.jobs.job import FINISHED
+from tests.processes import until
 from tests.recordings import AUSTEN_SHORT
 from tests.server import Server
 
 from ..receiver import Receiver
-from .machines import started, until
+from .machines import started
 
 JOBS = "/api/v1/pam/voice/jobs"
 
@@ -43,7 +44,7 @@ def ended(server, answer):
     """The job an accepted request became, once it has ended."""
     assert answer.status == 202, answer.body
     place = answer.headers["Location"].partition(f":{server.port}")[2] or answer.headers["Location"]
-    until(lambda: server.get(place).json["state"] in FINISHED, 60)
+    until(lambda: server.get(place).json["state"] in FINISHED, "the job ends")
     return place, server.get(place).json
 
 
@@ -70,7 +71,7 @@ def test_a_text_posted_here_is_spoken_there(server):
 def test_a_worker_sends_the_webhook(server, receiver):
     asked = {"text": "Hello.", "engine": "espeak", "webhook_url": f"{receiver.url}/ended"}
     _, job = ended(server, server.post(JOBS, asked))
-    until(lambda: len(receiver.got) == 1, 60)
+    until(lambda: len(receiver.got) == 1, "the webhook comes")
     assert json.loads(receiver.got[0][2])["data"]["id"] == job["id"]
 
 
@@ -88,8 +89,8 @@ def test_the_dead_are_listed_and_can_be_brought_back(server):
     assert job["id"] in [one["id"] for one in server.get(f"{JOBS}?state=failed").json["jobs"]]
     answer = server.post(f"{JOBS}/{job['id']}/requeue")
     assert answer.status in (200, 202)
-    until(lambda: server.get(f"{JOBS}/{job['id']}").json["attempts"] == 2, 60)
-    until(lambda: server.get(f"{JOBS}/{job['id']}").json["state"] == "failed", 60)
+    until(lambda: server.get(f"{JOBS}/{job['id']}").json["attempts"] == 2, "it is tried again")
+    until(lambda: server.get(f"{JOBS}/{job['id']}").json["state"] == "failed", "it fails again")
 
 
 def test_a_job_can_be_watched_from_here_while_it_is_done_there(server, half_minute):
@@ -100,7 +101,7 @@ def test_a_job_can_be_watched_from_here_while_it_is_done_there(server, half_minu
 
 
 def test_metrics_say_how_much_there_is_to_do(server, fleet):
-    until(lambda: not fleet.store.counts(0).running, 60)
+    until(lambda: not fleet.store.counts(0).running, "nothing runs")
     fleet.add("waiting", due_at=1e12)
     metrics = server.get("/metrics").body.decode()
     assert "\njobs_queue_length 1.0" in metrics

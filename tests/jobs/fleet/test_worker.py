@@ -6,9 +6,10 @@ import pytest
 
 from app.jobs import transcript
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED
+from tests.processes import until
 from tests.recordings import AUSTEN_SHORT
 
-from .machines import started, until
+from .machines import started
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_a_job_is_done(fleet):
     assert job.text.lower().startswith("he might")
     assert job.result == {"language": "en", "duration": AUSTEN_SHORT.seconds, "model": "tiny.en"}
     assert "".join(segment.text for segment in segments(fleet, "a")).strip() == job.text
-    until(lambda: left(fleet, "a") == ["result"], 10)  # the recording goes once there is a result
+    until(lambda: left(fleet, "a") == ["result"], "the recording goes once there is a result")
 
 
 def test_a_job_is_done_once_however_often_its_message_comes(fleet):
@@ -55,6 +56,7 @@ def test_a_message_for_a_job_nobody_knows_is_dropped(fleet):
     assert fleet.ended("next").state == SUCCEEDED
 
 
+@pytest.mark.long
 def test_a_job_whose_sender_died_before_the_message_is_done(fleet):
     with AUSTEN_SHORT.path.open("rb") as recording:
         fleet.files.keep_recording("untold", recording)
@@ -62,6 +64,7 @@ def test_a_job_whose_sender_died_before_the_message_is_done(fleet):
     assert fleet.ended("untold").state == SUCCEEDED
 
 
+@pytest.mark.long
 def test_a_job_whose_message_was_lost_is_done(fleet):
     with AUSTEN_SHORT.path.open("rb") as recording:
         fleet.files.keep_recording("lost", recording)
@@ -94,13 +97,13 @@ def test_a_long_recording_is_done_in_parts_and_joined(fleet, minute):
     assert [segment.id for segment in found] == list(range(1, len(found) + 1))
     assert [segment.start for segment in found] == sorted(segment.start for segment in found)
     assert found[-1].end == pytest.approx(73, abs=2)
-    until(lambda: left(fleet, "long") == ["result"], 10)
+    until(lambda: left(fleet, "long") == ["result"], "the recording goes once there is a result")
     assert fleet.store.counts(time.time()).queued == 0
 
 
 def test_a_cancelled_job_stops_and_the_next_begins(fleet, minute):
     fleet.submit("unwanted", minute)
-    until(lambda: fleet.store.get("unwanted").seconds_done > 0, 60)
+    until(lambda: fleet.store.get("unwanted").seconds_done > 0, "it has begun", said=fleet.said)
     fleet.store.cancel("unwanted", time.time())
     fleet.submit("wanted")
     assert fleet.ended("wanted").state == SUCCEEDED
@@ -108,26 +111,28 @@ def test_a_cancelled_job_stops_and_the_next_begins(fleet, minute):
     assert fleet.store.counts(time.time()).running == 0
 
 
+@pytest.mark.long
 def test_a_worker_that_is_ended_hands_its_job_back(tmp_path, four_minutes):
     with started(tmp_path / "f") as fleet:
         first = fleet.worker()
         fleet.submit("a", four_minutes)
-        until(lambda: fleet.store.get("a").seconds_done > 0, 60, lambda: first.log)
+        until(lambda: fleet.store.get("a").seconds_done > 0, "it has begun", said=fleet.said)
         began = time.monotonic()
         assert first.stop() == 0
         assert time.monotonic() - began < 25  # hosts kill after 30
         job = fleet.store.get("a")
         assert (job.state, job.attempt, job.failures) == (QUEUED, 1, 0)
-        second = fleet.worker()
-        until(lambda: fleet.store.get("a").attempt == 2, 60, lambda: second.log)
+        fleet.worker()
+        until(lambda: fleet.store.get("a").attempt == 2, "another begins it", said=fleet.said)
         assert fleet.store.get("a").failures == 0
 
 
+@pytest.mark.long
 def test_the_job_of_a_worker_that_is_lost_is_done_by_another(tmp_path, half_minute):
     with started(tmp_path / "f") as fleet:
         first = fleet.worker()
         fleet.submit("a", half_minute)
-        until(lambda: fleet.store.get("a").state == RUNNING, 60, lambda: first.log)
+        until(lambda: fleet.store.get("a").state == RUNNING, "it has begun", said=fleet.said)
         first.kill()
         fleet.worker()
         job = fleet.ended("a")
@@ -135,12 +140,13 @@ def test_the_job_of_a_worker_that_is_lost_is_done_by_another(tmp_path, half_minu
         assert "amiable" in job.text
 
 
+@pytest.mark.long
 def test_redis_may_be_killed_and_started_again_in_mid_job(tmp_path, half_minute):
     with started(tmp_path / "f") as fleet:
         fleet.worker()
         fleet.submit("a", half_minute)
         fleet.submit("b")
-        until(lambda: fleet.store.get("a").seconds_done > 0, 60)
+        until(lambda: fleet.store.get("a").seconds_done > 0, "it has begun", said=fleet.said)
         fleet.redis.kill()
         fleet.redis.start()
         assert fleet.ended("a").state == SUCCEEDED
