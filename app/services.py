@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import cgroup, memory
+from . import memory
 from .access.access import Access
 from .checks import Check
 from .config import Settings
+from .engine.budget import budget_mb, weigh_web
 from .errors import ServiceError
 from .monitoring import board
 from .speech.service import Speech
@@ -125,24 +126,6 @@ class Services:
         if self._jobs is not None:
             self._jobs.close()
         self.speech.close()
-
-
-def budget_mb(settings: Settings) -> float:
-    """What the whole service may weigh: as set, else the container's limit, else the machine's memory."""
-    if settings.memory_budget_mb:
-        return settings.memory_budget_mb
-    group = cgroup.memory_group()
-    machine = memory.system().total_mb
-    return min(group.limit_bytes / 2**20, machine) if group and group.limit_bytes else machine
-
-
-def weigh_web() -> float:
-    """What a worker's share of the service weighs without its engines: itself and its parent, the master."""
-    weight = memory.footprint().pss_mb
-    try:
-        return weight + memory.footprint(os.getppid()).pss_mb
-    except ProcessLookupError:
-        return weight
 
 
 def _uploads(settings: Settings) -> Check:

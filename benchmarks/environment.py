@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from app.config import Settings
-from app.engine import environment, protocol
+from app.engine import launch, protocol
 from app.speech import models
 
 from .recordings import CLIP, ROOT, Recording, long_recording
@@ -79,7 +79,7 @@ class WhisperProcess:
 def measure(quick: bool) -> Iterator[Row]:
     """Alternating rounds; the medians of the peak and of the time for 2 minutes (quick) or 10."""
     recording = long_recording(2 if quick else 10)
-    table = environment.WHISPER
+    table = launch.WHISPER
     cases: dict[str, Mapping[str, str]] = {"none": {}, "as set": table}
     for name in table:
         cases[f"as set, without {name}"] = {other: table[other] for other in table if other != name}

@@ -14,8 +14,8 @@ pytest.register_assert_rewrite(*(f"tests.{path.stem}" for path in Path(__file__)
 
 from app.config import PROJECT, Settings  # noqa: E402
 from app.engine.budget import Budget  # noqa: E402
+from app.engine.launch import Program  # noqa: E402
 from app.engine.process import Engine  # noqa: E402
-from app.engine.program import Program  # noqa: E402
 from app.speech.voices import ESPEAK_LIBRARY, package_directory  # noqa: E402
 
 from .processes import children  # noqa: E402

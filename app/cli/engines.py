@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .. import memory
 from ..config import Settings
-from ..services import budget_mb
+from ..engine.budget import budget_mb
 from ..speech.service import Speech
 
 

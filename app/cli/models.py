@@ -18,7 +18,7 @@ def models() -> None:
 @click.argument("name", required=False)
 def fetch_model(name: str | None) -> None:
     """Print where the model is; 1 where it can't be had."""
-    from ..services import budget_mb
+    from ..engine.budget import budget_mb
     from ..speech import fetch
     from ..speech import models as known
 

@@ -1,13 +1,15 @@
 """What fits: the memory this worker may use, and which engine process gets which part of it."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from .. import cgroup, memory
+from ..config import Settings
 from ..errors import InsufficientMemory
-from ..memory import give_back
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class Budget:
             others = [tenant for tenant in self._held if tenant is not engine]
             while not self._fits(engine, cost_mb):
                 if not any(self._evict(tenant) for tenant in others if tenant in self._held):
-                    give_back()
+                    memory.give_back()
                     if not self._fits(engine, cost_mb):
                         raise self._refusal(engine, cost_mb)
             self._held[engine] = cost_mb
@@ -92,3 +94,21 @@ class Budget:
             f"{used:.0f} MB are in use and {self.reserve_mb:.0f} MB are kept free; try again when other work is "
             "done, choose a smaller model (WHISPER_MODEL) or raise MEMORY_BUDGET_MB"
         )
+
+
+def budget_mb(settings: Settings) -> float:
+    """What the whole service may weigh: as set, else the container's limit, else the machine's memory."""
+    if settings.memory_budget_mb:
+        return settings.memory_budget_mb
+    group = cgroup.memory_group()
+    machine = memory.system().total_mb
+    return min(group.limit_bytes / 2**20, machine) if group and group.limit_bytes else machine
+
+
+def weigh_web() -> float:
+    """What a worker's share of the service weighs without its engines: itself and its parent, the master."""
+    weight = memory.footprint().pss_mb
+    try:
+        return weight + memory.footprint(os.getppid()).pss_mb
+    except ProcessLookupError:
+        return weight

@@ -18,10 +18,9 @@ from ..config import PROJECT, without_secrets
 from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, by_code
 from . import protocol
 from .budget import Budget
-from .observer import Observer
-from .program import Program
-from .seats import Seats
-from .turns import LOOK_UP_SECONDS, Turns
+from .events import Observer
+from .launch import Program
+from .queueing import LOOK_UP_SECONDS, Seats, Turns
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from prometheus_client.metrics import Counter, Gauge, Histogram, disable_created
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import CollectorRegistry
 
-from ..engine.observer import Observer
+from ..engine.events import Observer
 from .board import Place
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))

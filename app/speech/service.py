@@ -10,11 +10,10 @@ from pathlib import Path
 from .. import cgroup
 from ..checks import Check
 from ..config import ConfigError, Settings
-from ..engine import environment
 from ..engine.budget import Budget
-from ..engine.observer import Observer
+from ..engine.events import Observer
+from ..engine.launch import WHISPER, program
 from ..engine.process import Engine
-from ..engine.program import program
 from ..errors import LocalWhisperDisabled
 from . import models
 from .synthesis import SpeakRequest, Spoken, Synthesis
@@ -154,7 +153,7 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
     }
     engine = Engine(
         "whisper",
-        program("whisper", options, environment.WHISPER, cost_mb=cost_mb, seats=settings.engine_seats + 1),
+        program("whisper", options, WHISPER, cost_mb=cost_mb, seats=settings.engine_seats + 1),
         budget,
         seats=settings.engine_seats,
         timeout_seconds=settings.engine_timeout_seconds,

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..checks import Check
-from ..engine import environment
-from ..engine.observer import Observer
+from ..engine.events import Observer
+from ..engine.launch import SPEECH, program
 from ..engine.process import Engine
-from ..engine.program import program
 from ..engine.protocol import Header, Message
 from ..errors import (
     ClientGone,
@@ -83,9 +82,7 @@ class Synthesis:
         }
         engine = Engine(
             "speech",
-            program(
-                "speech", options, environment.SPEECH, cost_mb=COSTS_MB["neural"], seats=settings.engine_seats
-            ),
+            program("speech", options, SPEECH, cost_mb=COSTS_MB["neural"], seats=settings.engine_seats),
             budget,
             seats=settings.engine_seats,
             timeout_seconds=settings.engine_timeout_seconds,

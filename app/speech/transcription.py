@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ..engine.observer import Observer
+from ..engine.events import Observer
 from ..engine.process import Engine
 from ..engine.protocol import Header, Message
 

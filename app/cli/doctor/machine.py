@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ... import cgroup
 from ... import memory as room
 from ...config import Settings
-from ...services import budget_mb
+from ...engine.budget import budget_mb
 from .finding import Finding, error, warning, well
 
 NEEDED = ("flask", "gunicorn", "prometheus_client", "numpy", "av", "ctranslate2", "tokenizers", "requests")

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from ... import memory
 from ...config import ConfigError, Settings
-from ...services import budget_mb
+from ...engine.budget import budget_mb
 from ...speech import models
 from ...speech.service import Speech
 from .finding import Finding, error, warning, well

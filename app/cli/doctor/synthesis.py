@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ...config import Settings
+from ...engine.budget import budget_mb
 from ...engine_process.tts.gtts import ENDPOINT
-from ...services import budget_mb
 from ...speech import models
 from ...speech.chain import ENGINES
 from ...speech.service import Speech

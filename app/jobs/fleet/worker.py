@@ -13,7 +13,7 @@ from celery.worker import state
 from ... import cgroup, logs
 from ...access.access import Access
 from ...config import Settings
-from ...services import budget_mb, weigh_web
+from ...engine.budget import budget_mb, weigh_web
 from ...speech.service import Speech
 from ..webhooks import Webhooks
 from . import build

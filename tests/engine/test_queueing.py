@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from app.engine.turns import TURNS_BEFORE_BACKGROUND, Turns
+from app.engine.queueing import TURNS_BEFORE_BACKGROUND, Turns
 from app.errors import ClientGone
 
 

@@ -1,0 +1,52 @@
+"""
+How an engine's process is started: its command, its environment, and the bound on what it may allocate.
+
+`benchmarks/environment.py` measures each variable again; only those that pay stand here.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .protocol import Header
+
+# pip compiles no bytecode for level 2: under PYTHONOPTIMIZE=2 every start would compile numpy and av again,
+# 0.34 s of 0.87. Nothing here depends on the level.
+COMMON = {"PYTHONOPTIMIZE": "", "OPENBLAS_NUM_THREADS": "1"}
+
+SPEECH = COMMON
+WHISPER = {
+    **COMMON,
+    # Buffers of 2 MB and more, the encoder's, go back to the system as they are freed: 50 MB less at the peak than
+    # with the C library's own, growing threshold. At 1 MB the decoder's logits would go back too, at every token.
+    "MALLOC_MMAP_THRESHOLD_": str(2 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(2 << 20),
+    # What that costs is page faults; huge pages make 162,000 of 421,000 in two minutes of speech, at the same
+    # peak. Where the kernel, or the C library before 2.35, has none, the setting does nothing.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    # A second, packed copy of the weights: 32 MB on Intel processors, nothing on AMD's.
+    "CT2_PACKED_GEMM": "0",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "2",  # stops growth when windows vary in length
+}
+# RLIMIT_DATA counts what is reserved, used or not: stacks of threads, arenas. tiny.en weighs 175 MB at its peak and
+# has 293 reserved, 415 with eight sessions open.
+RESERVED_MB, RESERVED_SESSION_MB = 150, 20
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an engine's process runs: its command, what is set in its environment, and its cost in MB of PSS."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    cost_mb: float
+
+
+def program(
+    name: str, options: Header, environment: Mapping[str, str], *, cost_mb: float, seats: int
+) -> Program:
+    """The engine *name* of `app.engine_process`, with a hard bound on what it may allocate."""
+    limit_mb = round(cost_mb + RESERVED_MB + RESERVED_SESSION_MB * seats)
+    given = json.dumps({**options, "data_limit_mb": limit_mb})
+    return Program((sys.executable, "-m", "app.engine_process", name, given), environment, cost_mb)
