@@ -1,13 +1,21 @@
-"""Files without a name: nobody else can open them, and they are gone with the process, however it ends."""
+"""Files that appear whole or not at all: without a name while they are written, or under another one."""
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
+
+PART_SUFFIX = ".part"  # of a file being written; one that stays was left by a process that was killed
 
 
 def nameless(directory: str, *, buffering: int = 0) -> IO[bytes]:
-    """A new file in *directory*, for this user alone; it is gone when it is closed, unless it is given a name."""
+    """
+    A new file in *directory* that nobody else can open.
+
+    It is gone when it is closed, and with the process, unless `give_name` gives it a name.
+    """
     try:
         # Not tempfile's: that asks for a file that can never have a name (O_EXCL).
         descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -18,13 +26,40 @@ def nameless(directory: str, *, buffering: int = 0) -> IO[bytes]:
 
 def give_name(descriptor: int, path: Path) -> None:
     """
-    Have the open file *descriptor* appear at *path* (linkat with AT_SYMLINK_FOLLOW, see open(2), O_TMPFILE).
+    Give the open file *descriptor* the name *path*, in place of a file that has it (linkat(2), AT_SYMLINK_FOLLOW).
 
-    OSError where it is on another disk, or the filesystem can't.
+    OSError where *path* is on another disk, or the filesystem cannot do it.
     """
+    part = _part(path)
     # Some directory has to be named, or os.link calls link(2), which would link to the link in /proc.
     root = os.open("/", os.O_PATH)
     try:
-        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=root, follow_symlinks=True)
+        os.link(f"/proc/self/fd/{descriptor}", part, src_dir_fd=root, follow_symlinks=True)
     finally:
         os.close(root)
+    part.replace(path)
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, *, durable: bool = False, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """
+    A file to write to, which takes the name *path* when the block ends; after an error nothing of it is left.
+
+    *durable*: it is on the disk before it has the name, so a power cut leaves no empty file.
+    """
+    part = _part(path)
+    try:
+        with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _part(path: Path) -> Path:
+    """Its name until it is whole; another one for each writer, because processes may share a disk."""
+    return path.with_name(f".{path.name}-{os.urandom(4).hex()}{PART_SUFFIX}")
