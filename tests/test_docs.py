@@ -10,6 +10,9 @@ from app import create_app
 from app.config import PROJECT, Settings
 
 README = (PROJECT / "README.md").read_text()
+DECISIONS = sorted((PROJECT / "docs" / "decisions").glob("[0-9]*.md"))
+# What names files of the code, which are renamed now and then.
+MAPS = ["CONTRIBUTING.md", "docs/architecture.md", *(str(path.relative_to(PROJECT)) for path in DECISIONS)]
 
 
 def test_every_route_is_in_the_readme():
@@ -29,9 +32,35 @@ def test_every_setting_the_documents_name_exists():
 
 
 def test_the_files_the_documents_point_to_exist():
-    for document in [PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+    documents = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+    for document in [*documents, *(PROJECT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize("document", MAPS)
+def test_the_code_the_documents_name_exists(document):
+    files = [f"/{path.relative_to(PROJECT)}" for path in (PROJECT / "app").rglob("*.py")]
+    for name in re.findall(r"`([\w/.]+(?:\.py|/))`", (PROJECT / document).read_text()):
+        assert (PROJECT / name).exists() or any(file.endswith(f"/{name}") for file in files), name
+
+
+def test_the_map_is_two_pages():
+    lines = (PROJECT / "docs" / "architecture.md").read_text().splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_has_its_form_and_is_in_the_index(path):
+    lines = path.read_text().splitlines()
+    title = lines[0].removeprefix("# ")
+    assert title.startswith(f"{int(path.name[:4])}. ")
+    assert re.match(r"Status: (accepted|superseded by \d+)\.?", lines[2])
+    headings = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    assert headings == ["Context", "Decision", "Consequences", "What would change it"]
+    assert max(map(len, lines)) <= 120
+    assert f"- [{title}]({path.name})" in (path.parent / "README.md").read_text().splitlines()
 
 
 @pytest.mark.parametrize("command", [["models", "list"], ["models", "fetch"]])

@@ -15,7 +15,7 @@ WEB_MB = 48  # what the service weighs without engines, after a day; benchmarks/
 # Engine peak = the interpreter with its libraries and their buffers, the weights as int8, and what the encoder
 # works on: the scores of all pairs of its 1500 positions in each head (9 MB a head), and layers of its width. With
 # deep decoders what they keep of those positions and of 448 tokens is more: two vectors of floats a layer.
-# Fitted to what tiny.en and base measure; docs/architecture.md has the table.
+# Fitted to what tiny.en and base measure; docs/decisions/0008-memory-budget.md has the table.
 FIXED_MB = 61
 HEAD_MB = 9.0
 WIDTH_MB = 0.07
