@@ -48,7 +48,7 @@ def speak(text: str, out: str, format: str | None, **asked: str | float | None) 
     request = SpeakRequest(
         text=sys.stdin.read() if text == "-" else text,
         format=format or format_of(out),
-        streaming=False,  # the file's header then says how long it is
+        stream=False,  # the file's header then says how long it is
         **asked,  # type: ignore[arg-type] # click made them so
     )
     with (

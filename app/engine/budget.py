@@ -66,6 +66,11 @@ class Budget:
         """The most an engine that runs alone may cost."""
         return self.limit_mb - self.reserve_mb - self.weigh_web()
 
+    def shortage(self, engine: Tenant, cost_mb: float) -> InsufficientMemory | None:
+        """Why *engine* could not have *cost_mb* now; None when it could. Changes nothing."""
+        held = self._held.get(engine, 0) >= cost_mb
+        return None if held or self._fits(engine, cost_mb) else self._refusal(engine, cost_mb)
+
     def used_mb(self) -> float:
         """What the service weighs now, engines counted with at least what they declared."""
         return self._used_without(None)

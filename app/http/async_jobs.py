@@ -96,7 +96,7 @@ def text(asked: SpeakRequest, given: Mapping[str, Any]) -> Response:
     """202 and a job for *asked*, with what else stands in *given*; InvalidRequest for what nobody could speak."""
     jobs_with_room()
     services().speech.synthesis.chain.attempts(asked)
-    kept = {name: value for name, value in asdict(asked).items() if name not in ("streaming", "background")}
+    kept = {name: value for name, value in asdict(asked).items() if name not in ("stream", "background")}
     size = len(asked.text.encode())
     job = _job("speak", kept, given, size_bytes=size, digest="", format=asked.format)
     return _accepted(job, None)

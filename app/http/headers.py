@@ -25,7 +25,7 @@ NOT_ELSEWHERE = ("Cross-Origin-Resource-Policy", "same-origin")
 BY_HTTPS_ONLY = ("Strict-Transport-Security", "max-age=31536000")
 EXPOSED = (
     "X-Request-ID", "Retry-After", "Server-Timing", "ETag", "Location", "Preference-Applied", "X-Should-Retry",
-    "X-Audio-Duration", "X-Cache", "X-TTS-Engine", "X-TTS-Fallback", "X-TTS-Voice",
+    "X-Audio-Duration", "X-Cache", "X-TTS-Engine", "X-TTS-Fallback", "X-TTS-Skipped", "X-TTS-Voice",
     "X-RateLimit-Limit-Requests", "X-RateLimit-Remaining-Requests",
 )  # fmt: skip
 PREFLIGHT_SECONDS = 7200  # Chromium remembers no longer

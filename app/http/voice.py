@@ -55,6 +55,7 @@ SPEAK = (
     Choice("format", "the audio's format", "mp3", of=AUDIO_FORMATS, refusal=UnsupportedFormat),
     Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
     Number("pitch", "1.0 is the voice's own; espeak-ng only", 1.0, least=0.5, most=2),
+    Flag("stream", "false: the audio is sent when it is whole, with its length", True),
 )
 VOICES = (Text("language", "only voices that speak it"),)
 
@@ -129,6 +130,8 @@ def audio(spoken: Spoken) -> Response:
     if spoken.fallback:
         reasons = " ".join("; ".join(spoken.fallback).split())  # a header is one line of plain letters
         response.headers["X-TTS-Fallback"] = reasons.encode("ascii", "replace").decode()
+    if spoken.skipped:
+        response.headers["X-TTS-Skipped"] = spoken.skipped
     response.headers["X-Cache"] = "hit" if spoken.cached else "miss"
     # Weak while it is streamed: the header of the kept file will say how long it is.
     response.set_etag(spoken.etag, weak=spoken.size_bytes is None)
@@ -144,14 +147,14 @@ def test() -> Response:
     """A test sentence, as audio; where JSON is asked for, each engine's outcome and time instead."""
     if request.accept_mimetypes.best_match(["audio/wav", "application/json"]) == "application/json":
         return jsonify(text=TEST_SENTENCE, engines=[_outcome(engine) for engine in ENGINES])
-    asked = SpeakRequest(text=TEST_SENTENCE, format="wav", streaming=False)
+    asked = SpeakRequest(text=TEST_SENTENCE, format="wav", stream=False)
     return audio(spoken(asked))
 
 
 def _outcome(engine: str) -> dict[str, object]:
     """Whether *engine* speaks, how long its audio is, how long it took, and what was wrong."""
     began = time.perf_counter()
-    asked = SpeakRequest(text=TEST_SENTENCE, engine=engine, format="wav", streaming=False)
+    asked = SpeakRequest(text=TEST_SENTENCE, engine=engine, format="wav", stream=False)
     try:
         with closing(spoken(asked)) as heard:
             size = sum(len(chunk) for chunk in heard.audio)

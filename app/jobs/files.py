@@ -38,8 +38,8 @@ class LocalFiles:
         free = disk.f_bavail * disk.f_frsize
         if free - size_bytes < KEPT_FREE_BYTES:
             raise InsufficientStorage(
-                f"the disk jobs are kept on has {free >> 20} MB left; remove jobs that have ended (DELETE), or "
-                "set DATA_DIR to a larger disk"
+                f"the disk jobs are kept on has {free >> 20} MB left, of which {KEPT_FREE_BYTES >> 20} MB are kept "
+                "free; remove jobs that have ended (DELETE), or set DATA_DIR to a larger disk"
             )
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:

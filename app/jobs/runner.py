@@ -120,7 +120,7 @@ def perform(
         with closing(meter.transcription(transcription) if meter else transcription) as transcription:
             _transcribe(job, transcription, output, wanted)
     else:
-        request = SpeakRequest(**job.asked, streaming=False, background=True)
+        request = SpeakRequest(**job.asked, stream=False, background=True)
         spoken = speech.speak(request, wanted)
         with closing(meter.spoken(spoken, request.text) if meter else spoken) as spoken:
             _keep(job, spoken, output)

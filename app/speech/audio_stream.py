@@ -22,7 +22,8 @@ class Spoken:
     """
     Audio in chunks, and who spoke; iterate it once, then `close()` it, which also cancels what is to come.
 
-    *fallback* has "engine: reason" for each that could not. *duration_seconds* and *size_bytes* are None
+    *fallback* has "engine: reason" for each that could not; *skipped* counts letters and digits that are not
+    spoken by kind, such as "code=20, han=2". *duration_seconds* and *size_bytes* are None
     while the audio is still being made; *etag* then is a weak one, because the header of a stored file says
     how long it is, and that of a streamed one can't.
     """
@@ -35,6 +36,7 @@ class Spoken:
     audio: Iterator[bytes]
     close: Callable[[], None]
     cached: bool = False
+    skipped: str = ""
     duration_seconds: float | None = None
     size_bytes: int | None = None
     made_seconds: Callable[[], float | None] = lambda: None  # how long it became; None before its end
@@ -56,7 +58,7 @@ class Making:
         self, messages: Generator[Message], draft: Draft | None, keep: Callable[[Draft, float], None]
     ) -> None:
         self._messages, self._draft, self._keep = messages, draft, keep
-        self._first = b""
+        self._first, self.begun = b"", False
         self.duration_seconds: float | None = None
         self.on_end: Callable[[float], None] = lambda duration_seconds: None
 
@@ -83,6 +85,7 @@ class Making:
     def _heard(self) -> Iterator[bytes]:
         for message in self._messages:
             if message.payload:
+                self.begun = True
                 self._copy(message.payload)
                 yield message.payload
             elif message.header["kind"] == "end":

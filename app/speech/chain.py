@@ -19,7 +19,7 @@ class SpeakRequest:
     """
     A text and how to speak it; None leaves the choice to the service. Only espeak-ng has a *pitch*.
 
-    With *streaming* the audio comes while it is made; without, when it is whole: its size and duration are
+    With *stream* the audio comes while it is made; without, when it is whole: its size and duration are
     then known, and an engine that fails half-way is replaced by the next. In the *background* it gives way to
     requests that somebody waits for.
     """
@@ -31,7 +31,7 @@ class SpeakRequest:
     speed: float = 1.0
     pitch: float = 1.0
     format: str = "mp3"
-    streaming: bool = True
+    stream: bool = True
     background: bool = False
 
 

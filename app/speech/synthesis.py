@@ -132,11 +132,15 @@ class Synthesis:
             except InsufficientMemory as error:
                 if request.background and COSTS_MB[attempt.engine] <= self._budget.room_alone_mb():
                     raise  # there will be room: a job can wait for it
-                reasons.append(f"{attempt.engine}: {error.message}")
+                reasons.append(self._failed(attempt, error))
             except ServiceError as error:
-                log.warning("synthesizer=%s failed: %s", attempt.engine, error.code)
-                reasons.append(f"{attempt.engine}: {error.message}")
+                reasons.append(self._failed(attempt, error))
         raise SynthesisUnavailable("nobody could speak: " + "; ".join(reasons))
+
+    def _failed(self, attempt: Attempt, error: ServiceError) -> str:
+        """Log why *attempt* failed; the reason as the caller is told it."""
+        log.warning("synthesizer=%s failed: %s: %s", attempt.engine, error.code, error.message)
+        return f"{attempt.engine}: {error.message}"
 
     def etag(self, request: SpeakRequest, known: str) -> str | None:
         """The tag in *known* (an `If-None-Match`) that is still right for *request*; None: speak."""
@@ -203,12 +207,11 @@ class Synthesis:
         seconds: float,
         before: tuple[str, ...],
     ) -> Spoken:
-        """Wait for the first bytes, or for all of them, at most *seconds*."""
+        """Wait for the first bytes at most *seconds*, and for all of them where the request does not stream."""
         deadline = self._clock() + seconds
-        begun = False
 
         def still_wanted() -> bool:
-            return wanted() and (begun or self._clock() < deadline)
+            return wanted() and (making.begun or self._clock() < deadline)
 
         messages = self.engine.session(
             question(attempt, request, within_seconds=min(NETWORK_SECONDS, seconds)),
@@ -223,25 +226,26 @@ class Synthesis:
             until = time.time() + STAND_IN_SECONDS if before else 0.0
             self.cache.keep(tag, draft, Facts(attempt.engine, attempt.voice.id, duration_seconds, until))
 
-        draft = self.cache.draft() if self.cache.limit_bytes or not request.streaming else None
+        draft = self.cache.draft() if self.cache.limit_bytes or not request.stream else None
         making = Making(cast("Generator[Message]", messages), draft, keep)
         began = self._clock()
         making.on_end = lambda duration: self.observer.spoke(attempt.engine, duration, self._clock() - began)
         whole: Draft | None = None
         try:
-            if request.streaming:
+            if request.stream:
                 making.begin()
             else:
                 whole = making.complete()
         except ClientGone:
             making.close()
-            if wanted():
-                raise SynthesisFailed(f"no audio within {seconds:.0f} s") from None
-            raise
+            if not wanted():
+                raise
+            # Only the first that waits for memory is refused it; the others wait for their turn behind it.
+            short = self._budget.shortage(self.engine, COSTS_MB[attempt.engine])
+            raise short or SynthesisFailed(f"no audio within {seconds:.0f} s") from None
         except BaseException:
             making.close()
             raise
-        begun = True
         return Spoken(
             attempt.engine,
             attempt.voice.id,

@@ -97,7 +97,7 @@ def test_room_is_refused_before_the_disk_is_full(files):
     disk = os.statvfs(files.directory)
     free = disk.f_bavail * disk.f_frsize
     files.check_room(1)
-    with pytest.raises(InsufficientStorage, match="MB left"):
+    with pytest.raises(InsufficientStorage, match="MB left, of which 32 MB are kept free"):
         files.check_room(free - KEPT_FREE_BYTES + (64 << 20))
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import av
 import pytest
@@ -52,6 +53,24 @@ def seconds(audio: bytes) -> float:
         return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
 
 
+def refusal(synthesis: Synthesis, text: str) -> str:
+    with pytest.raises(SynthesisUnavailable) as refused:
+        synthesis.speak(request(text=text))
+    return refused.value.message
+
+
+class OtherEngine:
+    """One that is at work and weighs what it was granted."""
+
+    name = "other"
+
+    def measured_mb(self) -> float:
+        return 50.0
+
+    def stop_if_unused(self) -> bool:
+        return False
+
+
 def request(**changes: object) -> SpeakRequest:
     return dataclasses.replace(HELLO, **changes)
 
@@ -97,6 +116,36 @@ def test_when_nobody_can_every_reason_is_given(build, stand_in):
 def test_an_engine_that_does_not_fit_is_a_reason(build):
     with pytest.raises(SynthesisUnavailable, match=r"neural: .*MEMORY_BUDGET_MB"):
         build(limit_mb=100, TTS_ENGINE="neural").speak(HELLO)
+
+
+def test_each_of_several_that_wait_for_memory_is_told_so(build, caplog):
+    """One waits for room; the others wait for their turn behind it, which is no fault of the synthesizer's."""
+    synthesis = build(limit_mb=110, TTS_ENGINE="espeak", TTS_TIMEOUT_SECONDS="1")
+    other = OtherEngine()
+    synthesis.engine._budget.admit(other, 50)
+    with ThreadPoolExecutor(4) as threads:
+        refusals = [*threads.map(lambda number: refusal(synthesis, f"Number {number}."), range(4))]
+    for said in refusals:
+        assert "espeak: the speech engine needs 32 MB" in said
+        assert "50 MB are in use" not in said  # the web worker's 50 and the other's 50
+        assert "100 MB are in use" in said
+    logged = [record.getMessage() for record in caplog.records if "synthesizer=espeak" in record.getMessage()]
+    assert len(logged) == 4
+    assert all("insufficient_memory: the speech engine needs 32 MB" in line for line in logged)
+
+
+def test_why_a_synthesizer_failed_is_logged(build, stand_in, caplog):
+    stand_in.behaviour = "500"
+    heard(build().speak(HELLO))
+    assert "synthesizer=gtts failed: synthesis_failed: Google Translate's voice" in caplog.text
+
+
+def test_speech_that_takes_longer_than_the_wait_for_its_first_audio_comes_whole(build):
+    """TTS_TIMEOUT_SECONDS is about the first audio, whether or not the rest is streamed."""
+    synthesis = build(TTS_ENGINE="espeak", TTS_TIMEOUT_SECONDS="1")
+    text = "This sentence is one of many that are spoken. " * 80
+    spoken = synthesis.speak(request(text=text, format="mp3", speed=0.25, stream=False))
+    assert len(heard(spoken)) == spoken.size_bytes
 
 
 def test_a_breaker_spares_the_callers_a_dead_endpoint(build, stand_in):
@@ -154,7 +203,7 @@ def test_a_stand_in_from_the_cache_says_so_and_a_choice_is_no_stand_in(build, st
 
 
 def test_whole_audio_has_its_size_and_length(build):
-    spoken = build(TTS_ENGINE="espeak", TTS_CACHE_MB="0").speak(request(format="mp3", streaming=False))
+    spoken = build(TTS_ENGINE="espeak", TTS_CACHE_MB="0").speak(request(format="mp3", stream=False))
     audio = heard(spoken)
     assert len(audio) == spoken.size_bytes
     assert seconds(audio) == pytest.approx(spoken.duration_seconds, abs=0.005)

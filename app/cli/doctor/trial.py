@@ -23,7 +23,7 @@ def speech_and_back(settings: Settings) -> Iterator[Finding]:
     began = time.monotonic()
     try:
         with engines.speech(settings) as speech, tempfile.NamedTemporaryFile(suffix=".wav") as file:
-            request = SpeakRequest(text=SENTENCE, format="wav", streaming=False)
+            request = SpeakRequest(text=SENTENCE, format="wav", stream=False)
             with closing(speech.speak(request, engines.wanted)) as spoken:
                 file.writelines(spoken.audio)
                 file.flush()

@@ -1,0 +1,41 @@
+"""Speech over HTTP: what the headers of the answer say is so."""
+
+import struct
+
+import pytest
+
+from ..server import Server
+
+SPEAK = "/api/v1/pam/voice/speak"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server(TTS_ENGINE="espeak", TTS_CACHE_MB="0", CORS_ORIGINS="https://app.example.com") as server:
+        yield server
+
+
+@pytest.mark.parametrize("stream", [False, "false", "0"])
+def test_a_wave_that_is_not_streamed_says_its_true_length(server, stream):
+    answer = server.post(SPEAK, {"text": "One. Two. Three.", "format": "wav", "stream": stream})
+    riff, data = struct.unpack_from("<I", answer.body, 4)[0], struct.unpack_from("<I", answer.body, 40)[0]
+    assert int(answer.headers["Content-Length"]) == len(answer.body) == riff + 8 == data + 44
+    rate = struct.unpack_from("<I", answer.body, 24)[0]
+    assert float(answer.headers["X-Audio-Duration"]) == pytest.approx(data / 2 / rate, abs=0.01)
+    assert not answer.headers["ETag"].startswith("W/")
+
+
+@pytest.mark.parametrize("format", ["mp3", "opus", "aac", "flac", "pcm"])
+def test_every_format_has_its_length_when_it_is_not_streamed(server, format):
+    answer = server.post(SPEAK, {"text": "Hello.", "format": format, "stream": False})
+    assert int(answer.headers["Content-Length"]) == len(answer.body) > 0
+
+
+def test_speech_is_streamed_unless_it_is_asked_not_to_be(server):
+    answer = server.post(SPEAK, {"text": "Hello.", "format": "wav"})
+    assert "Content-Length" not in answer.headers
+
+
+def test_what_is_no_flag_is_refused(server):
+    answer = server.post(SPEAK, {"text": "Hello.", "stream": "perhaps"})
+    assert (answer.status, answer.error["param"]) == (400, "stream")
