@@ -3,16 +3,16 @@
 import gc
 import sys
 
-from app import logs, memory
-from app.config import Settings
+from app import logs, memory, startup
+from app.config import is_ipv6
 from app.monitoring.board import Places
 from app.server.worker import Worker
 
-settings = Settings.from_env()
+settings = startup.settings_or_exit()
 gc.disable()  # until the worker is loaded: what imports leave behind is not worth looking for, 15 ms
 memory.keep_heap_small()
 
-bind = f"{settings.host}:{settings.port}"
+bind = f"[{settings.host}]:{settings.port}" if is_ipv6(settings.host) else f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency
 worker_class, threads = Worker, settings.web_threads
 Worker.client_idle_seconds = settings.client_idle_seconds
@@ -69,6 +69,8 @@ def on_exit(server):
 def post_worker_init(worker):
     """Tell the app that it serves, and as whose child; leave what is loaded now out of later collections."""
     worker.wsgi.extensions["services"].begin(worker.ppid, goes_on=lambda: worker.alive)
+    if worker.age == 1:  # the first; others would only repeat it
+        startup.introduce(worker.wsgi.extensions["services"], worker.sockets[0].getsockname())
     memory.give_back()
     gc.freeze()
     gc.enable()

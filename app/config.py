@@ -3,24 +3,191 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+import socket
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 PROJECT = Path(__file__).resolve().parent.parent
+ENV_FILE = PROJECT / ".env"
+MOST = 10_000_000  # of any number without a limit of its own; timers and dates overflow from some 10**9 on
+SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
+# Of kombu's transports those that work between machines; celery's documentation has the list.
+BROKERS = ("redis", "rediss", "sentinel", "amqp", "amqps", "pyamqp", "sqs", "sqla", "mongodb", "kafka",
+           "confluentkafka", "gcpubsub", "azurestoragequeues", "azureservicebus", "qpid")  # fmt: skip
 
 
 class ConfigError(Exception):
-    """The environment holds values that can't be used; the message names all of them."""
+    """The environment holds values that can't be used; a sentence for each begins with the setting's name."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("; ".join(sentences))
+        self.sentences = sentences
 
 
-def setting(default: object, help: str, *, choices: tuple[str, ...] = (), least: float | None = None,
-            most: float | None = None, secret: bool = False) -> Any:  # fmt: skip
-    """A field of Settings: its default, its line in `.env.example`, and what it accepts."""
-    metadata = {"help": help, "choices": choices, "least": least, "most": most, "secret": secret}
+def setting(default: object, help: str, *, choices: tuple[str, ...] = (), least: float = 0, most: float = MOST,
+            secret: bool = False, read: Callable[[str], object] | None = None) -> Any:  # fmt: skip
+    """
+    A field of Settings: its default, its line in `.env.example`, and what it accepts.
+
+    *read* makes its value of a text, or raises a ValueError that says what the text is not; without it the type of
+    the default decides.
+    """
+    metadata = {
+        "help": help, "choices": choices, "least": least, "most": most, "secret": secret,
+        "read": read or _READERS[type(default)],
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def _read_bool(text: str) -> bool:
+    if text.lower() in ("true", "1", "yes", "on"):
+        return True
+    if text.lower() in ("false", "0", "no", "off"):
+        return False
+    raise ValueError("is neither true nor false")
+
+
+def _read_int(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("is not a whole number") from None
+
+
+def _read_float(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError("is not a number")
+    return value
+
+
+_READERS: dict[type, Callable[[str], object]] = {
+    bool: _read_bool, int: _read_int, float: _read_float, str: str,
+}  # fmt: skip
+
+
+def _url_parts(text: str) -> SplitResult | None:
+    """The parts of an address that can be one: without spaces, its port a number."""
+    try:
+        parts = urlsplit(text)
+        return parts if parts.port != 0 and SENT.issuperset(text) else None
+    except ValueError:
+        return None
+
+
+def _read_http_url(text: str) -> str:
+    parts = _url_parts(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must start with http:// or https://, a host's name and a port that is a number")
+    return text
+
+
+def _read_dsn(text: str) -> str:
+    parts = _url_parts(_read_http_url(text))
+    if parts is None or not parts.username or not parts.path.rpartition("/")[2].isdecimal():
+        raise ValueError("is no DSN such as https://KEY@o1.ingest.sentry.io/42")
+    return text
+
+
+def _read_redis_url(text: str) -> str:
+    parts = _url_parts(text)
+    if parts is None or not (
+        (parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)
+    ):
+        raise ValueError(
+            "is no redis://, rediss:// or unix:// address such as redis://:PASSWORD@HOST:6379/0; "
+            "in a password / ? # @ are written %2F %3F %23 %40"
+        )
+    return text
+
+
+def _read_broker_url(text: str) -> str:
+    scheme = text.partition("://")[0].partition("+")[0].lower()
+    if "://" not in text or scheme not in BROKERS:
+        raise ValueError(
+            "is no broker's address such as redis://:PASSWORD@HOST:6379/0, amqp://USER:PASSWORD@HOST// or sqs://"
+        )
+    return _read_redis_url(text) if text.startswith(("redis://", "rediss://")) else text
+
+
+def _read_storage_url(text: str) -> str:
+    scheme, _, place = text.partition("://")
+    is_local = scheme == "file"
+    if scheme in ("", "memory") or not place or place.startswith("/") != is_local:
+        raise ValueError("is no storage such as s3://bucket/jobs or file:///mnt/shared")
+    return text
+
+
+def _read_host(text: str) -> str:
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if (":" in host and not is_ipv6(host)) or not host.isprintable() or set(host) & set("/[]@ "):
+        raise ValueError("is no address or name such as 0.0.0.0, ::1 or localhost; the port is PORT's")
+    return host
+
+
+def _read_origins(text: str) -> str:
+    for origin in split_list(text):
+        parts = _url_parts(origin)
+        whole = parts and parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
+        # flask-cors takes other signs for a pattern.
+        if origin != "*" and not (
+            whole and parts and parts.hostname and not set(origin) & set("*\\]?$^[()@")
+        ):
+            which = "" if origin == text else f"has {origin!r}, which "
+            raise ValueError(f"{which}is no origin such as https://app.example.com, nor *")
+    return text
+
+
+def _read_header(text: str) -> str:
+    if not SENT.issuperset(text):
+        raise ValueError("has a character no header carries: ASCII letters, digits and signs, without spaces")
+    return text
+
+
+def _read_secret(text: str) -> str:
+    if text.startswith("whsec_"):
+        import base64
+
+        try:
+            base64.b64decode(text[len("whsec_") :], validate=True)
+        except ValueError:
+            raise ValueError("begins with whsec_, and what follows is not base64") from None
+    return text
+
+
+def _read_whisper_language(text: str) -> str:
+    from .speech import whisper_languages  # a table, read where it is needed
+
+    return "" if text.lower() == "auto" else whisper_languages.code(text)
+
+
+def _read_language_tag(text: str) -> str:
+    from .speech import languages
+
+    languages.normal(text)
+    return text
+
+
+def split_list(text: str) -> list[str]:
+    """The origins of CORS_ORIGINS, without the slash that may end one."""
+    return [part.strip().rstrip("/") for part in text.split(",")]
+
+
+def is_ipv6(host: str) -> bool:
+    """Whether *host* is a literal address of version 6, which stands in brackets where a port follows."""
+    try:
+        return bool(socket.inet_pton(socket.AF_INET6, host))
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -28,7 +195,11 @@ class Settings:
     """Everything that can be set; a field is the environment variable of the same name in capitals."""
 
     port: int = setting(8000, "port the server listens on", least=0, most=65535)
-    host: str = setting("0.0.0.0", "address the server listens on")  # noqa: S104 (a dyno's router is outside)
+    host: str = setting(
+        "0.0.0.0",  # noqa: S104 (a dyno's router is outside)
+        "address the server listens on; :: is every address of versions 4 and 6",
+        read=_read_host,
+    )
     web_concurrency: int = setting(
         1, "web workers; each owns its engines and gets its share of the budget", least=1, most=64
     )
@@ -69,7 +240,7 @@ class Settings:
     )
     redis_url: str = setting(
         "", "Redis, where limits are counted over all workers and machines, and jobs noted with CELERY_BROKER_URL",
-        secret=True,
+        secret=True, read=_read_redis_url,
     )  # fmt: skip
     trusted_proxies: int = setting(
         0, "routers in front whose X-Forwarded-* headers are believed; on Render and Heroku the default is 1",
@@ -78,10 +249,13 @@ class Settings:
     cors_origins: str = setting(
         "",
         "browser origins that may call, comma separated, such as https://app.example.com; *: any; empty: none",
+        read=_read_origins,
     )
-    sentry_dsn: str = setting("", "where errors are reported; needs the package sentry-sdk", secret=True)
+    sentry_dsn: str = setting(
+        "", "where errors are reported; needs the package sentry-sdk", secret=True, read=_read_dsn
+    )
     otel_exporter_otlp_endpoint: str = setting(
-        "", "where traces are sent; needs the packages docs/monitoring.md names"
+        "", "where traces are sent; needs the packages docs/monitoring.md names", read=_read_http_url
     )
     worker_soft_limit_mb: int = setting(
         90, "a web worker larger than this collects garbage and gives memory back after a request", least=1
@@ -99,9 +273,11 @@ class Settings:
         "tiny.en",
         "speech-to-text model: a name, the path of a CTranslate2 model, or auto (the largest that fits)",
     )
-    model_dir: str = setting(str(PROJECT / "models"), "where models are kept")
+    model_dir: str = setting(str(PROJECT / "models"), "where models are kept", read=os.path.expanduser)
     whisper_beam_size: int = setting(1, "hypotheses kept while decoding; 1 is greedy", least=1, most=10)
-    whisper_language: str = setting("", "language of recordings when a request names none; empty: detected")
+    whisper_language: str = setting(
+        "", "language of recordings when a request names none; empty: detected", read=_read_whisper_language
+    )
     stt_threads: int = setting(
         0, "threads that transcribe; 0: the processors this service may use", least=0, most=256
     )
@@ -109,9 +285,9 @@ class Settings:
         False, "true: no model, no engine; transcription goes to OPENAI_BASE_URL when that is set"
     )
     openai_base_url: str = setting(
-        "", "OpenAI-compatible server that transcribes when local Whisper is disabled"
+        "", "OpenAI-compatible server that transcribes when local Whisper is disabled", read=_read_http_url
     )
-    openai_api_key: str = setting("", "its key", secret=True)
+    openai_api_key: str = setting("", "its key", secret=True, read=_read_header)
     openai_model: str = setting("whisper-1", "the model to ask it for")
     openai_timeout_seconds: int = setting(120, "how long it may take", least=1)
 
@@ -119,13 +295,17 @@ class Settings:
         "auto", "who speaks; auto: gtts (texts go to Google), else neural, else espeak (both offline)",
         choices=("auto", "gtts", "neural", "espeak"),
     )  # fmt: skip
-    tts_language: str = setting("en", "language of texts when a request names none")
+    tts_language: str = setting("en", "language of texts when a request names none", read=_read_language_tag)
     tts_max_characters: int = setting(4096, "longest text that is spoken", least=1, most=100_000)
     tts_timeout_seconds: int = setting(25, "how long until the first audio, all engines together", least=1)
     tts_cache_mb: int = setting(64, "speech kept on disk for identical requests; 0: none", least=0)
-    tts_cache_dir: str = setting(str(PROJECT / "cache" / "speech"), "where it is kept")
+    tts_cache_dir: str = setting(
+        str(PROJECT / "cache" / "speech"), "where it is kept", read=os.path.expanduser
+    )
     neural_voice_download: bool = setting(False, "true: neural voices not on this machine may be downloaded")
-    gtts_url: str = setting("", "another server that speaks Google Translate's protocol; empty: Google's")
+    gtts_url: str = setting(
+        "", "another server that speaks Google Translate's protocol; empty: Google's", read=_read_http_url
+    )
 
     engine_seats: int = setting(
         10, "requests an engine runs or lets wait; the next is refused", least=1, most=128
@@ -137,9 +317,13 @@ class Settings:
     client_idle_seconds: float = setting(
         20.0, "a client that sends or takes nothing for this long is left", least=0.1, most=600
     )
-    upload_dir: str = setting("", "where uploads wait on disk; empty: the system's temporary directory")
+    upload_dir: str = setting(
+        "", "where uploads wait on disk; empty: the system's temporary directory", read=os.path.expanduser
+    )
 
-    data_dir: str = setting(str(PROJECT / "data"), "where jobs and their recordings are kept")
+    data_dir: str = setting(
+        str(PROJECT / "data"), "where jobs and their recordings are kept", read=os.path.expanduser
+    )
     job_ttl_hours: float = setting(24.0, "how long a finished job is kept", least=0.01)
     job_disk_mb: int = setting(1024, "what jobs may take of the disk; past it new ones are refused", least=1)
     job_attempts: int = setting(3, "times a job is tried whose engine or worker fails", least=1, most=20)
@@ -150,14 +334,20 @@ class Settings:
         least=0,
     )
     celery_broker_url: str = setting(
-        "", "broker that gives jobs to workers (`make worker`); empty: jobs run here", secret=True
+        "",
+        "broker that gives jobs to workers (`make worker`); empty: jobs run here",
+        secret=True,
+        read=_read_broker_url,
     )
     job_storage_url: str = setting(
         "",
         "where web and workers share recordings and results: file:///..., s3://...; empty: DATA_DIR",
         secret=True,
+        read=_read_storage_url,
     )
-    webhook_secret: str = setting("", "signs what is sent to a job's webhook_url", secret=True)
+    webhook_secret: str = setting(
+        "", "signs what is sent to a job's webhook_url", secret=True, read=_read_secret
+    )
     webhook_private_addresses: bool = setting(
         False, "true: webhooks may go to http:// and to private addresses, for trying them out"
     )
@@ -170,9 +360,9 @@ class Settings:
         ConfigError names every value that can't be used.
         """
         if environ is None:
-            environ = _environment()
+            environ = {**env_file(), **os.environ}
         values: dict[str, Any] = {}  # a setting may be of any of the types below
-        if environ.get("RENDER") or environ.get("DYNO"):  # set by Render, and by Heroku on every dyno
+        if platform(environ):
             values["trusted_proxies"] = 1
         problems = []
         for field in dataclasses.fields(cls):
@@ -184,10 +374,10 @@ class Settings:
                 values[field.name] = _parse(field, text)
             except ValueError as problem:
                 shown = "the value" if field.metadata["secret"] else repr(text)
-                problems.append(f"{name}: {shown} {problem}")
+                problems.append(f"{name}: {shown} {str(problem).removeprefix(repr(text)).lstrip()}")
         problems += _contradictions(cls(**values)) if not problems else []
         if problems:
-            raise ConfigError("; ".join(problems))
+            raise ConfigError(*problems)
         return cls(**values)
 
     @property
@@ -203,51 +393,38 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in secrets}
 
 
-def _environment() -> Mapping[str, str]:
-    if not (PROJECT / ".env").exists():
-        return os.environ
+def env_file() -> Mapping[str, str]:
+    """What `.env` in the project says, whether it counts or not; empty without one. ConfigError: it can't be read."""
+    if not ENV_FILE.exists():
+        return {}
     from dotenv import dotenv_values  # 8 ms of the start, where there is a file to read
 
-    from_file = {name: value or "" for name, value in dotenv_values(PROJECT / ".env").items()}
-    return {**from_file, **os.environ}
+    try:
+        with ENV_FILE.open(encoding="utf-8") as file:
+            return {name: value or "" for name, value in dotenv_values(stream=file).items()}
+    except (OSError, UnicodeError) as problem:
+        raise ConfigError(f"{ENV_FILE}: can't be read: {getattr(problem, 'strerror', problem)}") from None
+
+
+def platform(environ: Mapping[str, str] = os.environ) -> str:
+    """The host this runs on, "Heroku" or "Render", as far as it says so in the environment; else empty."""
+    return "Render" if environ.get("RENDER") else "Heroku" if environ.get("DYNO") else ""
 
 
 def _parse(field: dataclasses.Field[Any], text: str) -> object:
     """*text* as the field's type; ValueError says what it is not."""
-    value = _READERS[type(field.default)](text)
     limits = field.metadata
-    if limits["choices"] and value not in limits["choices"]:
-        raise ValueError(f"is none of {', '.join(limits['choices'])}")
-    if limits["least"] is not None and value < limits["least"]:
-        raise ValueError(f"is less than {limits['least']}")
-    if limits["most"] is not None and value > limits["most"]:
-        raise ValueError(f"is more than {limits['most']}")
+    if limits["choices"]:
+        if text.lower() not in limits["choices"]:
+            raise ValueError(f"is none of {', '.join(limits['choices'])}")
+        return text.lower()
+    value = limits["read"](text)
+    if isinstance(value, int | float):
+        if value < limits["least"]:
+            raise ValueError(f"is less than {limits['least']}")
+        if value > limits["most"]:
+            raise ValueError(f"is more than {limits['most']}")
     return value
-
-
-def _read_bool(text: str) -> bool:
-    if text.lower() in ("true", "1", "yes", "on"):
-        return True
-    if text.lower() in ("false", "0", "no", "off"):
-        return False
-    raise ValueError("is neither true nor false")
-
-
-def _read_int(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError("is not a whole number") from None
-
-
-def _read_float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("is not a number") from None
-
-
-_READERS: dict[type, Callable[[str], Any]] = {bool: _read_bool, int: _read_int, float: _read_float, str: str}
 
 
 def _contradictions(settings: Settings) -> list[str]:
@@ -258,10 +435,6 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.engine_seats >= settings.web_threads:
         # Else a busy engine takes the thread that answers the health check.
         problems.append("ENGINE_SEATS: must be less than WEB_THREADS")
-    if settings.openai_base_url and not settings.openai_base_url.startswith(("http://", "https://")):
-        problems.append("OPENAI_BASE_URL: must start with http:// or https://")
-    if settings.gtts_url and not settings.gtts_url.startswith(("http://", "https://")):
-        problems.append("GTTS_URL: must start with http:// or https://")
     if settings.celery_broker_url and not settings.fleet_redis_url:
         problems.append(
             "REDIS_URL: must be set, too: workers share what they know of jobs in Redis, and CELERY_BROKER_URL is none"

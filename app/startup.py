@@ -1,15 +1,218 @@
-"""What the log says when the service starts: the old deployment's lines, exactly."""
+"""What is looked at before the service starts, and what its log says when it has."""
 
+from __future__ import annotations
+
+import errno
+import importlib.util
 import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .config import Settings
+from . import telemetry
+from .config import PROJECT, ConfigError, Settings, is_ipv6
+from .engine.budget import MACHINE, budget_mb, budget_source, granted
+from .files import nameless
+
+if TYPE_CHECKING:
+    from .services import Services
 
 log = logging.getLogger("app")
 
+STORAGE_SECONDS = 20  # the storage of jobs that says nothing for so long is away, which is no wrong setting
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not listened on)
+WHOLE_MACHINE = (
+    "MEMORY_BUDGET_MB is not set and no container's limit can be read: the budget is the whole machine's memory, "
+    "%.0f MB; set MEMORY_BUDGET_MB to what the host grants"
+)
+
+
+def read_settings(*, worker: bool = False) -> Settings:
+    """
+    The settings of this process's environment, of the web server or of a *worker*, if it can start with them.
+
+    ConfigError has a sentence for everything that is wrong with them.
+    """
+    settings = Settings.from_env()
+    if found := [sentence for _, sentence in problems(settings, worker=worker)]:
+        raise ConfigError(*found)
+    return settings
+
+
+def settings_or_exit(*, worker: bool = False) -> Settings:
+    """The same for a program that starts: with wrong settings it says what is wrong, and ends with status 1."""
+    try:
+        return read_settings(worker=worker)
+    except ConfigError as problem:
+        sys.exit(f"Error: {problem}")
+
+
+def problems(settings: Settings, *, worker: bool = False) -> Iterator[tuple[str, str]]:
+    """
+    What would fail later, each as the name of a thing that is needed and a sentence that begins with a setting's name.
+
+    What may change without a setting (a full disk, a model that is missing, a server that is away) is no such problem.
+    """
+    if worker:
+        if not settings.celery_broker_url:
+            yield "broker", "CELERY_BROKER_URL: must be set for a worker, as it is for the web server"
+        settings = replace(settings, web_concurrency=1, engine_seats=1)  # jobs are done one at a time
+    else:
+        yield from _address(settings)
+    yield from _access(settings)
+    yield from _directories(settings)
+    yield from _memory(settings)
+    yield from _packages(settings)
+    if settings.job_storage_url:
+        yield from _storage(settings)
+
+
+def directory_problem(directory: str, *, made: bool = False, size_bytes: int = 0) -> str:
+    """
+    Why no file of *size_bytes* can be written in *directory*, which the service may have *made* itself; else empty.
+
+    It is tried: permissions alone say nothing of disks that are read-only.
+    """
+    path = Path(directory).absolute()
+    target = next(each for each in (path, *path.parents) if each.exists()) if made else path
+    if not target.is_dir():
+        return f"{target} {'is not a directory' if target.exists() else 'does not exist'}"
+    try:
+        with nameless(str(target)) as file:
+            file.write(bytes(size_bytes))
+    except OSError as problem:
+        return f"{target} can't be written to: {problem.strerror}"
+    return ""
+
+
+def url(address: tuple[Any, ...] | str) -> str:
+    """Where a browser on this machine finds what listens at a socket's *address*."""
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address[:2]
+    shown = "localhost" if host in ANY_ADDRESS else f"[{host}]" if is_ipv6(host) else host
+    return f"http://{shown}:{port}"
+
 
 def announce(settings: Settings) -> None:
-    """Log the start-up lines that apply."""
+    """Log the old deployment's lines that apply, exactly."""
     log.info("💡 Memory optimizer disabled - using Python's built-in garbage collection")
     if settings.disable_local_whisper:
         log.info("🚫 Local Whisper disabled via environment variable (memory conservation)")
     log.info("🎯 Memory-optimized mode active")
+
+
+def introduce(services: Services, address: tuple[Any, ...] | str) -> None:
+    """Log in five lines what was started: its URL, who transcribes, who speaks, the memory, and who is let in."""
+    settings, keys = services.settings, len(services.access.keys)
+    transcription, synthesis = services.speech.checks()
+    source, workers = budget_source(settings), settings.web_concurrency
+    share = f", {services.speech.budget.limit_mb:.0f} MB for each of {workers} workers" if workers > 1 else ""
+    log.info("URL: %s", url(address))
+    log.info("Speech to text: %s", transcription.reason or transcription.detail)
+    log.info("Text to speech: %s", synthesis.reason or synthesis.detail)
+    log.info("Memory budget: %.0f MB (%s)%s", budget_mb(settings), source, share)
+    log.info("API keys: %s", f"{keys} set" if keys else "none, everybody who reaches this service may use it")
+    if settings.environment == "production" and source == MACHINE:
+        log.warning(WHOLE_MACHINE, budget_mb(settings))
+
+
+def _complaint(check: Callable[[], object]) -> Iterator[str]:
+    try:
+        check()
+    except ConfigError as problem:
+        yield str(problem)
+
+
+def _address(settings: Settings) -> Iterator[tuple[str, str]]:
+    family = socket.AF_INET6 if is_ipv6(settings.host) else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
+            probe.bind((settings.host, settings.port))
+    except (OSError, UnicodeError) as problem:
+        number = getattr(problem, "errno", None)
+        if number == errno.EACCES:
+            yield "port", f"PORT: {settings.port}: this user may not listen there; set it to 1024 or more"
+        elif (
+            number != errno.EADDRINUSE
+        ):  # by the server this one takes over from, most likely: gunicorn waits
+            yield (
+                "port",
+                f"HOST: {settings.host!r} can't be listened on; set it to an address of this machine",
+            )
+
+
+def _access(settings: Settings) -> Iterator[tuple[str, str]]:
+    from .access.counting import Local
+    from .access.keys import Keys
+    from .access.rates import Rates
+
+    yield from (("access", each) for each in _complaint(lambda: Keys(settings.api_keys)))
+    if settings.rate_limit:
+        yield from (("access", each) for each in _complaint(lambda: Rates(settings.rate_limit, Local())))
+
+
+def _directories(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Those that were named; a default that can't be used is no wrong setting, and only what needs it fails."""
+    defaults = Settings()
+    for thing, name, made in (
+        ("uploads", "upload_dir", False),
+        ("jobs", "data_dir", True),
+        ("speech cache", "tts_cache_dir", True),
+    ):
+        directory = getattr(settings, name)
+        if directory != getattr(defaults, name) and (problem := directory_problem(directory, made=made)):
+            yield thing, f"{name.upper()}: {problem}; set it to a directory this user may write to"
+    if Path(settings.model_dir).exists() and not Path(settings.model_dir).is_dir():
+        yield "model", f"MODEL_DIR: {settings.model_dir} is not a directory"
+    if not settings.upload_dir:
+        try:
+            tempfile.gettempdir()
+        except FileNotFoundError:
+            yield "uploads", "UPLOAD_DIR: must be set: there is no temporary directory that can be written to"
+
+
+def _memory(settings: Settings) -> Iterator[tuple[str, str]]:
+    from .speech import models
+
+    limit_mb, whose = granted()
+    if settings.memory_budget_mb > limit_mb:
+        yield (
+            "memory",
+            f"MEMORY_BUDGET_MB: {settings.memory_budget_mb} MB is more than {whose}, {limit_mb:.0f} MB: the kernel "
+            f"would end processes before the service refuses work; set it to {limit_mb:.0f} or leave it out",
+        )
+    share_mb = budget_mb(settings) / settings.web_concurrency
+    if not settings.disable_local_whisper:
+        yield from (("budget", each) for each in _complaint(lambda: models.choose(settings, share_mb)))
+    elif models.room_mb(share_mb, settings.memory_reserve_mb) < models.SMALLEST_MB:
+        yield "budget", f"MEMORY_BUDGET_MB: no engine fits; {models.share_text(settings, share_mb)}"
+
+
+def _packages(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield from (("packages", each) for each in telemetry.missing(settings))
+    if settings.celery_broker_url.startswith("sqs") and importlib.util.find_spec("boto3") is None:
+        yield "broker", "CELERY_BROKER_URL: sqs:// needs packages; run `pip install celery[sqs]`"
+
+
+def _storage(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Whether a byte can be written and read there; tried in another process, whose libraries would stay with us."""
+    command = [sys.executable, "-c", "from app.jobs.fleet import try_storage; try_storage()"]
+    environment = {**os.environ, "JOB_STORAGE_URL": settings.job_storage_url}
+    try:
+        done = subprocess.run(  # noqa: S603 (our own command)
+            command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=STORAGE_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        log.warning("JOB_STORAGE_URL: the storage did not answer within %d s", STORAGE_SECONDS)
+        return
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        yield "job storage", f"JOB_STORAGE_URL: nothing can be written and read there: {reason}"

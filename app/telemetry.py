@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from . import __version__
@@ -16,6 +17,8 @@ OPENTELEMETRY = "opentelemetry-sdk opentelemetry-exporter-otlp-proto-http opente
 
 def begin(app: Flask, settings: Settings) -> None:
     """Report what *settings* ask for; ConfigError names the packages that are missing."""
+    for problem in missing(settings):
+        raise ConfigError(problem)
     if settings.sentry_dsn:
         _begin_sentry(settings)
     if settings.otel_exporter_otlp_endpoint:
@@ -23,10 +26,8 @@ def begin(app: Flask, settings: Settings) -> None:
 
 
 def _begin_sentry(settings: Settings) -> None:
-    try:
-        import sentry_sdk
-    except ImportError:
-        raise _missing("SENTRY_DSN", SENTRY) from None
+    import sentry_sdk
+
     sentry_sdk.init(
         dsn=settings.sentry_dsn,
         release=__version__,
@@ -39,15 +40,13 @@ def _begin_sentry(settings: Settings) -> None:
 
 
 def _begin_opentelemetry(app: Flask) -> None:
-    try:
-        from opentelemetry import trace
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.instrumentation.flask import FlaskInstrumentor
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
-        raise _missing("OTEL_EXPORTER_OTLP_ENDPOINT", OPENTELEMETRY) from None
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     about = Resource.create({"service.name": "pam-voice", "service.version": __version__})
     provider = TracerProvider(resource=about)
     # The exporter reads OTEL_EXPORTER_OTLP_ENDPOINT and its kin itself.
@@ -56,7 +55,16 @@ def _begin_opentelemetry(app: Flask) -> None:
     FlaskInstrumentor().instrument_app(app)
 
 
-def _missing(setting: str, packages: str) -> ConfigError:
-    return ConfigError(
-        f"{setting}: is set, and its packages are not installed; run `pip install {packages}`, or unset it"
-    )
+def missing(settings: Settings) -> Iterator[str]:
+    """A sentence for each of *settings* whose packages are not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name, value, packages in (
+        ("SENTRY_DSN", settings.sentry_dsn, SENTRY),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", settings.otel_exporter_otlp_endpoint, OPENTELEMETRY),
+    ):
+        try:
+            for package in packages.split() if value else ():
+                version(package.partition("[")[0])
+        except PackageNotFoundError:
+            yield f"{name}: is set, and its packages are not installed; run `pip install {packages}`, or unset it"

@@ -42,8 +42,8 @@ class Server:
     A secret it was given, or was sent as a key, must be nowhere in it.
     """
 
-    def __init__(self, **environment: str) -> None:
-        self.port = free_port()
+    def __init__(self, *, address: str = "127.0.0.1", **environment: str) -> None:
+        self.address, self.port = address, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._data = tempfile.TemporaryDirectory()
         own = {"HOST": "127.0.0.1", "PORT": str(self.port), "DATA_DIR": self._data.name}
@@ -120,7 +120,7 @@ class Server:
         keys = [value for name, value in (headers or {}).items() if name in ("Authorization", "X-API-Key")]
         self._secrets |= {secret for key in keys for secret in key.split() if len(secret) >= LONG_ENOUGH}
         with contextlib.closing(
-            http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+            http.client.HTTPConnection(self.address, self.port, timeout=300)
         ) as connection:
             connection.request(method, path, body, dict(headers or {}))
             return Answer(connection.getresponse())

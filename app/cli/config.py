@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import click
 
-from ..config import PROJECT, Settings
+from ..config import Settings, env_file
+from ..startup import read_settings
 
 HIDDEN = "***"
 
@@ -20,7 +20,7 @@ def config(changed: bool, as_json: bool) -> None:
     """A line each, in the form of `.env`."""
     shown = [
         (name, value, source)
-        for name, value, source in effective(Settings.from_env())
+        for name, value, source in effective(read_settings())
         if not changed or source != "default"
     ]
     if as_json:
@@ -34,7 +34,7 @@ def config(changed: bool, as_json: bool) -> None:
 
 def effective(settings: Settings) -> list[tuple[str, str, str]]:
     """Name, value as it may be seen, and "environment", ".env", "host" or "default", of every setting."""
-    written = in_file()
+    written = env_file()
     found = []
     for field in dataclasses.fields(Settings):
         name, value = field.name.upper(), getattr(settings, field.name)
@@ -47,15 +47,6 @@ def effective(settings: Settings) -> list[tuple[str, str, str]]:
         text = str(value).lower() if isinstance(value, bool) else str(value)
         found.append((name, masked(text, secret=field.metadata["secret"]), source))
     return found
-
-
-def in_file() -> Mapping[str, str]:
-    """What `.env` says, whether it counts or not."""
-    if not (PROJECT / ".env").exists():
-        return {}
-    from dotenv import dotenv_values
-
-    return {name: value or "" for name, value in dotenv_values(PROJECT / ".env").items()}
 
 
 def masked(value: str, *, secret: bool) -> str:

@@ -28,7 +28,7 @@ def fetch_model(name: str | None) -> None:
         return
     wish = name or settings.whisper_model
     room_mb = known.room_mb(budget_mb(settings) / settings.web_concurrency, settings.memory_reserve_mb)
-    names = known.that_fit(room_mb) if wish == known.AUTO else [wish]
+    names = known.fitting(room_mb) if wish == known.AUTO else [wish]
     for candidate in names:
         try:
             click.echo(fetch.fetch(candidate, Path(settings.model_dir)))

@@ -13,6 +13,8 @@ from ..errors import InsufficientMemory
 
 log = logging.getLogger(__name__)
 
+CONTAINER, MACHINE = "the container's limit", "the machine's memory"
+
 
 class Tenant(Protocol):
     """An engine, as the budget sees it."""
@@ -102,12 +104,21 @@ class Budget:
 
 
 def budget_mb(settings: Settings) -> float:
-    """What the whole service may weigh: as set, else the container's limit, else the machine's memory."""
-    if settings.memory_budget_mb:
-        return settings.memory_budget_mb
+    """What the whole service may weigh: as set, else what is granted."""
+    return settings.memory_budget_mb or granted()[0]
+
+
+def budget_source(settings: Settings) -> str:
+    """Where the budget comes from, for people."""
+    return "MEMORY_BUDGET_MB" if settings.memory_budget_mb else granted()[1]
+
+
+def granted() -> tuple[float, str]:
+    """What the container's limit grants, in MB, or the machine's memory where that is less; and which of the two."""
     group = cgroup.memory_group()
-    machine = memory.system().total_mb
-    return min(group.limit_bytes / 2**20, machine) if group and group.limit_bytes else machine
+    machine_mb = memory.system().total_mb
+    limit_mb = group.limit_bytes / 2**20 if group and group.limit_bytes else machine_mb
+    return (limit_mb, CONTAINER) if limit_mb < machine_mb else (machine_mb, MACHINE)
 
 
 def weigh_web() -> float:

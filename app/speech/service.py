@@ -9,12 +9,12 @@ from pathlib import Path
 
 from .. import cgroup
 from ..checks import Check
-from ..config import ConfigError, Settings
+from ..config import Settings
 from ..engine.budget import Budget
 from ..engine.events import Observer
 from ..engine.launch import WHISPER, program
 from ..engine.process import Engine
-from ..errors import LocalWhisperDisabled
+from ..errors import LocalWhisperDisabled, ModelMissing
 from . import models
 from .synthesis import SpeakRequest, Spoken, Synthesis
 from .transcription import LocalTranscriber, Survey, Transcriber, Transcription, TranscriptionRequest
@@ -71,6 +71,8 @@ class Speech:
                 "transcription is off here (DISABLE_LOCAL_WHISPER=true); set OPENAI_BASE_URL and OPENAI_API_KEY "
                 "to have another server do it, or DISABLE_LOCAL_WHISPER=false"
             )
+        if reason := self._missing_model():
+            raise ModelMissing(reason)
         transcription = self.transcriber.transcribe(request, wanted)
         transcription.observer = self.observer
         return transcription
@@ -102,14 +104,17 @@ class Speech:
     def _check_transcription(self) -> Check:
         if self.transcriber is None:
             return Check("transcription", detail="disabled (DISABLE_LOCAL_WHISPER=true)")
-        reason = ""
-        if not self.settings.disable_local_whisper:
-            model_dir = Path(self.settings.model_dir)
-            if models.find(self.transcriber.model, model_dir) is None:
-                reason = (
-                    f"the model {self.transcriber.model} is not in {model_dir}; run `make run` to fetch it"
-                )
-        return Check("transcription", reason, self.transcriber.model)
+        return Check("transcription", self._missing_model(), self.transcriber.model)
+
+    def _missing_model(self) -> str:
+        """That the model is not here, and what to do; empty where it is, or where another server transcribes."""
+        model_dir = Path(self.settings.model_dir)
+        if not isinstance(self.transcriber, LocalTranscriber) or models.find(
+            self.transcriber.model, model_dir
+        ):
+            return ""
+        name = self.transcriber.model
+        return f"the model {name} is not in {model_dir}; {models.how_to_fetch(name)}"
 
     def unload(self) -> int:
         """End every engine that no request is using; how many that were."""
@@ -126,29 +131,11 @@ class Speech:
 
 def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
     """The whisper engine with the model that is set; ConfigError when its process could never fit."""
+    model, cost_mb = models.choose(settings, budget.limit_mb)
     model_dir = Path(settings.model_dir)
-    name = settings.whisper_model
-    if name == models.AUTO:
-        name = _largest_that_fits(model_dir, budget)
-    model = models.describe(name, model_dir)
-    if model is None:
-        raise ConfigError(
-            f"WHISPER_MODEL: no model is called {name!r}; known are {', '.join(models.CATALOGUE)}"
-        )
-    cost_mb = round(model.cost_mb + models.SESSION_MB * settings.engine_seats)  # one more is a job's
-    # Held against what the web server will weigh, not what it weighs while it starts: else the boot succeeds
-    # and every request is refused.
-    room_mb = min(budget.room_alone_mb(), models.room_mb(budget.limit_mb, budget.reserve_mb))
-    if cost_mb > room_mb:
-        raise ConfigError(
-            f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB, and of the budget (MEMORY_BUDGET_MB) of "
-            f"{budget.limit_mb:.0f} MB there are {room_mb:.0f} MB left beside the web server and a reserve of "
-            f"{budget.reserve_mb:.0f} MB; models that fit: "
-            f"{', '.join(models.that_fit(room_mb)) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
-        )
     options = {
-        "model": name,
-        "model_dir": str(models.find(name, model_dir) or model_dir / name),
+        "model": model.name,
+        "model_dir": str(models.find(model.name, model_dir) or model_dir / model.name),
         "threads": settings.stt_threads or cgroup.processors(),
     }
     engine = Engine(
@@ -161,15 +148,8 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
     )
     return LocalTranscriber(
         engine,
-        name,
+        model.name,
         beam_size=settings.whisper_beam_size,
         language=settings.whisper_language,
         max_audio_seconds=settings.max_audio_minutes * 60,
     )
-
-
-def _largest_that_fits(model_dir: Path, budget: Budget) -> str:
-    """The largest model on this machine whose engine fits; the smallest known one where there is none."""
-    here = models.installed(model_dir)
-    fitting = models.that_fit(models.room_mb(budget.limit_mb, budget.reserve_mb))
-    return next((name for name in fitting if name in here), "tiny.en")

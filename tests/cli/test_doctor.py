@@ -164,7 +164,7 @@ BROKEN = {
     "no tokenizer": (model(no_tokenizer), "error", "model", "tokenizer.json is missing"),
     "a model nobody knows": (setting(WHISPER_MODEL="tiny-en"), "error", "budget", "no model is called 'tiny-en'"),
     "a budget too small": (setting(MEMORY_BUDGET_MB="150"), "error", "budget", "the engine of tiny.en needs 19"),
-    "a budget nobody grants": (setting(MEMORY_BUDGET_MB="99999999"), "error", "memory", "is more than the"),
+    "a budget nobody grants": (setting(MEMORY_BUDGET_MB="9999999"), "error", "memory", "is more than the"),
     "the port in use": (port_in_use, "error", "port", "is in use by another program"),
     "another machine's address": (setting(HOST="203.0.113.1"), "error", "port", "can't be listened on"),
     "no upload directory": (setting(UPLOAD_DIR="TMP/uploads"), "error", "uploads", "does not exist"),

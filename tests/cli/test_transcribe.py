@@ -89,7 +89,7 @@ def test_a_wrong_command_line_leaves_with_2_before_any_work(words_given, complai
 def test_a_model_that_is_not_here_is_named_with_what_to_do(tmp_path):
     done = run("transcribe", str(AUSTEN_SHORT.path), MODEL_DIR=str(tmp_path))
     assert done.returncode == 1
-    assert b"there is no model in" in done.stderr
+    assert b"the model tiny.en is not in" in done.stderr
     assert b"Traceback" not in done.stderr
 
 

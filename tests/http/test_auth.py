@@ -189,12 +189,6 @@ def test_an_open_service_in_production_says_so_once_and_in_its_health():
     [
         ({"api_keys": "sha256:123"}, "API_KEYS: entry 1 is no hash"),
         ({"rate_limit": "often"}, "RATE_LIMIT: 'often' can't be read"),
-        ({"cors_origins": "app.example.com"}, "CORS_ORIGINS: 'app.example.com' is no origin"),
-        ({"cors_origins": "https://*.example.com"}, "is no origin"),
-        ({"cors_origins": "https://app.example.com/path"}, "is no origin"),
-        ({"cors_origins": "https://somebody@app.example.com"}, "is no origin"),
-        ({"cors_origins": "null"}, "is no origin"),
-        ({"cors_origins": "https://app.example.com,"}, "'' is no origin"),
     ],
 )
 def test_a_setting_that_cannot_be_used_stops_the_boot(settings, complaint):

@@ -10,8 +10,8 @@ def test_costs_grow_with_the_model():
 
 
 def test_what_fits_is_named_from_the_largest_on():
-    assert models.that_fit(models.CATALOGUE["base"].cost_mb)[0].startswith("base")
-    assert models.that_fit(100) == []
+    assert models.fitting(models.CATALOGUE["base"].cost_mb)[0].startswith("base")
+    assert models.fitting(100) == []
 
 
 def test_measured_and_computed_costs_are_told_apart():

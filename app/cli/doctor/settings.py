@@ -3,11 +3,11 @@
 import dataclasses
 import difflib
 import os
-import re
 from collections.abc import Iterator
 
-from ...config import ConfigError, Settings
-from ..config import effective, in_file
+from ...config import ConfigError, Settings, env_file
+from ...startup import problems
+from ..config import effective
 from .finding import Finding, error, warning, well
 
 NAME = "settings"
@@ -19,9 +19,10 @@ def examined() -> tuple[list[Finding], Settings | None]:
     """What is to be said of the settings, and the settings themselves where they can be read."""
     try:
         settings = Settings.from_env()
-    except ConfigError as problems:
-        each = re.split(r"; (?=[A-Z][A-Z_]+: )", str(problems))
-        return [*(error(NAME, problem, REMEDY) for problem in each), *misspelt()], None
+    except ConfigError as problem:
+        return [*(error(NAME, sentence, REMEDY) for sentence in problem.sentences), *misspelt()], None
+    if wrong := [error(name, sentence, REMEDY) for name, sentence in problems(settings)]:
+        return [*wrong, *misspelt()], None
     changed = [f"{name} ({source})" for name, _, source in effective(settings) if source != "default"]
     return [well(NAME, f"set: {', '.join(changed)}" if changed else "all defaults"), *misspelt()], settings
 
@@ -29,7 +30,7 @@ def examined() -> tuple[list[Finding], Settings | None]:
 def misspelt() -> Iterator[Finding]:
     """Names that nothing reads: any in `.env`, and in the environment those that look like one of ours."""
     known = [field.name.upper() for field in dataclasses.fields(Settings)]
-    in_env_file = in_file()
+    in_env_file = env_file()
     for name in sorted({*in_env_file, *os.environ} - set(known)):
         close = difflib.get_close_matches(name, known, 1, ALIKE) if "_" in name or name in in_env_file else []
         if close:

@@ -8,9 +8,11 @@ the sweep. So a broker may deliver twice, lose what it had, or be another one to
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from ...config import Settings
@@ -42,3 +44,19 @@ def _files(settings: Settings) -> Files:
     from .storage import SharedStorage
 
     return SharedStorage(url, settings.upload_dir or None)
+
+
+def try_storage() -> None:
+    """Write a byte where JOB_STORAGE_URL says, and read it back; ends this process with the reason if it can't."""
+    from ...config import Settings
+
+    files, id = _files(Settings.from_env()), uuid4().hex
+    try:
+        with files.new_result(id) as file:
+            file.write(b"1")
+        with files.result(id) as file:
+            if file.read() != b"1":
+                sys.exit("what is read is not what was written")
+        files.remove(id)
+    except Exception as problem:  # whatever a storage's library raises
+        sys.exit(f"{type(problem).__name__}: {problem}")

@@ -10,9 +10,8 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state
 
-from ... import cgroup, logs
+from ... import cgroup, logs, startup
 from ...access.access import Access
-from ...config import Settings
 from ...engine.budget import budget_mb, weigh_web
 from ...speech.service import Speech
 from ..webhooks import Webhooks
@@ -24,7 +23,7 @@ from .sweep import Sweep
 # Celery's limits are for work that does not end by itself, as it should at JOB_TIME_LIMIT_MINUTES.
 SOFT_GRACE_SECONDS, HARD_GRACE_SECONDS = 30, 60
 
-settings = Settings.from_env()
+settings = startup.settings_or_exit(worker=True)
 time_limit_seconds = settings.job_time_limit_minutes * 60
 
 app = Celery("pam-voice", broker=settings.celery_broker_url)
