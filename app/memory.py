@@ -137,8 +137,13 @@ def keep_heap_small() -> None:
 def give_back() -> int:
     """Collect garbage and return free heap pages to the system; how many objects were collected."""
     collected = gc.collect()
-    _malloc_trim()(0)
+    trim_heap()
     return collected
+
+
+def trim_heap() -> None:
+    """Return free heap pages to the system."""
+    _malloc_trim()(0)
 
 
 @cache

@@ -4,7 +4,6 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Iterator
 from typing import Any
 
 PATIENCE_SECONDS = 1.0  # how long a thread must have waited for its client before that client counts as slow
@@ -12,40 +11,74 @@ PIECE_BYTES = 1 << 16
 
 
 class ClientSocket(socket.socket):
-    """A client's socket that knows what was moved since `begin`, and how long threads have waited for the client."""
+    """
+    A client's socket that knows what was moved since `begin`, and how long threads have waited for the client.
+
+    It always blocks; the main loop, which must not wait, takes and sends with MSG_DONTWAIT.
+    """
 
     moved_bytes = 0
     waited_seconds = 0.0
     waiting_since: float | None = None
+    _head: bytes | None = None  # of an answer, kept until its first part is there
+    _at_head = False
+
+    def setblocking(self, flag: bool) -> None:
+        """Do nothing: gunicorn changes it twice for each request, which are two system calls."""
 
     def begin(self) -> None:
         """A thread begins to serve a request of it."""
-        self.moved_bytes, self.waited_seconds = 0, 0.0
+        self.moved_bytes, self.waited_seconds, self._at_head = 0, 0.0, True
+
+    def end(self) -> None:
+        """The answer is complete: send its head, if it has nothing else."""
+        self._at_head = False
+        if self._head:
+            self.sendall(b"")
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """As a socket does; an OSError when the client sent nothing for CLIENT_IDLE_SECONDS."""
-        with self._waiting():
-            heard = super().recv(size, flags)
-        self.moved_bytes += len(heard)
-        return heard
+        self.waiting_since = began = time.monotonic()
+        try:
+            received = super().recv(size, flags)
+        finally:
+            self._waited(began)
+        self.moved_bytes += len(received)
+        return received
+
+    def receive_now(self, size: int) -> bytes:
+        """What is there; BlockingIOError when nothing is."""
+        return super().recv(size, socket.MSG_DONTWAIT)
 
     def sendall(self, data: Any, flags: int = 0) -> None:  # Any: what socket.sendall takes
-        """As a socket does, but counted; an OSError when the client took nothing for CLIENT_IDLE_SECONDS."""
+        """
+        As a socket does, but counted; an OSError when the client took nothing for CLIENT_IDLE_SECONDS.
+
+        gunicorn sends an answer's head by itself; it waits here for what comes next, so that both are one packet.
+        """
+        if self._at_head:
+            self._head, self._at_head = bytes(data), False
+            return
+        if self._head:
+            data, self._head = self._head + bytes(data), None
         rest = memoryview(data)
         while rest:
-            with self._waiting():
+            self.waiting_since = began = time.monotonic()
+            try:
                 sent = super().send(rest[:PIECE_BYTES], flags)
+            finally:
+                self._waited(began)
             self.moved_bytes += sent
             rest = rest[sent:]
 
-    @contextlib.contextmanager
-    def _waiting(self) -> Iterator[None]:
-        self.waiting_since = began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.waiting_since = None
-            self.waited_seconds += time.monotonic() - began
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:  # Any: as above
+        """As a socket does, after the head."""
+        self.end()
+        return super().sendfile(file, offset, count)
+
+    def _waited(self, began: float) -> None:
+        self.waiting_since = None
+        self.waited_seconds += time.monotonic() - began
 
     def cut_off(self) -> None:
         """End the connection; a thread that waits for it wakes up and finds it closed."""
@@ -62,6 +95,7 @@ class ClientSocket(socket.socket):
 
 def watched(plain: socket.socket, idle_seconds: float) -> ClientSocket:
     """*plain* as a ClientSocket, which gives up when nothing could be read or written for *idle_seconds*."""
+    plain.setblocking(True)
     found = ClientSocket(plain.family, plain.type, plain.proto, plain.detach())
     limit = struct.pack("@ll", int(idle_seconds), int(idle_seconds % 1 * 1e6))
     # Of each read and write, by the kernel: Python's own time limit is that of a whole `sendall`.

@@ -10,24 +10,25 @@ still moved by threads, but some are kept for requests without a body, and whoev
 import contextlib
 import selectors
 import socket
+import threading
 import time
 from collections import deque
-from concurrent import futures
+from collections.abc import Callable
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidHeader, ParseException, UnsupportedTransferCoding
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from .client_socket import ClientSocket, watched
 
 HEAD_END = b"\r\n\r\n"
 HEAD_BYTES = 16 << 10  # of a request's line and headers; Node.js has the same limit
-MOST_ASKING = (
-    256  # connections whose head is awaited, 4 MB at the worst; past it the one that waited longest goes
-)
+# Connections whose head is awaited, 4 MB at the worst; past it the one that waited longest goes.
+MOST_ASKING = 256
 LEAVING_SECONDS, LEAVING_BYTES = (
     2.0,
     32 << 20,
@@ -60,12 +61,42 @@ class Framed:
             raise OSError(str(error)) from None
 
 
+class Threads:
+    """
+    Threads that work on what is submitted, begun as they are needed, at most *most* of them.
+
+    Instead of concurrent.futures, whose futures, callbacks and locks took 15 us of a request's 190. Only the main
+    loop submits, and never more than there are threads for.
+    """
+
+    def __init__(self, most: int, work: Callable[[TConn], None]) -> None:
+        self._most, self._work = most, work
+        self._waiting: SimpleQueue[TConn | None] = SimpleQueue()
+        self._begun = 0
+
+    def submit(self, conn: TConn, at_work: int) -> None:
+        """Have a thread work on *conn*; with it, *at_work* are being worked on."""
+        if self._begun < min(at_work, self._most):
+            self._begun += 1
+            threading.Thread(target=self._serve, name=f"web-{self._begun}", daemon=True).start()
+        self._waiting.put(conn)
+
+    def _serve(self) -> None:
+        while (conn := self._waiting.get()) is not None:
+            self._work(conn)
+
+    def shutdown(self, wait: bool = False) -> None:
+        """Let threads end that have nothing to do; the process waits for none of them."""
+        for _ in range(self._begun):
+            self._waiting.put(None)
+
+
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
     """
     Serves a connection in four states: asking (its head is awaited), held (its request waits for a thread),
     busy (a thread serves it), leaving (answered; what it still sends is dropped).
 
-    But for `handle` and what it calls, everything runs in the main loop, so nothing is locked.
+    But for `work` and what it calls, everything runs in the main loop, so nothing is locked.
     """
 
     client_idle_seconds = 20.0  # gunicorn.conf.py sets it
@@ -76,66 +107,77 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
         self.leaving: dict[TConn, None] = {}
         self.held: deque[TConn] = deque()
         self.busy: set[TConn] = set()
-        self.most_with_body = self.cfg.threads - min(SPARE_THREADS, self.cfg.threads // 2)
+        self.most = self.cfg.threads
+        self.most_with_body = self.most - min(SPARE_THREADS, self.most // 2)
+
+    def get_thread_pool(self) -> Threads:
+        """The threads that serve requests."""
+        return Threads(self.most, self.work)
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Wait for the head of the next request on *conn*."""
+        """Take the head of the next request on *conn*, or wait for the rest of it."""
         if not isinstance(conn.sock, ClientSocket):
             conn.sock = watched(conn.sock, self.client_idle_seconds)
-        conn.init()
+            conn.init()
         conn.head = bytearray(conn.parser.unreader.take_buffered())  # what came with the request before
-        conn.sock.setblocking(False)
+        # It came with the connection more often than not.
+        if self.look_at_head(conn) or self.take_head(conn):
+            return
         conn.timeout = time.monotonic() + self.client_idle_seconds
         if len(self.asking) >= MOST_ASKING:
             self.refuse(next(iter(self.asking)), TOO_SLOW)
         self.asking[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_asking, conn))
-        if conn.head:
-            self.look_at_head(conn)
-        else:
-            self.on_asking(conn, conn.sock)  # it came with the connection more often than not
 
     def on_asking(self, conn: TConn, client: socket.socket) -> None:
-        """Take what came of a head; once it is whole its request waits for a thread."""
-        try:
-            heard = client.recv(HEAD_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            heard = b""
-        conn.head += heard
-        if heard:
-            self.look_at_head(conn)
-        else:
-            self.drop(self.asking, conn)
+        """Take what came of a head."""
+        self.take_head(conn)
 
-    def look_at_head(self, conn: TConn) -> None:
-        """Go on when the head is whole, refuse it when it is too long or no request."""
+    def take_head(self, conn: TConn) -> bool:
+        """Read what is there of a head; whether there is nothing more to wait for."""
+        try:
+            received = conn.sock.receive_now(HEAD_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            received = b""
+        if not received:
+            self.drop(conn)
+            return True
+        conn.head += received
+        return self.look_at_head(conn)
+
+    def look_at_head(self, conn: TConn) -> bool:
+        """Go on when the head is whole, refuse it when it is too long or no request; whether one of them."""
         end = conn.head.find(HEAD_END)
         if end > HEAD_BYTES or (end < 0 and len(conn.head) >= HEAD_BYTES):
             self.refuse(conn, TOO_LARGE)
-        elif end >= 0 and not conn.head[: conn.head.find(b"\r\n")].isascii():
+        elif end < 0:
+            return False
+        elif not conn.head[: conn.head.find(b"\r\n")].isascii():
             self.refuse(conn, NOT_ASCII)  # RFC 9112 has addresses in ASCII; Werkzeug fails at others
-        elif end >= 0:
+        else:
             self.hold(conn)
+        return True
 
     def hold(self, conn: TConn) -> None:
         """The request on *conn* waits for a thread, most often not at all."""
-        del self.asking[conn]
-        self.poller.unregister(conn.sock)
-        conn.parser.unreader.unread(bytes(conn.head))
+        self.forget(conn)
+        conn.parser.unreader.unread(conn.head)
         conn.with_body = not conn.head.startswith((b"GET ", b"HEAD ", b"OPTIONS "))
-        del conn.head[:]
+        conn.head = b""
         self.held.append(conn)
         self.give_threads()
 
     def give_threads(self) -> None:
         """Give the requests that wait to threads, as long as there are any to spare."""
+        if not self.held:
+            return
         for conn in list(self.held):
-            if len(self.busy) < (self.most_with_body if conn.with_body else self.cfg.threads):
+            if len(self.busy) < (self.most_with_body if conn.with_body else self.most):
                 self.held.remove(conn)
                 self.busy.add(conn)
-                super().enqueue_req(conn)
+                self.tpool.submit(conn, len(self.busy))
         if self.held:
             self.make_way(len(self.held))
 
@@ -148,25 +190,42 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
                 conn.sock.cut_off()
                 self.log.warning("a slow client was cut off")
 
+    def work(self, conn: TConn) -> None:
+        """Serve a request on *conn*, in a thread, and tell the main loop."""
+        again = False
+        try:
+            again = self.handle(conn)
+        except Exception:
+            self.log.exception("a request failed in the server")
+        self.method_queue.defer(self.finish_request, conn, again)
+
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Answer; a client that neither sends nor takes anything is left."""
         conn.sock.begin()
-        if getattr(req.body.reader, "length", 0) > LONGEST_BODY:
+        length = getattr(req.body.reader, "length", -1)  # -1: in chunks
+        if length > LONGEST_BODY:
             raise InvalidHeader("CONTENT-LENGTH", req=req)
-        req.body.reader = Framed(req.body.reader)
+        if length:
+            req.body.reader = Framed(req.body.reader)
         try:
-            return super().handle_request(req, conn)
+            again = super().handle_request(req, conn)
+            conn.sock.end()
+            return again
         except BlockingIOError:
             self.log.info("a client was left: nothing moved for %g s", self.client_idle_seconds)
             return False
 
     def _keepalive_after(self, conn: TConn, keepalive: Any) -> bool:
         """Whether the connection can be used again: not when its client has not sent all of what it announced."""
+        if keepalive and getattr(conn.parser.mesg.body.reader, "length", -1) == 0:
+            return True  # there was no body
         deadline = time.monotonic() + DRAINING_SECONDS
         return bool(keepalive) and bool(conn.parser.finish_body(deadline=deadline))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """What can't be read as HTTP is the client's mistake, also where gunicorn says 501."""
+        with contextlib.suppress(OSError):
+            client.end()  # what follows is not kept back
         if isinstance(exc, UnsupportedTransferCoding):
             self.log.warning("Invalid request from ip=%s: %s", (addr or ("", -1))[0], exc)
             with contextlib.suppress(OSError):
@@ -174,17 +233,20 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
             return
         super().handle_error(req, client, addr, exc)
 
-    def finish_request(self, conn: TConn, fs: "futures.Future[Any]") -> None:
+    def finish_request(self, conn: TConn, again: bool) -> None:
         """A thread is done with *conn*: it is used again, or left without waiting for its client."""
         self.busy.discard(conn)
-        try:
-            again = not fs.cancelled() and fs.result()
-        except Exception:
-            again = False
-        if again:
-            super().finish_request(conn, fs)
-        else:
+        if not again:
             self.leave(conn)
+        elif conn.parser.unreader.buf.getbuffer():  # the next request came with this one
+            self.enqueue_req(conn)
+        else:
+            conn.set_timeout()
+            if not self.alive:
+                conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
+            self.keepalived_conns.append(conn)
+            ready = partial(self.on_client_socket_readable, conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, ready)
         self.give_threads()
 
     def leave(self, conn: TConn) -> None:
@@ -195,7 +257,6 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
         sees its answer.
         """
         try:
-            conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)
             self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_leaving, conn))
         except (OSError, ValueError, KeyError):
@@ -203,34 +264,40 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
             conn.close()
             return
         conn.timeout = time.monotonic() + LEAVING_SECONDS
-        conn.sock.begin()
+        conn.dropped_bytes = 0
         self.leaving[conn] = None
 
     def on_leaving(self, conn: TConn, client: socket.socket) -> None:
         """Drop what comes; the client's end is the end."""
         try:
-            if client.recv(DROPPED_BYTES) and conn.sock.moved_bytes < LEAVING_BYTES:
-                return
+            received = conn.sock.receive_now(DROPPED_BYTES)
         except BlockingIOError:
             return
         except OSError:
-            pass
-        self.drop(self.leaving, conn)
+            received = b""
+        conn.dropped_bytes += len(received)
+        if not received or conn.dropped_bytes >= LEAVING_BYTES:
+            self.drop(conn)
 
     def refuse(self, conn: TConn, answer: bytes) -> None:
         """Answer without a thread, if the client takes it at once, and leave."""
-        del self.asking[conn]
-        self.poller.unregister(conn.sock)
+        self.forget(conn)
         with contextlib.suppress(OSError):
-            conn.sock.send(answer)
+            conn.sock.send(answer, socket.MSG_DONTWAIT)
         self.leave(conn)
 
-    def drop(self, state: dict[TConn, None], conn: TConn) -> None:
+    def drop(self, conn: TConn) -> None:
         """Close a connection that asked nothing, or has left."""
-        del state[conn]
-        self.poller.unregister(conn.sock)
+        self.forget(conn)
         self.nr_conns -= 1
         conn.close()
+
+    def forget(self, conn: TConn) -> None:
+        """Wait for nothing on *conn*, if its head or its end was awaited."""
+        for waiting in (self.asking, self.leaving):
+            if conn in waiting:
+                del waiting[conn]
+                self.poller.unregister(conn.sock)
 
     def murder_pending(self) -> None:
         """Called in every turn of the main loop: end what has lasted too long."""
@@ -241,14 +308,13 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
             if conn.head:
                 self.refuse(conn, TOO_SLOW)
             else:
-                self.drop(self.asking, conn)
+                self.drop(conn)
         while (conn := next(iter(self.leaving), None)) and conn.timeout <= now:
-            self.drop(self.leaving, conn)
+            self.drop(conn)
         self.give_threads()
         if not self.alive:
-            self.make_way(
-                len(self.busy)
-            )  # a worker that stops finishes its work, and waits for no slow client
+            # A worker that stops finishes its work, and waits for no slow client.
+            self.make_way(len(self.busy))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """One turn of the main loop; a short one while requests wait for a thread."""
