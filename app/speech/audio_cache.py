@@ -21,7 +21,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -43,6 +43,7 @@ class Facts:
     voice: str
     duration_seconds: float
     stand_in_until: float = 0.0  # Unix time; 0: not a stand-in for an engine that failed
+    skipped: dict[str, int] = field(default_factory=dict)  # letters that are not spoken, by what they are
 
 
 class Draft:

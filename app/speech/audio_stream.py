@@ -1,7 +1,7 @@
 """Speech on its way to the caller: made just now, or found in the cache."""
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ..engine.protocol import Message
 from ..errors import SynthesisFailed
@@ -22,8 +22,8 @@ class Spoken:
     """
     Audio in chunks, and who spoke; iterate it once, then `close()` it, which also cancels what is to come.
 
-    *fallback* has "engine: reason" for each that could not; *skipped* counts letters and digits that are not
-    spoken by kind, such as "code=20, han=2". *duration_seconds* and *size_bytes* are None
+    *fallback* has "engine: reason" for each that could not; *skipped* counts the letters and digits
+    that are not spoken, by what they are: "code", "address" or a script. *duration_seconds* and *size_bytes* are None
     while the audio is still being made; *etag* then is a weak one, because the header of a stored file says
     how long it is, and that of a streamed one can't.
     """
@@ -36,7 +36,7 @@ class Spoken:
     audio: Iterator[bytes]
     close: Callable[[], None]
     cached: bool = False
-    skipped: str = ""
+    skipped: Mapping[str, int] = field(default_factory=dict)
     duration_seconds: float | None = None
     size_bytes: int | None = None
     made_seconds: Callable[[], float | None] = lambda: None  # how long it became; None before its end
@@ -60,6 +60,7 @@ class Making:
         self._messages, self._draft, self._keep = messages, draft, keep
         self._first, self.begun = b"", False
         self.duration_seconds: float | None = None
+        self.skipped: dict[str, int] = {}
         self.on_end: Callable[[float], None] = lambda duration_seconds: None
 
     def begin(self) -> None:
@@ -88,6 +89,8 @@ class Making:
                 self.begun = True
                 self._copy(message.payload)
                 yield message.payload
+            elif message.header["kind"] == "start":
+                self.skipped = message.header["skipped"]
             elif message.header["kind"] == "end":
                 self.duration_seconds = message.header["duration"]
                 self.on_end(message.header["duration"])

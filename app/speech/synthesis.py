@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 COSTS_MB = {"gtts": 50.0, "neural": 185.0, "espeak": 32.0}
 NETWORK_SECONDS = 8.0  # until one answer of Google's is given up; they usually take 0.3
 STAND_IN_SECONDS = 600.0  # how long a cached answer may stand in for a better engine that failed
-RECIPE = 1  # part of every key: raise it when the engines make something else of the same request
+RECIPE = 2  # part of every key: raise it when the engines make something else of the same request
 
 
 class Synthesis:
@@ -224,7 +224,9 @@ class Synthesis:
 
         def keep(draft: Draft, duration_seconds: float) -> None:
             until = time.time() + STAND_IN_SECONDS if before else 0.0
-            self.cache.keep(tag, draft, Facts(attempt.engine, attempt.voice.id, duration_seconds, until))
+            self.cache.keep(
+                tag, draft, Facts(attempt.engine, attempt.voice.id, duration_seconds, until, making.skipped)
+            )
 
         draft = self.cache.draft() if self.cache.limit_bytes or not request.stream else None
         making = Making(cast("Generator[Message]", messages), draft, keep)
@@ -254,6 +256,7 @@ class Synthesis:
             tag,
             audio=whole.read() if whole else making.chunks(),
             close=making.close,
+            skipped=making.skipped,
             duration_seconds=making.duration_seconds if whole else None,
             size_bytes=whole.size if whole else None,
             made_seconds=lambda: making.duration_seconds,
@@ -292,6 +295,7 @@ def recalled(hit: Hit, attempt: Attempt, request: SpeakRequest, before: list[str
         audio=hit.read(),
         close=hit.close,
         cached=True,
+        skipped=hit.facts.skipped,
         duration_seconds=hit.facts.duration_seconds,
         size_bytes=hit.size,
     )

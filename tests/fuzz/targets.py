@@ -90,7 +90,7 @@ def query(data: bytes) -> None:
 def spoken(data: bytes) -> None:
     """A text to speak: what is left of it are letters, in sentences that fit."""
     try:
-        cleaned = text.clean(data.decode(errors="surrogatepass" if data[:1] == b"s" else "replace"))
+        cleaned, _ = text.clean(data.decode(errors="surrogatepass" if data[:1] == b"s" else "replace"))
     except (protocol.Refused, UnicodeDecodeError):
         return
     for sentence in text.sentences(cleaned, LONGEST_SENTENCE):

@@ -31,6 +31,22 @@ def test_every_format_has_its_length_when_it_is_not_streamed(server, format):
     assert int(answer.headers["Content-Length"]) == len(answer.body) > 0
 
 
+@pytest.mark.parametrize("format", ["wav", "mp3"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_not_spoken_is_told(server, stream, format):
+    text = "Before.\n\n```py\nprint(1)\n```\n\nSee https://example.com/a/b."
+    answer = server.post(
+        SPEAK, {"text": text, "format": format, "stream": stream}, Origin="https://app.example.com"
+    )
+    assert answer.headers["X-TTS-Skipped"] == "code=6, address=2"
+    assert "X-TTS-Skipped" in answer.headers["Access-Control-Expose-Headers"]
+
+
+def test_what_is_all_spoken_has_nothing_to_tell(server):
+    answer = server.post(SPEAK, {"text": "Hello 👍 — all of *this* is said: 1, 2."})
+    assert "X-TTS-Skipped" not in answer.headers
+
+
 def test_speech_is_streamed_unless_it_is_asked_not_to_be(server):
     answer = server.post(SPEAK, {"text": "Hello.", "format": "wav"})
     assert "Content-Length" not in answer.headers

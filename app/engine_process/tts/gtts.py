@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ENDPOINT = "https://translate.google.com/_/TranslateWebserverUi/data/batchexecute"
 PART_LIMIT = 100  # characters Google takes at once (gTTS.GOOGLE_TTS_MAX_CHARS)
+PAUSES = ".,;:!?…。，！？；：、।\"'”’)]"
 ANSWER_LIMIT = 4 << 20  # bytes; 100 characters are about 60 kB
 CONNECT_SECONDS, READ_SECONDS = 3.05, 5.0
 AUDIO = re.compile(rb'jQ1olc","\[\\"([A-Za-z0-9+/=]+)\\"]')
@@ -111,10 +112,12 @@ def parts(text: str) -> Iterator[str]:
     """*text* in parts of at most PART_LIMIT characters, cut where sentences end if at all possible."""
     part = ""
     for sentence in sentences(text, PART_LIMIT):
-        if part and len(part) + 1 + len(sentence) > PART_LIMIT:
+        if part and len(part) + 2 + len(sentence) > PART_LIMIT:
             yield part
             part = ""
-        part = f"{part} {sentence}" if part else sentence
+        # A heading or an item of a list has no full stop; without one it would run into what follows.
+        pause = "" if not part or part[-1] in PAUSES else ","
+        part = f"{part}{pause} {sentence}" if part else sentence
     if part:
         yield part
 

@@ -1,6 +1,6 @@
 """The speech engine: text to the bytes of an audio file, sentence by sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ...engine import protocol
 from .encode import encoder
@@ -29,7 +29,8 @@ class SpeechEngine:
         Speak `text` with `engine`, `voice`, `language`, `speed`, `pitch` in `format`, each answer of a
         network within `within_seconds`.
 
-        {"kind": "start", "engine", "voice", "sample_rate"}, then {"kind": "audio"} with bytes of the file,
+        {"kind": "start", "engine", "voice", "sample_rate", "skipped": {what: letters}}, then {"kind": "audio"}
+        with bytes of the file,
         a step being one sentence, then {"kind": "end", "duration", "patches": [[offset, hex], ...]}.
         """
         synthesizer = self._synthesizer(header["engine"])
@@ -42,10 +43,10 @@ class SpeechEngine:
             pitch=header["pitch"],
             within_seconds=header["within_seconds"],
         )
-        text = clean(header["text"])
+        text, skipped = clean(header["text"])
         if isinstance(synthesizer, Gtts) and header["format"] == "mp3" and speed == 1.0:
-            return pass_on(synthesizer, text, manner)
-        return speak(synthesizer, text, manner, header["format"], tempo=speed / manner.speed)
+            return pass_on(synthesizer, text, manner, skipped)
+        return speak(synthesizer, text, manner, skipped, header["format"], tempo=speed / manner.speed)
 
     def _synthesizer(self, name: str) -> Synthesizer:
         if name not in self._loaded:
@@ -68,11 +69,17 @@ class SpeechEngine:
 
 
 def speak(
-    synthesizer: Synthesizer, text: str, manner: Manner, format: str, *, tempo: float
+    synthesizer: Synthesizer,
+    text: str,
+    manner: Manner,
+    skipped: Mapping[str, int],
+    format: str,
+    *,
+    tempo: float,
 ) -> Iterator[protocol.Message | None]:
     """Synthesize and encode; a step is one sentence."""
     file = encoder(format, synthesizer.sample_rate, tempo=tempo)
-    yield start(synthesizer, manner, file.sample_rate)
+    yield start(synthesizer, manner, skipped, file.sample_rate)
     for samples in synthesizer.speak(text, manner):
         yield from audio(file.feed(samples))
         yield None
@@ -81,9 +88,11 @@ def speak(
     yield protocol.Message({"kind": "end", "duration": file.samples / file.sample_rate, "patches": patches})
 
 
-def pass_on(synthesizer: Gtts, text: str, manner: Manner) -> Iterator[protocol.Message | None]:
+def pass_on(
+    synthesizer: Gtts, text: str, manner: Manner, skipped: Mapping[str, int]
+) -> Iterator[protocol.Message | None]:
     """Google's own mp3 as it comes, without PyAV and without a second loss of quality."""
-    yield start(synthesizer, manner, synthesizer.sample_rate)
+    yield start(synthesizer, manner, skipped, synthesizer.sample_rate)
     duration = 0.0
     for mp3 in synthesizer.recordings(text, manner):
         duration += mp3_seconds(mp3)
@@ -92,10 +101,18 @@ def pass_on(synthesizer: Gtts, text: str, manner: Manner) -> Iterator[protocol.M
     yield protocol.Message({"kind": "end", "duration": duration, "patches": []})
 
 
-def start(synthesizer: Synthesizer, manner: Manner, sample_rate: int) -> protocol.Message:
+def start(
+    synthesizer: Synthesizer, manner: Manner, skipped: Mapping[str, int], sample_rate: int
+) -> protocol.Message:
     """The first message of a session."""
     return protocol.Message(
-        {"kind": "start", "engine": synthesizer.name, "voice": manner.voice, "sample_rate": sample_rate}
+        {
+            "kind": "start",
+            "engine": synthesizer.name,
+            "voice": manner.voice,
+            "sample_rate": sample_rate,
+            "skipped": dict(skipped),
+        }
     )
 
 

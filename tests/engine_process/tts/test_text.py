@@ -28,11 +28,42 @@ from app.engine_process.tts.text import clean, sentences
             "snake_case_name, 5 * 3 * 2 < 9, $9.99, AT&T, 20°C, #1",
         ),
         ("می‌خواهم", "می‌خواهم"),
-        ("one\r\ntwo\n\n\n  three", "one\ntwo\nthree"),
+        ("one\r\ntwo\n\n\n  three", "one two\nthree"),
+        ("<p>Tom &amp; Jerry&#39;s</p><p>Second &lt; third</p>", "Tom & Jerry's\nSecond < third"),
+        ("<ul><li>One</li>\n<li>Two</li></ul>", "One\nTwo"),
+        ("a <b>bold</b>ly <a href='x'>linked</a> <i>word</i>", "a boldly linked word"),
+        ("one<br>two<hr/>three", "one\ntwo\nthree"),
+        ("<speak>Hi<break time='1s'/>you <say-as interpret-as='date'>2026</say-as></speak>", "Hi you 2026"),
+        ("<mstts:express-as style='sad'>Oh.</mstts:express-as>", "Oh."),
+        ("<!-- no --><!DOCTYPE html><?xml version='1.0'?>yes", "yes"),
+        ("Oh, <this cannot be happening> she said", "Oh, this cannot be happening she said"),
+        ("<nobody expects this>", "nobody expects this"),
+        ("a List<String> or a Map<String, List<Integer>>", "a List String or a Map String, List Integer"),
+        ("copy <source-file> and `<div>`", "copy source-file and div"),
+        ("3*4*5, a*b*c, 2**8 and *this* **that**", "3*4*5, a*b*c, 2**8 and this that"),
+        ("x<sup>2</sup> and H<sub>2</sub>O", "x^2 and H2O"),
+        ("[Bob]: Hello\n\n[Ann]: Hi", "[Bob]: Hello\n[Ann]: Hi"),
+        ("[link][1]\n\n[1]: https://example.com/a", "link"),
+        ("- [x] done\n- [ ] to do", "done\nto do"),
+        ("Fish &amp; chips &mdash; AT&T", "Fish & chips — AT&T"),
     ],
 )
 def test_text_is_made_speakable(written, spoken):
-    assert clean(written) == spoken
+    assert clean(written)[0] == spoken
+
+
+@pytest.mark.parametrize(
+    ("written", "skipped"),
+    [
+        ("Plain words, 10 of them 👍 *** — <b>bold</b> &amp; $5", {}),
+        ("before\n\n```py\nprint(1)\n```\n\nafter", {"code": 6}),
+        ("<p>Hi</p>\n<script>let a = 1</script>", {"code": 17}),
+        ("See https://user@www.example.com/a?b=c.", {"address": 3}),
+        ("See https://example.com.", {}),
+    ],
+)
+def test_letters_that_are_left_out_are_counted(written, skipped):
+    assert clean(written)[1] == skipped
 
 
 @pytest.mark.parametrize("text", ["", "😀", "* * *", "<br/>", "```\ncode\n```", "?!", "\x00"])
