@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from .accuracy import normalized, word_errors
+from .accuracy import word_errors
 from .recordings import CLIP, Recording, long_recording
 from .service import Answer, Service, ServiceStopped
 from .table import Row, main
@@ -21,6 +21,9 @@ from .table import Row, main
 CLIENTS = 8
 LONGEST_WAIT_SECONDS = 2.0  # clients come back at least this often, whatever Retry-After says
 LIMITS_MB = (512, 256)
+WRONG_PERCENT = (
+    20.0  # of a clip's words; int8 arithmetic differs between processors, and with it a word here and there
+)
 V1 = Path("/sys/fs/cgroup/memory")
 V2 = Path("/sys/fs/cgroup")
 
@@ -104,12 +107,11 @@ class Load:
                 client.join()
 
     def _send_clips(self) -> None:
-        true_text = normalized(CLIP.text)
         while not self._over.is_set():
             answer = self.service.transcribe(CLIP.path)
             if self._count(answer) == 200:
                 with self._counting:
-                    self.wrong_texts += normalized(answer.json["text"]) != true_text
+                    self.wrong_texts += word_errors(CLIP.text, answer.json["text"]) > WRONG_PERCENT
 
     def _count(self, answer: Answer) -> int:
         """Take note of *answer*, and wait as it asks."""

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from app import memory
+from tests.likeness import understood
 from tests.processes import until
 from tests.recordings import AUSTEN, AUSTEN_SHORT, NEURAL, Clip
 from tests.server import Server, form
@@ -27,12 +28,6 @@ class Killed:
     seconds: float
 
 
-def heard(server: Server) -> dict[Clip, str]:
-    """What is right: the text of each clip where nothing is killed."""
-    transcribe = "/api/v1/pam/voice/transcribe"
-    return {clip: server.upload(transcribe, clip.path.read_bytes()).json["text"] for clip in CLIPS}
-
-
 class Ordeal:
     """
     A server, jobs given to it by a client that does not give up, and kills; seeded, so that it can be repeated.
@@ -40,8 +35,8 @@ class Ordeal:
     A job is sent with an Idempotency-Key until it is accepted: the connection may break before the answer.
     """
 
-    def __init__(self, server: Server, right: dict[Clip, str], *, seed: int) -> None:
-        self.server, self.right, self.random = server, right, random.Random(seed)
+    def __init__(self, server: Server, *, seed: int) -> None:
+        self.server, self.random = server, random.Random(seed)
         self.jobs: dict[str, tuple[str, Clip]] = {}  # by key: the id, and what was sent
         self.killed: list[Killed] = []
         self.began = time.monotonic()
@@ -108,7 +103,8 @@ class Ordeal:
         for id, clip in self.jobs.values():
             job = self._insist("GET", f"{JOBS}/{id}").json
             assert (job["state"], job["error"]) == ("succeeded", None)
-            assert job["text"] == job["result"]["text"] == self.right[clip]
+            assert job["text"] == job["result"]["text"]
+            assert understood(job["text"], clip.text)
             # A process may be killed after it has noted the end, and before it has said so.
             assert log.count(f"job={id} succeeded") <= 1
 

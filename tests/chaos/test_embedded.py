@@ -12,22 +12,17 @@ import pytest
 from app import memory
 from tests.server import Server
 
-from .ordeal import JOBS, SETTINGS, Ordeal, heard
+from .ordeal import JOBS, SETTINGS, Ordeal
 
 FULL = os.environ.get("CHAOS") == "full"
 KILLS, COUNT, SEED = (50, 30, 8) if FULL else (6, 6, 8)
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
 
-@pytest.fixture(scope="module")
-def right(server):
-    return heard(server)
-
-
 @pytest.mark.parametrize("workers", ["1", "2"] if FULL else ["2"])
-def test_killed_at_random_every_job_ends_once_and_right(workers, right, capsys):
+def test_killed_at_random_every_job_ends_once_and_right(workers, capsys):
     with Server(WEB_CONCURRENCY=workers, **SETTINGS) as server:
-        ordeal = Ordeal(server, right, seed=SEED)
+        ordeal = Ordeal(server, seed=SEED)
         ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=2.0, seconds=900 if FULL else 240)
     if FULL:
         roles = [killed.role for killed in ordeal.killed]
@@ -39,9 +34,9 @@ def test_killed_at_random_every_job_ends_once_and_right(workers, right, capsys):
 
 
 @pytest.mark.long
-def test_a_database_broken_at_the_start_loses_no_job(tmp_path, right):
+def test_a_database_broken_at_the_start_loses_no_job(tmp_path):
     with Server(DATA_DIR=str(tmp_path), **SETTINGS) as server:
-        ordeal = Ordeal(server, right, seed=SEED)
+        ordeal = Ordeal(server, seed=SEED)
         for _ in range(2):
             ordeal.submit()
         for process in memory.service(server.process.pid):
@@ -85,9 +80,9 @@ def fill(path):
 
 @pytest.mark.long
 @NEEDS_ROOT
-def test_a_full_disk_refuses_new_jobs_and_loses_none(small_disk, right):
+def test_a_full_disk_refuses_new_jobs_and_loses_none(small_disk):
     with Server(DATA_DIR=str(small_disk), **SETTINGS) as server:
-        ordeal = Ordeal(server, right, seed=SEED)
+        ordeal = Ordeal(server, seed=SEED)
         for _ in range(3):
             ordeal.submit()
         fill(small_disk / "others")
@@ -107,10 +102,10 @@ def test_a_full_disk_refuses_new_jobs_and_loses_none(small_disk, right):
 
 @pytest.mark.long
 @NEEDS_ROOT
-def test_an_upload_that_would_fill_the_disk_is_refused_and_leaves_nothing(small_disk, right):
+def test_an_upload_that_would_fill_the_disk_is_refused_and_leaves_nothing(small_disk):
     """With its length before it is read, without as soon as it shows."""
     with Server(DATA_DIR=str(small_disk), **SETTINGS) as server:
-        ordeal = Ordeal(server, right, seed=SEED)
+        ordeal = Ordeal(server, seed=SEED)
         headers = {"Content-Type": "audio/wav"}
         told = server.request("POST", JOBS, b"x" * (24 << 20), headers)
         untold = server.request("POST", JOBS, (b"x" * (1 << 20) for _ in range(24)), headers)

@@ -15,10 +15,9 @@ import pytest
 from app import memory
 from tests.jobs.fleet.machines import Fleet, started
 from tests.processes import children, descendants, until
-from tests.recordings import Clip
 from tests.server import Server
 
-from .ordeal import SETTINGS, Killed, Ordeal, heard
+from .ordeal import SETTINGS, Killed, Ordeal
 
 FULL = os.environ.get("CHAOS") == "full"
 KILLS, COUNT, SEED = (50, 30, 8) if FULL else (6, 6, 8)
@@ -30,8 +29,8 @@ VICTIMS = ("redis", "web", "master", "machine", "celery", "child", "engine")
 class FleetOrdeal(Ordeal):
     """Two workers, Redis and a web server, of which none may trust the others to live."""
 
-    def __init__(self, server: Server, fleet: Fleet, right: dict[Clip, str], *, seed: int) -> None:
-        super().__init__(server, right, seed=seed)
+    def __init__(self, server: Server, fleet: Fleet, *, seed: int) -> None:
+        super().__init__(server, seed=seed)
         self.fleet = fleet
         self.victims: list[str] = []
 
@@ -89,7 +88,7 @@ def _kill(pid: int | None) -> None:
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server")
 def test_killed_at_random_every_job_ends_once_and_right(tmp_path, capsys):
     with started(tmp_path / "fleet", **SETTINGS) as fleet, Server(**fleet.environment) as server:
-        ordeal = FleetOrdeal(server, fleet, heard(server), seed=SEED)
+        ordeal = FleetOrdeal(server, fleet, seed=SEED)
         for _ in range(2):
             fleet.worker()
         until(

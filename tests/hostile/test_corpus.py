@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.likeness import understood
 from tests.processes import until
 from tests.recordings import AUSTEN_SHORT
 from tests.server import Server
@@ -122,7 +123,7 @@ def test_noise_is_not_heard_as_speech(told):
 def test_the_service_works_as_before(told, attacked):
     assert attacked.get("/health").status == 200
     answer = attacked.upload("/api/v1/pam/voice/transcribe", AUSTEN_SHORT.path.read_bytes())
-    assert answer.json["text"] == AUSTEN_SHORT.text
+    assert understood(answer.json["text"], AUSTEN_SHORT.text)
     assert attacked.post("/api/v1/pam/voice/speak", {"text": "Hello.", "format": "wav"}).status == 200
 
 

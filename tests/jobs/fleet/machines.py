@@ -182,3 +182,8 @@ def read_aloud(folder: Path, times: int) -> Path:
     path = folder / f"{times}.wav"
     path.write_bytes(wav(np.concatenate(sound * times)))
     return path
+
+
+def read_aloud_text(times: int) -> str:
+    """What is said in it."""
+    return " ".join([clip.text for clip in CLIPS] * times)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from app.jobs.job import FINISHED
+from tests.likeness import understood
 from tests.processes import until
 from tests.recordings import AUSTEN_SHORT
 from tests.server import Server
@@ -51,7 +52,7 @@ def ended(server, answer):
 def test_a_recording_posted_here_is_transcribed_there(server):
     place, job = ended(server, server.upload(JOBS, AUSTEN_SHORT.path.read_bytes()))
     assert (job["state"], job["attempts"]) == ("succeeded", 1)
-    assert job["text"].lower().startswith("he might")
+    assert understood(job["text"], AUSTEN_SHORT.text)
     subtitles = server.get(f"{place}/result?format=srt")
     assert subtitles.body.startswith(b"1\n00:00:0")
     assert not [line for line in server.log.splitlines() if "engine=whisper" in line]  # the web has none
