@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run worker test test-all test-ready check chaos fuzz bench install dev model requirements tools
+.PHONY: run worker test test-all test-ready check schemas chaos fuzz bench install dev model requirements tools
 
 run: install model
 	@$(BIN)/python -m compileall -q app
@@ -43,11 +43,19 @@ test-all: test-ready
 test-ready: dev model tests/node/node_modules tests/browser/node_modules tools
 	$(BIN)/python -m compileall -q -o 0 -o 2 app
 
-check: dev
+check: dev schemas
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/audit.py
+
+# What hosts and tools read, against their schemas.
+schemas: dev
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/pre-commit validate-config .pre-commit-config.yaml
 
 # Every process is killed at random while there are jobs to do; `make test-all` has a shorter form.
 chaos: dev model tools

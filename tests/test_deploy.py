@@ -173,3 +173,36 @@ def test_the_health_check_of_the_image_tells_up_from_down(server):
             [sys.executable, *rest], env={"PORT": str(port)}, capture_output=True, timeout=30
         )
         assert done.returncode == status
+
+
+CI = {
+    name: (PROJECT / name).read_text()
+    for name in (".github/workflows/ci.yml", ".github/dependabot.yml", ".pre-commit-config.yaml", ".ci/run")
+}
+
+
+def test_continuous_integration_runs_everything_on_the_oldest_and_the_newest_python():
+    """Their schemas are `make check`'s."""
+    (job,) = yaml.safe_load(CI[".github/workflows/ci.yml"])["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == ["3.10", "3.13"]
+    assert job["steps"][-1] == {"run": ".ci/run"}
+    assert os.access(PROJECT / ".ci" / "run", os.X_OK)
+    assert {"make test-all", "make check"} <= set(re.findall(r"make [\w-]+", CI[".ci/run"]))
+
+
+def test_dependencies_are_looked_after_wherever_there_are_some():
+    updates = yaml.safe_load(CI[".github/dependabot.yml"])["updates"]
+    places = {
+        place.strip("/") for each in updates for place in each.get("directories", [each.get("directory")])
+    }
+    assert {each["package-ecosystem"] for each in updates} == {"uv", "npm", "docker", "github-actions"}
+    assert all((PROJECT / place).is_dir() for place in places)
+    assert places >= {
+        str(lock.parent.relative_to(PROJECT)) for lock in PROJECT.glob("tests/*/package-lock.json")
+    }
+
+
+@pytest.mark.parametrize("name", CI)
+def test_nothing_there_is_secret_or_of_one_machine(name):
+    assert not re.findall(r"secrets\.|(?<![\w.])/(?:home|root|work|srv|opt|Users)\b", CI[name])
+    assert not re.findall(r"(?i)(?:token|password|api_key)\s*[:=]", CI[name])
