@@ -1,12 +1,10 @@
-"""Work that is put off: a request that is answered with a job, in its own route or by `Prefer: respond-async`."""
+"""Requests that are answered with a job: those of the jobs' own route, and any with `Prefer: respond-async`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,10 +13,9 @@ from flask import Response, g, jsonify, request, url_for
 from ..errors import InvalidRequest
 from ..files import nameless
 from ..speech.chain import SpeakRequest
-from .auth import caller
-from .hooks import services
-from .params import Text
-from .uploads import Upload, receive_recording
+from .hooks import caller, services
+from .params import Fields, Text
+from .requests import Begin, Upload, prefers_async
 
 if TYPE_CHECKING:
     from ..jobs.job import Job
@@ -28,14 +25,15 @@ WEBHOOK = Text("webhook_url", "https URL that is told when the job ends", longes
 LONGEST_KEY = 255
 CHECK_ROOM_BYTES = 1 << 20  # of an upload, between two looks at what is left of the disk
 
-Asked = dict[str, Any]
+Options = dict[str, Any]
 
 
 class JobUpload(Upload):
     """A recording that may become a job's: received where jobs are kept, and hashed where that is asked for."""
 
     def __init__(self, limit_bytes: int, jobs: Jobs, *, hashed: bool) -> None:
-        super().__init__(limit_bytes, _place_for(jobs))
+        directory = jobs.files.upload_directory
+        super().__init__(limit_bytes, None if directory is None else nameless(directory))
         self._jobs, self._looked_at = jobs, 0
         self._hash = hashlib.sha256() if hashed else None
 
@@ -60,46 +58,26 @@ def _place_for(jobs: Jobs) -> IO[bytes] | None:
     return nameless(jobs.files.upload_directory)
 
 
-def is_asked_for() -> bool:
-    """Whether the request prefers a job to waiting (RFC 7240)."""
-    wishes = ",".join(request.headers.getlist("Prefer")).lower().split(",")
-    return any(wish.partition(";")[0].strip() == "respond-async" for wish in wishes)
-
-
-def recording(read: Callable[[Mapping[str, Any]], tuple[Asked, str]]) -> Response:
-    """
-    202 and a job for the recording of this request. *read* makes of its fields what TranscriptionRequest is
-    made of, and the format of the result.
-    """
+def upload_place() -> Begin:
+    """Where the recording of a job is received; its digest is needed where the same Idempotency-Key may come again."""
     jobs = jobs_with_room()
-    given, upload = receive_recording(lambda limit: begin_upload(limit, jobs))
-    with closing(upload):
-        return put_off_recording(given, upload, read)
+    return lambda limit_bytes: JobUpload(limit_bytes, jobs, hashed=bool(_key()))
 
 
-def begin_upload(limit_bytes: int, jobs: Jobs) -> JobUpload:
-    """A place for a recording; its digest is needed where the same key may come again."""
-    return JobUpload(limit_bytes, jobs, hashed=bool(_key()))
-
-
-def put_off_recording(
-    given: Mapping[str, Any], upload: Upload, read: Callable[[Mapping[str, Any]], tuple[Asked, str]]
-) -> Response:
-    """The same for what has been received."""
-    asked, format = read(given)
+def enqueue_recording(fields: Fields, upload: Upload, options: Options, format: str) -> Response:
+    """202 and a job for the recording in *upload*; *options* are what a TranscriptionRequest is made of."""
     digest = upload.digest if isinstance(upload, JobUpload) else ""
-    job = _job("transcribe", asked, given, size_bytes=upload.size_bytes, digest=digest, format=format)
+    job = _job("transcribe", options, fields, size_bytes=upload.size_bytes, digest=digest, format=format)
     return _accepted(job, upload.file)
 
 
-def text(asked: SpeakRequest, given: Mapping[str, Any]) -> Response:
-    """202 and a job for *asked*, with what else stands in *given*; InvalidRequest for what nobody could speak."""
+def enqueue_text(wanted: SpeakRequest, fields: Fields) -> Response:
+    """202 and a job for *wanted*, with what else stands in *fields*; InvalidRequest for what nobody could speak."""
     jobs_with_room()
-    services().speech.synthesis.chain.attempts(asked)
-    kept = {name: value for name, value in asdict(asked).items() if name not in ("stream", "background")}
-    size = len(asked.text.encode())
-    job = _job("speak", kept, given, size_bytes=size, digest="", format=asked.format)
-    return _accepted(job, None)
+    services().speech.synthesis.chain.attempts(wanted)
+    options = {name: value for name, value in asdict(wanted).items() if name not in ("stream", "background")}
+    size = len(wanted.text.encode())
+    return _accepted(_job("speak", options, fields, size_bytes=size, digest="", format=wanted.format), None)
 
 
 def jobs_with_room() -> Jobs:
@@ -117,22 +95,20 @@ def _key() -> str:
     return key
 
 
-def _job(
-    kind: str, asked: Asked, given: Mapping[str, Any], *, size_bytes: int, digest: str, format: str
-) -> Job:
+def _job(kind: str, options: Options, fields: Fields, *, size_bytes: int, digest: str, format: str) -> Job:
     from ..jobs.job import Job
 
-    webhook = WEBHOOK.read(given)
+    webhook = WEBHOOK.read(fields)
     if webhook:
         from ..jobs import webhooks
 
         webhooks.check_url(webhook, services().settings)
-    decisive = json.dumps([kind, asked, format, webhook, size_bytes, digest], sort_keys=True)
+    decisive = json.dumps([kind, options, format, webhook, size_bytes, digest], sort_keys=True)
     id = secrets.token_hex(16)
     return Job(
         id,
         kind,
-        asked,
+        options,
         owner=g.get("key_id", ""),
         size_bytes=size_bytes,
         idempotency_key=_key(),
@@ -145,16 +121,16 @@ def _job(
 def _accepted(job: Job, recording: IO[bytes] | None) -> Response:
     jobs = services().jobs
     job = jobs.submit(job, recording)
-    response = jsonify(shown(job, jobs))
+    response = jsonify(job_dict(job, jobs))
     response.status_code = 202
     response.headers["Location"] = url_for("jobs.show", id=job.id)
-    if is_asked_for():
+    if prefers_async():
         response.headers["Preference-Applied"] = "respond-async"
     return response
 
 
-def shown(job: Job, jobs: Jobs) -> dict[str, Any]:
-    """A job as it is told, without its text and result."""
+def job_dict(job: Job, jobs: Jobs) -> dict[str, Any]:
+    """A job as JSON has it, without its text and result."""
     from ..jobs.job import iso
 
     position, seconds = jobs.forecast(job)

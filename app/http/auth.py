@@ -12,10 +12,8 @@ from collections.abc import Iterator
 from flask import Flask, Response, g, request
 
 from ..access.access import Access
-from ..access.allowance import Meter
-from ..access.callers import caller as caller_of
 from ..errors import Unauthorized
-from .hooks import services
+from .hooks import caller
 
 VOICE = "/api/v1/pam/voice"
 PAGES = frozenset(("/", "/dashboard", "/static/<path:filename>"))
@@ -57,16 +55,6 @@ def register(app: Flask, access: Access) -> None:
                 response.headers["X-RateLimit-Limit-Requests"] = str(standing.limit)
                 response.headers["X-RateLimit-Remaining-Requests"] = str(standing.remaining)
             return response
-
-
-def caller() -> str:
-    """Whom this request counts for: its key, or the address it came from."""
-    return caller_of(g.get("key_id", ""), request.remote_addr)
-
-
-def meter() -> Meter:
-    """What charges this request's caller for the audio it gets."""
-    return services().access.allowance.meter(caller())
 
 
 def _presented() -> Iterator[str]:

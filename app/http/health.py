@@ -1,24 +1,27 @@
-"""Is it up, and what can it do now. Touches no engine, wakes none."""
+"""Whether it is up and what it can do now, for programs and for people. Touches no engine, wakes none."""
 
 import json
+import mimetypes
 import time
 from functools import lru_cache
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app, jsonify, request
 
 from .. import __version__
 from ..checks import Check, overall
-from .headers import Answer
-from .hooks import services
-from .pages import dashboard, is_wanted
+from .headers import as_page
+from .hooks import AppResponse, services
 
 health = Blueprint("health", __name__)
+page = Blueprint("page", __name__)
+# Types are Python's own: the system's tables differ from machine to machine, and would stay with 0.35 MB.
+page.record_once(lambda state: mimetypes.knownfiles.clear())
 
 
 @health.get("/")
 def index() -> Response:
     """Name, version, how memory is kept small, and where everything is; for a browser, the page."""
-    response = dashboard() if is_wanted() else _about()
+    response = dashboard() if _wants_page() else _about()
     response.vary.add("Accept")
     return response
 
@@ -45,7 +48,7 @@ def report() -> Response:
     own = services()
     uptime_seconds = round(time.time() - own.started_at, 1)
     body, status = _report(tuple(own.checks()), uptime_seconds)
-    return Answer(body, status, content_type="application/json")
+    return AppResponse(body, status, content_type="application/json")
 
 
 @lru_cache(maxsize=2)
@@ -78,3 +81,16 @@ def ready() -> tuple[Response, int]:
     status = overall(checks)
     body = jsonify(status="ready" if status != "unhealthy" else "not ready", failing=failing)
     return body, 503 if status == "unhealthy" else 200
+
+
+@page.get("/dashboard")
+def dashboard() -> Response:
+    """Memory as it goes, health, requests, the queue; a microphone and a voice to try."""
+    # A file and no template: nothing is to be filled in, and browsers keep it by its ETag.
+    return as_page(current_app.send_static_file("page.html"))
+
+
+def _wants_page() -> bool:
+    """Whether the client would rather have a page than JSON: browsers would, curl and SDKs take anything."""
+    kinds = request.accept_mimetypes
+    return kinds["text/html"] > kinds["application/json"]

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g, jsonify, request, url_for
+from werkzeug.wsgi import FileWrapper
 
 from ..errors import InvalidRequest, JobNotFound, QueueFull, UnsupportedFormat
 from ..jobs import STATES
 from ..speech.chain import SpeakRequest
 from ..speech.serializers import told_segment
 from . import async_jobs, params
-from .hooks import client_waits, services
+from .hooks import AppResponse, client_waits, services
 from .params import Choice, Number, Text
+from .requests import ACCEPTED, SPEAK, TRANSCRIBE, TRANSCRIPT_FORMATS, receive, transcription_options
+from .responses import MEDIA_TYPES, partial, render_transcript
 from .sse import COMMENT, KEEP_ALIVE_SECONDS, LAST, event, event_stream
-from .transcripts import MEDIA_TYPES, written
-from .uploads import ACCEPTED, receive
-from .voice import SPEAK, TRANSCRIBE, transcription_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 jobs = Blueprint("jobs", __name__, url_prefix="/api/v1/pam/voice/jobs")
 
-FORMATS = ("json", *MEDIA_TYPES)
 LOOK_SECONDS = 0.5  # between two looks at a job whose events are read
 CHUNK_BYTES = 1 << 16
 
@@ -40,27 +39,19 @@ PAGE = (
     Number("limit", "how many at the most", 20, least=1, most=100, whole=True),
     Text("before", "a job's id: those made before it"),
 )
-RESULT = (Choice("format", "of a transcript", of=FORMATS, refusal=UnsupportedFormat),)
+RESULT = (Choice("format", "of a transcript", of=TRANSCRIPT_FORMATS, refusal=UnsupportedFormat),)
 
 
 @jobs.post("")
 def submit() -> Response:
     """A recording to transcribe or a text to speak, as a job."""
-    if request.mimetype == "application/json":
-        given = params.json_body()
-    elif request.mimetype == "application/x-www-form-urlencoded":
-        given = request.form
-    else:
-        ready = async_jobs.jobs_with_room()
-        given, upload = receive(lambda limit: async_jobs.begin_upload(limit, ready))
-        if upload is not None:
-            with closing(upload):
-                return async_jobs.put_off_recording(given, upload, transcription_asked)
-        if "text" not in given:
-            raise InvalidRequest(
-                f"the form has no recording and no text; {ACCEPTED}, or a text as text", "file"
-            )
-    return async_jobs.text(SpeakRequest(**params.read(SPEAK, given)), given)
+    fields, upload = receive(async_jobs.upload_place())
+    if upload is not None:
+        with closing(upload):
+            return async_jobs.enqueue_recording(fields, upload, *transcription_options(fields))
+    if "text" not in fields and request.mimetype == "multipart/form-data":
+        raise InvalidRequest(f"the form has no recording and no text; {ACCEPTED}, or a text as text", "file")
+    return async_jobs.enqueue_text(SpeakRequest(**params.read(SPEAK, fields)), fields)
 
 
 @jobs.get("")
@@ -72,7 +63,7 @@ def page() -> Response:
         _owner(), state=asked["state"] or "", before=asked["before"] or "", limit=limit + 1
     )
     following = found[limit - 1].id if len(found) > limit else None
-    return jsonify(jobs=[async_jobs.shown(job, services().jobs) for job in found[:limit]], next=following)
+    return jsonify(jobs=[async_jobs.job_dict(job, services().jobs) for job in found[:limit]], next=following)
 
 
 @jobs.get("/<id>")
@@ -80,7 +71,7 @@ def show(id: str) -> Response:
     """How far a job is, and what came of it."""
     job = _job(id)
     result = _result(job) if job.state == "succeeded" else None
-    return jsonify(**async_jobs.shown(job, services().jobs), text=job.text, result=result)
+    return jsonify(**async_jobs.job_dict(job, services().jobs), text=job.text, result=result)
 
 
 def _result(job: Job) -> dict[str, Any]:
@@ -104,27 +95,26 @@ def result(id: str) -> Response:
     job = _job(id)
     format = params.read(RESULT, request.args)["format"] or job.extra.get("format", "json")
     if job.kind == "speak":
-        return _audio(job, services().jobs.result(job))
+        return _audio(job)
     if format not in MEDIA_TYPES:
         return jsonify(_transcript(job))
     from ..jobs import transcript
 
     with services().jobs.result(job) as file:
-        return written(list(transcript.read(file)), format)
+        response = render_transcript(transcript.read(file), format)
+    response.set_etag(f"{job.id}-{format}")
+    return partial(response, response.content_length or 0)
 
 
-def _audio(job: Job, file: BinaryIO) -> Response:
-    def chunks() -> Iterator[bytes]:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
-
-    response = Response(chunks(), mimetype=job.result["media_type"])
+def _audio(job: Job) -> Response:
+    file = services().jobs.result(job)
+    response = AppResponse(FileWrapper(file, CHUNK_BYTES), mimetype=job.result["media_type"])
     response.call_on_close(file.close)
-    response.content_length = job.result_bytes
     response.headers["X-TTS-Engine"] = job.result["engine"]
     response.headers["X-TTS-Voice"] = job.result["voice"]
     response.headers["X-Audio-Duration"] = f"{job.result['duration']:.2f}"
-    return response
+    response.set_etag(job.id)
+    return partial(response, job.result_bytes)
 
 
 @jobs.get("/<id>/events")
@@ -146,7 +136,7 @@ def _progress(job: Job, own: Services, wanted: Callable[[], bool]) -> Generator[
     while True:
         if job.attempt != attempt:  # begun anew: what was said before does not count
             said, attempt = "", job.attempt
-        told = {"type": "progress", **async_jobs.shown(job, own.jobs)}
+        told = {"type": "progress", **async_jobs.job_dict(job, own.jobs)}
         if (known := {**told, "estimated_seconds": None}) != last:
             yield event(told)
             last, spoke_at = known, time.monotonic()
@@ -177,7 +167,7 @@ def cancel(id: str) -> tuple[Response | str, int]:
     """Cancel a job that is queued or running; remove one that has ended."""
     job = _job(id)
     if services().jobs.cancel(job):
-        return jsonify(async_jobs.shown(_job(id), services().jobs)), 200
+        return jsonify(async_jobs.job_dict(_job(id), services().jobs)), 200
     services().jobs.remove(job)
     return "", 204
 
@@ -186,7 +176,7 @@ def cancel(id: str) -> tuple[Response | str, int]:
 def requeue(id: str) -> tuple[Response, int]:
     """Do a job again that failed or was cancelled."""
     services().jobs.requeue(_job(id))
-    return jsonify(async_jobs.shown(_job(id), services().jobs)), 202
+    return jsonify(async_jobs.job_dict(_job(id), services().jobs)), 202
 
 
 def _job(id: str) -> Job:

@@ -3,13 +3,14 @@
 import gc
 from dataclasses import asdict
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from .. import cgroup
 from .. import memory as room
 from . import params
 from .hooks import services
 from .params import Flag
+from .requests import receive_fields
 
 memory = Blueprint("memory", __name__)
 
@@ -89,7 +90,7 @@ def _budget() -> dict[str, object]:
 @memory.post("/memory/optimize")
 def optimize() -> Response:
     """Collect garbage and trim the heap; `{"unload": true}` also ends the engines nobody is using."""
-    unload = _wants_unload()
+    unload = params.read(UNLOAD, receive_fields(example='{"unload": true}'))["unload"]
     before = sum(process.footprint.pss_mb for process in services().processes())
     unloaded = services().speech.unload() if unload else 0
     collected = room.give_back()
@@ -103,13 +104,6 @@ def optimize() -> Response:
         after_mb=_mb(after),
         freed_mb=_mb(max(0.0, before - after)),
     )
-
-
-def _wants_unload() -> bool:
-    if not request.get_data(cache=True):
-        return False
-    asked = params.read(UNLOAD, params.json_body('{"unload": true}'))
-    return bool(asked["unload"])
 
 
 def _mb(megabytes: float) -> float:

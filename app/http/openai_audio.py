@@ -4,7 +4,7 @@ import base64
 import math
 import re
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -19,10 +19,16 @@ from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from . import async_jobs, params
 from .hooks import services
 from .params import Choice, Choices, Field, Flag, Name, Number, Recording, Text
+from .requests import Upload, language_code, prefers_async, receive_fields, receive_recording
+from .responses import (
+    MEDIA_TYPES,
+    audio_response,
+    begin_speech,
+    finish_transcription,
+    render_transcript,
+    stream_transcript,
+)
 from .sse import error_event, event, event_stream
-from .transcripts import MEDIA_TYPES, answered, language_code, streamed, written
-from .uploads import receive_recording
-from .voice import audio, spoken
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
 
@@ -86,26 +92,31 @@ def translations() -> Response:
 
 
 def _transcript(task: str, table: Iterable[Field]) -> Response:
-    if async_jobs.is_asked_for():
-        return async_jobs.recording(lambda given: _as_job(task, _read(task, table, given)))
-    given, upload = receive_recording()
-    with ExitStack() as until_answered:
-        until_answered.enter_context(closing(upload))
-        asked = _read(task, table, given)
-        request = TranscriptionRequest(path=upload.path, **_work(task, asked))
-        if asked["stream"]:
-            until_answered.pop_all()
-            return streamed(request, upload, _events)
-        return answered(request, lambda done, segments: _answer(done, segments, task=task, **asked))
+    fields, upload = receive_recording(async_jobs.upload_place() if prefers_async() else Upload)
+    stream = False
+    try:
+        asked = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
+        _check_model(asked["model"], task)
+        format, options = asked["response_format"], _options(task, asked)
+        if prefers_async():  # the formats of a job's result are our own API's
+            return async_jobs.enqueue_recording(
+                fields, upload, options, format if format in MEDIA_TYPES else "json"
+            )
+        wanted = TranscriptionRequest(path=upload.path, **options)
+        if stream := asked["stream"]:
+            return stream_transcript(wanted, upload, _events)
+        done, segments = finish_transcription(wanted)
+        if format in MEDIA_TYPES:
+            return render_transcript(segments, format)
+        if format == "json":
+            return jsonify(text=whole_text(segments), usage=_usage(done))
+        return jsonify(_verbose(done, segments, task, asked["timestamp_granularities[]"]))
+    finally:
+        if not stream:
+            upload.close()
 
 
-def _read(task: str, table: Iterable[Field], given: params.Fields) -> dict[str, Any]:
-    asked = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, given)}
-    _check_model(asked["model"], task)
-    return asked
-
-
-def _work(task: str, asked: dict[str, Any]) -> dict[str, Any]:
+def _options(task: str, asked: dict[str, Any]) -> dict[str, Any]:
     """What a TranscriptionRequest is made of, but for the recording's path."""
     return {
         "task": task,
@@ -114,12 +125,6 @@ def _work(task: str, asked: dict[str, Any]) -> dict[str, Any]:
         "temperature": asked["temperature"],
         "word_timestamps": "word" in asked["timestamp_granularities[]"],
     }
-
-
-def _as_job(task: str, asked: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The work, and the format of the job's result, which are our own API's."""
-    format = asked["response_format"]
-    return _work(task, asked), format if format in MEDIA_TYPES else "json"
 
 
 def _check_model(asked: str, task: str) -> None:
@@ -136,29 +141,25 @@ def _check_model(asked: str, task: str) -> None:
         )
 
 
-def _answer(
-    done: Transcription, segments: list[Segment], *, task: str, response_format: str, **asked: Any
-) -> Response:
-    if response_format in MEDIA_TYPES:
-        return written(segments, response_format)
-    text, usage = whole_text(segments), _usage(done)
-    if response_format == "json":
-        return jsonify(text=text, usage=usage)
+def _verbose(
+    done: Transcription, segments: list[Segment], task: str, granularities: list[str]
+) -> dict[str, object]:
+    """The answer as `verbose_json`."""
     answer: dict[str, object] = {
         "task": task,
         "language": "english" if task == "translate" else whisper_languages.name(done.language),
         "duration": round(done.duration_seconds, 2),
-        "text": text,
+        "text": whole_text(segments),
     }
-    if "segment" in asked["timestamp_granularities[]"]:
+    if "segment" in granularities:
         answer["segments"] = [_segment(number, segment) for number, segment in enumerate(segments)]
-    if "word" in asked["timestamp_granularities[]"]:
+    if "word" in granularities:
         answer["words"] = [
             {"word": word.word.strip(), "start": word.start, "end": word.end}
             for segment in segments
             for word in segment.words
         ]
-    return jsonify(**answer, usage=usage)
+    return {**answer, "usage": _usage(done)}
 
 
 def _segment(number: int, segment: Segment) -> dict[str, object]:
@@ -195,8 +196,8 @@ def _usage(done: Transcription) -> dict[str, object]:
 @openai_audio.post("/audio/speech")
 def speech() -> Response:
     """A text, spoken."""
-    given = params.json_body('{"model": "tts-1", "voice": "alloy", "input": "Hello."}')
-    asked = params.read(SPEECH, given)
+    fields = receive_fields("input", '{"model": "tts-1", "voice": "alloy", "input": "Hello."}')
+    asked = params.read(SPEECH, fields)
     engine = _engine(asked["model"])
     request = SpeakRequest(
         text=asked["input"],
@@ -207,14 +208,14 @@ def speech() -> Response:
         format=asked["response_format"],
     )
     try:
-        if async_jobs.is_asked_for():
-            return async_jobs.text(request, given)
-        said = spoken(request)
+        if prefers_async():
+            return async_jobs.enqueue_text(request, fields)
+        said = begin_speech(request)
     except InvalidRequest as error:
         raise _reworded(error) from None
     if asked["stream_format"] == "sse":
         return event_stream(_audio_events(said, asked["input"]))
-    return audio(said)
+    return audio_response(said)
 
 
 def _reworded(error: InvalidRequest) -> InvalidRequest:
@@ -278,7 +279,7 @@ def models() -> Response:
 @openai_audio.get("/models/<path:name>")
 def model(name: str) -> Response:
     """One of them."""
-    known = (*_transcribing(), *_speaking())
+    known, name = (*_transcribing(), *_speaking()), name.rstrip("/")
     if name not in known:
         raise _unknown_model(name, known)
     return jsonify(_model(name))

@@ -18,8 +18,9 @@ from .jobs import TEXT as TEXT_JOB
 from .memory import UNLOAD
 from .openai_audio import SPEECH, TRANSCRIPTION, TRANSLATION
 from .params import Field, Text
-from .transcripts import MEDIA_TYPES as TRANSCRIPT_TYPES
-from .voice import SPEAK, TRANSCRIBE, VOICES
+from .requests import SPEAK, TRANSCRIBE
+from .responses import MEDIA_TYPES as TRANSCRIPT_TYPES
+from .voice import VOICES
 
 Schema = dict[str, Any]
 

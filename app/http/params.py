@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import request
 from werkzeug.datastructures import MultiDict
 
 from ..errors import InvalidRequest
@@ -13,17 +12,6 @@ from ..errors import InvalidRequest
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 Fields = Mapping[str, Any]  # a form's are all text, a JSON body's may be anything
-
-
-def json_body(example: str = '{"text": "Hello."}') -> Fields:
-    """The request's JSON object; InvalidRequest for anything else, with an *example* of what is accepted."""
-    try:
-        body = request.get_json(force=True, silent=True)
-    except RecursionError:  # lists within lists, a thousand deep
-        body = None
-    if not isinstance(body, dict):
-        raise InvalidRequest(f"the body must be a JSON object, such as {example}")
-    return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +188,8 @@ class Choices(Field):
         found: list[object] = []
         for name in (self.name, self.name.removesuffix("[]")):
             if isinstance(given, MultiDict):
-                found += given.getlist(name)
+                for one in given.getlist(name):  # a form repeats the field, JSON has a list
+                    found += one if isinstance(one, list) else [one]
             elif name in given:
                 found += given[name] if isinstance(given[name], list) else [given[name]]
         if any(one not in self.of for one in found):

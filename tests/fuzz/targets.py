@@ -16,10 +16,10 @@ from app.config import ConfigError, Settings
 from app.engine import protocol
 from app.engine_process.tts import gtts, text
 from app.errors import InvalidRequest, ServiceError
-from app.http import params, uploads
+from app.http import params, requests
 from app.http.monitoring import LONGEST_SECONDS, window
 from app.http.openai_audio import SPEECH, TRANSCRIPTION
-from app.http.voice import SPEAK, TRANSCRIBE
+from app.http.requests import SPEAK, TRANSCRIBE
 from app.jobs.addresses import destination
 from app.speech import languages, subtitles, whisper_languages
 from app.speech.transcription import Segment
@@ -56,13 +56,13 @@ def form(data: bytes) -> None:
         method="POST", data=data, content_type="multipart/form-data; boundary=b", query_string={"a": "b"}
     ):
         try:
-            given, upload = uploads.receive()
+            given, upload = requests.receive()
         except (ServiceError, HTTPException):
             return
         with contextlib.closing(upload) if upload else contextlib.nullcontext():
             read_fields(given)
             texts = sum(len(value) for _, value in given.items(multi=True))
-            assert texts <= uploads.FIELD_LIMIT_BYTES + 1
+            assert texts <= requests.FIELD_LIMIT_BYTES + 1
             assert upload is None or 0 < upload.size_bytes <= len(data)
 
 
@@ -70,7 +70,7 @@ def body(data: bytes) -> None:
     """A JSON body."""
     context = _app().test_request_context(method="POST", data=data, content_type="application/json")
     with context, contextlib.suppress(ServiceError, HTTPException):
-        read_fields(params.json_body())
+        read_fields(requests.receive_fields())
 
 
 def read_fields(given: params.Fields) -> None:

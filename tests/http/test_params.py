@@ -1,7 +1,6 @@
 """What a request's fields accept, and that their description says the same."""
 
 import pytest
-from flask import Flask
 from werkzeug.datastructures import MultiDict
 
 from app.errors import InvalidRequest, UnsupportedFormat
@@ -106,12 +105,3 @@ def test_a_table_leaves_out_files_and_what_is_ignored():
 )
 def test_the_schema_says_what_is_read(field, schema):
     assert field.schema() == schema
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b"hello", b"\xff"])
-def test_a_body_that_is_no_json_object_is_refused_with_an_example(body):
-    with (
-        Flask("test").test_request_context(method="POST", data=body),
-        pytest.raises(InvalidRequest, match='"input"'),
-    ):
-        params.json_body('{"input": "Hello."}')

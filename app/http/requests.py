@@ -1,0 +1,418 @@
+"""
+How bodies come in: a form, JSON or the recording itself, told apart by what they are and not by what they are called.
+
+Recordings are spooled to disk while they arrive, bounded, never whole in memory.
+"""
+
+import base64
+import binascii
+import errno
+import json
+import os
+import re
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import chain
+from typing import IO, Any
+from urllib.parse import parse_qsl
+
+from flask import current_app, g, request
+from werkzeug.datastructures import MultiDict
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+from ..errors import InsufficientStorage, InvalidAudio, InvalidRequest, TooLarge, UnsupportedFormat
+from ..files import nameless
+from ..speech import whisper_languages
+from ..speech.chain import FORMATS as AUDIO_FORMATS
+from . import params
+from .params import Choice, Fields, Flag, Number, Recording, Text
+
+CHUNK_BYTES = 1 << 16
+FIELD_LIMIT_BYTES = 1 << 17  # what the texts of a form may have in all
+TEXT_LIMIT_BYTES = 1 << 20  # what a body of JSON or text may have: it is read into memory
+MAX_PARTS = 200
+
+FILE_FIELDS = ("audio", "file")
+ACCEPTED = f"send the recording as multipart field {' or '.join(FILE_FIELDS)}, or as the raw body"
+EXAMPLE = '{"text": "Hello."}'
+
+GZIP = b"\x1f\x8b"
+CONTROLS = re.compile(
+    rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]"
+)  # in no text, and within the first 512 bytes of any recording
+DATA_URL = re.compile(rb"\s*data:[^,]{0,200};base64,")
+BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]{64,}=*\s*")
+
+Begin = Callable[[int], "Upload"]  # makes the place for a recording of at most so many bytes
+
+
+TRANSCRIPT_FORMATS = ("json", "text", "srt", "vtt")
+STREAM = Flag("stream", "server-sent events as segments are found", False)
+TRANSCRIBE = (
+    Recording("audio", "the recording; the field may be called file, too", required=True),
+    Choice(
+        "format",
+        "what is answered: JSON, plain text or subtitles",
+        "json",
+        of=TRANSCRIPT_FORMATS,
+        refusal=UnsupportedFormat,
+    ),
+    STREAM,
+    Choice("task", "translate: into English", "transcribe", of=("transcribe", "translate")),
+    Text("language", "ISO 639-1 code or English name; heard when it is not given"),
+    Text("prompt", "text that came before, in the style the answer should have"),
+    Text("hotwords", "words that may come up"),
+    Number("temperature", "0 starts greedy and rises where the text turns out improbable", most=1),
+    Number("beam_size", "hypotheses kept while decoding; WHISPER_BEAM_SIZE", least=1, most=10, whole=True),
+    Flag("word_timestamps", "when each word was said, too", False),
+    Flag("condition_on_previous_text", "each window is told what the one before said", True),
+)
+SPEAK = (
+    Text("text", 'the text to speak, such as {"text": "Hello."}', required=True),
+    Text("engine", "gtts, neural, espeak, or auto: the first that can; TTS_ENGINE"),
+    Text("voice", "a voice's id or name; GET /api/v1/pam/voice/voices lists them"),
+    Text("language", "language tag of the text; TTS_LANGUAGE"),
+    Choice("format", "the audio's format", "mp3", of=AUDIO_FORMATS, refusal=UnsupportedFormat),
+    Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
+    Number("pitch", "1.0 is the voice's own; espeak-ng only", 1.0, least=0.5, most=2),
+    Flag("stream", "false: the audio is sent when it is whole, with its length", True),
+)
+
+
+class Upload:
+    """
+    A recording on disk, without a name: it is gone when it is closed, or when this process ends.
+
+    Owned by the view, which closes it when the answer is complete.
+    """
+
+    def __init__(self, limit_bytes: int, file: IO[bytes] | None = None) -> None:
+        self._limit = limit_bytes
+        self.file = file or nameless(current_app.config["UPLOAD_DIR"] or tempfile.gettempdir())
+        self.size_bytes = 0
+
+    @property
+    def path(self) -> str:
+        """A path that other processes of the same user can open while this one holds the file."""
+        return f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
+
+    def write(self, data: bytes) -> None:
+        """Append; TooLarge past the limit, InsufficientStorage when the disk is full."""
+        self.size_bytes += len(data)
+        if self.size_bytes > self._limit:
+            raise too_large()
+        rest = memoryview(data)
+        try:
+            while rest:  # a disk that is nearly full takes less than it is given
+                rest = rest[self.file.write(rest) :]
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise InsufficientStorage(
+                "the disk recordings are received on is full; try again later"
+            ) from None
+
+    def close(self) -> None:
+        """Let the file go."""
+        self.file.close()
+
+
+def too_large() -> TooLarge:
+    """The refusal of an upload past MAX_UPLOAD_MB."""
+    limit = current_app.config["MAX_UPLOAD_MB"]
+    return TooLarge(f"the upload is larger than {limit} MiB; send a compressed or a shorter recording")
+
+
+def transcription_options(fields: Fields) -> tuple[dict[str, Any], str]:
+    """What a TranscriptionRequest is made of beside the recording's path, and the format of the answer."""
+    options = params.read(TRANSCRIBE, fields)
+    del options["stream"]
+    options["language"] = language_code(options["language"])
+    return options, options.pop("format")
+
+
+def language_code(name: str | None) -> str | None:
+    """Whisper's code for the language a request names, None to hear it; InvalidRequest for none it knows."""
+    try:
+        return whisper_languages.code(name) if name and name.lower() != "auto" else None
+    except ValueError as problem:
+        raise InvalidRequest(f"language: {problem}", "language") from None
+
+
+def prefers_async() -> bool:
+    """Whether the request prefers a job to waiting (RFC 7240)."""
+    return "respond-async" in preferences()
+
+
+def preferences() -> dict[str, str]:
+    """What the `Prefer` headers ask for (RFC 7240), names in lower case; "" for those without a value."""
+    wishes = [
+        wish.partition(";")[0] for wish in ",".join(request.headers.getlist("Prefer")).lower().split(",")
+    ]
+    pairs = [wish.partition("=") for wish in wishes]
+    return {name.strip(): value.strip(' "') for name, _, value in pairs}
+
+
+def receive_recording(begin: Begin = Upload) -> tuple[Fields, Upload]:
+    """As `receive`, where there has to be a recording; InvalidRequest says what came instead."""
+    fields, upload = receive(begin)
+    if upload is None:
+        sent = ", ".join(sorted(set(fields) - set(request.args))[:8])
+        kind = request.mimetype or "no Content-Type"
+        raise InvalidRequest(
+            f"the body ({kind}; {f'fields: {sent}' if sent else 'no fields'}) has no recording; {ACCEPTED}",
+            "file",
+        )
+    return fields, upload
+
+
+def receive_fields(text_field: str = "text", example: str = EXAMPLE) -> Fields:
+    """
+    The fields of a body without a recording: JSON, a form, or plain text, which is *text_field*.
+
+    InvalidRequest, with an *example* of what is accepted, for anything else.
+    """
+
+    def no_recording(limit_bytes: int) -> Upload:
+        raise InvalidRequest(f"the body must be a JSON object, such as {example}")
+
+    return receive(no_recording, text_field, example)[0]
+
+
+def receive(
+    begin: Begin = Upload, text_field: str = "text", example: str = EXAMPLE
+) -> tuple[Fields, Upload | None]:
+    """
+    The fields of this request and its recording, None where there is none; *begin* makes the upload for it.
+
+    Fields stand in the body or in the query string; the body's win. JSON is understood whatever Content-Type says,
+    plain text is *text_field*, and a recording may be gzipped, in base64, or a `data:` URL. InvalidAudio when the
+    recording is empty, TooLarge past the limit, without reading the rest.
+    """
+    limit = current_app.config["MAX_UPLOAD_MB"] << 20
+    request.max_content_length = limit + 2 * FIELD_LIMIT_BYTES
+    if (request.content_length or 0) > request.max_content_length:
+        raise too_large()
+
+    def begun() -> Upload:
+        return begin(limit)
+
+    fields: MultiDict[str, Any] = MultiDict(request.args)
+    chunks = _chunks()
+    if request.mimetype == "multipart/form-data":
+        upload = _receive_form(chunks, fields, begun)
+    else:
+        head = next(chunks, b"")
+        kind = _kind(head)
+        if kind == "recording":
+            upload = _spooled(begun(), chain([head], chunks))
+        else:
+            _read_text(kind, _whole(head, chunks), fields, text_field, example)
+            upload = _from_field(fields, begun)
+    if upload is not None:
+        upload = _unwrapped(upload, begun)
+        g.received_bytes = upload.size_bytes  # for monitoring: a chunked body has no Content-Length
+        if not upload.size_bytes:
+            upload.close()
+            raise InvalidAudio(f"the recording is empty (0 bytes); {ACCEPTED}", "file")
+    return fields, upload
+
+
+def _kind(head: bytes) -> str:
+    """
+    What a body is that begins with *head*: "json", "form", "text" or "recording".
+
+    Its first bytes say so: curl says application/x-www-form-urlencoded of whatever it was not told of.
+    """
+    if request.is_json or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return "json"
+    if CONTROLS.search(head, 0, 512) or DATA_URL.match(head) or BASE64.fullmatch(head):
+        return "recording"
+    if request.mimetype == "application/x-www-form-urlencoded" and b"=" in head:
+        return "form"
+    return (
+        "text" if request.mimetype in ("", "text/plain", "application/x-www-form-urlencoded") else "recording"
+    )
+
+
+def _read_text(kind: str, body: bytes, fields: MultiDict[str, Any], text_field: str, example: str) -> None:
+    """Put what *body* says into *fields*."""
+    if kind == "json":
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError):  # no JSON, or lists within lists, a thousand deep
+            found = None
+        if not isinstance(found, dict):
+            raise InvalidRequest(f"the body must be a JSON object, such as {example}")
+    elif kind == "form":
+        found = {}
+        for name, value in parse_qsl(body.decode(errors="replace"), keep_blank_values=True):
+            found.setdefault(name, []).append(value)
+    else:
+        found = {text_field: body.decode(errors="replace")} if body else {}
+    for name, value in found.items():
+        fields.setlist(name, value if kind == "form" else [value])
+
+
+def _from_field(fields: MultiDict[str, Any], begun: Callable[[], Upload]) -> Upload | None:
+    """The recording that stands in a field of JSON or of a form, in base64 or as a `data:` URL."""
+    name = next((name for name in FILE_FIELDS if fields.get(name)), None)
+    if name is None:
+        return None
+    text = str(fields.pop(name)).encode()
+    if not (DATA_URL.match(text) or BASE64.fullmatch(text)):
+        raise InvalidRequest(
+            f"{name} is a text, and neither base64 nor a data: URL; nothing is fetched from an address; {ACCEPTED}",
+            name,
+        )
+    return _spooled(begun(), [text])
+
+
+def _whole(head: bytes, chunks: Iterable[bytes]) -> bytes:
+    """A body that is read into memory; TooLarge past TEXT_LIMIT_BYTES."""
+    body = bytearray(head)
+    for chunk in chunks:
+        body += chunk
+        if len(body) > TEXT_LIMIT_BYTES:
+            limit = TEXT_LIMIT_BYTES >> 20
+            raise TooLarge(
+                f"a body of JSON or text has at most {limit} MiB; for a larger recording, {ACCEPTED}"
+            )
+    return bytes(body)
+
+
+def _spooled(upload: Upload, pieces: Iterable[bytes]) -> Upload:
+    """*upload* with all *pieces* written; closed when that fails."""
+    try:
+        for piece in pieces:
+            upload.write(piece)
+    except BaseException:
+        upload.close()
+        raise
+    return upload
+
+
+def _unwrapped(upload: Upload, begun: Callable[[], Upload]) -> Upload:
+    """*upload*, or what is in it where it came gzipped, in base64 or as a `data:` URL."""
+    head = os.pread(upload.file.fileno(), CHUNK_BYTES, 0)
+    if head.startswith(GZIP):
+        decoded = _gunzipped
+    elif DATA_URL.match(head) or BASE64.fullmatch(head):
+        decoded = _from_base64
+    else:
+        return upload
+    with closing(upload):
+        upload.file.seek(0)
+        return _spooled(begun(), decoded(iter(lambda: upload.file.read(CHUNK_BYTES), b"")))
+
+
+def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What *chunks* of gzip hold, in bounded pieces: 64 KiB may hold 64 MiB."""
+    inflate = zlib.decompressobj(wbits=47)  # gzip or zlib, whichever it is
+    try:
+        for chunk in chunks:
+            while chunk and not inflate.eof:
+                yield inflate.decompress(chunk, CHUNK_BYTES)
+                chunk = inflate.unconsumed_tail
+    except zlib.error:
+        raise InvalidAudio(f"the body came gzipped and can't be unpacked; {ACCEPTED}", "file") from None
+
+
+def _from_base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What *chunks* of base64, or of a `data:` URL, stand for."""
+    rest = b""
+    try:
+        for number, chunk in enumerate(chunks):
+            chunk = chunk if number else DATA_URL.sub(b"", chunk, 1)
+            rest += b"".join(chunk.split()).rstrip(b"=")
+            whole = len(rest) // 4 * 4
+            yield base64.b64decode(rest[:whole].translate(bytes.maketrans(b"-_", b"+/")), validate=True)
+            rest = rest[whole:]
+        yield base64.urlsafe_b64decode(rest + b"==="[: -len(rest) % 4])
+    except binascii.Error:
+        raise InvalidAudio(f"the recording came as base64 and can't be read; {ACCEPTED}", "file") from None
+
+
+def _receive_form(
+    chunks: Iterable[bytes], fields: MultiDict[str, Any], begun: Callable[[], Upload]
+) -> Upload | None:
+    """
+    Read a form's parts as they come: its recording into an Upload, texts into *fields*.
+
+    A file of another name than FILE_FIELDS is the recording where it is the only one. Werkzeug's own parser takes a
+    file without a file name for a text, and keeps it in memory.
+    """
+    boundary = request.mimetype_params.get("boundary", "").encode()
+    if not boundary:
+        raise InvalidRequest("the form's Content-Type names no boundary")
+    upload: Upload | None = None
+    files: list[str] = []  # the names of those that were not expected
+    found = False
+    texts: list[tuple[str, bytearray]] = []
+    room = FIELD_LIMIT_BYTES
+
+    def keep(text: bytes) -> None:
+        nonlocal room
+        room -= len(text)
+        if room < 0:
+            raise TooLarge(f"the form's texts have more than {FIELD_LIMIT_BYTES >> 10} KiB in all")
+        texts[-1][1].extend(text)
+
+    write: Callable[[bytes], object] = _drop
+    try:
+        for event in _events(chunks, boundary):
+            if isinstance(event, Data):
+                write(event.data)
+            elif isinstance(event, Field | File):
+                expected = event.name in FILE_FIELDS and not found
+                if isinstance(event, File) and event.name not in FILE_FIELDS and event.filename:
+                    files.append(event.name or "")
+                if expected or (isinstance(event, File) and event.filename and upload is None):
+                    if upload is not None:
+                        upload.close()
+                    found = expected
+                    upload = begun()
+                    write = upload.write
+                elif isinstance(event, File):
+                    write = _drop
+                else:
+                    texts.append((event.name or "", bytearray()))
+                    write = keep
+        if upload is not None and not found and len(files) > 1:
+            raise InvalidRequest(f"the form has files as {', '.join(files)}; {ACCEPTED}", "file")
+    except BaseException as error:
+        if upload is not None:
+            upload.close()
+        if isinstance(error, ValueError):
+            raise InvalidRequest(f"the form can't be read ({error}); {ACCEPTED}") from None
+        raise
+    for name in {name for name, _ in texts}:
+        fields.setlist(name, [text.decode(errors="replace") for other, text in texts if other == name])
+    if upload is not None and not found and not upload.size_bytes:  # a page's file field that was left empty
+        upload.close()
+        return None
+    return upload
+
+
+def _events(chunks: Iterable[bytes], boundary: bytes) -> Iterator[Event]:
+    """The form, as Werkzeug's decoder sees it; what is not a recording may be FIELD_LIMIT_BYTES in all."""
+    decoder = MultipartDecoder(boundary, max_form_memory_size=2 * FIELD_LIMIT_BYTES, max_parts=MAX_PARTS)
+    for chunk in chain(chunks, [None]):
+        decoder.receive_data(chunk)
+        while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
+            yield event
+
+
+def _drop(data: bytes) -> None:
+    """Where parts nobody asked for go."""
+
+
+def _chunks() -> Iterator[bytes]:
+    """The body as it comes, unpacked where it is packed."""
+    coding = request.headers.get("Content-Encoding", "identity").lower()
+    if coding not in ("identity", "", "gzip", "x-gzip", "deflate"):
+        raise InvalidRequest(f"the body has Content-Encoding: {coding}; gzip, deflate and none are accepted")
+    chunks = iter(lambda: request.stream.read(CHUNK_BYTES), b"")
+    return chunks if coding in ("identity", "") else _gunzipped(chunks)
