@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 
 from flask import current_app, g, request
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from ..errors import InsufficientStorage, InvalidAudio, InvalidRequest, TooLarge, UnsupportedFormat
@@ -271,14 +272,14 @@ def _from_field(fields: MultiDict[str, Any], begun: Callable[[], Upload]) -> Upl
 
 
 def _whole(head: bytes, chunks: Iterable[bytes]) -> bytes:
-    """A body that is read into memory; TooLarge past TEXT_LIMIT_BYTES."""
+    """A body that is read into memory; 413 past TEXT_LIMIT_BYTES."""
     body = bytearray(head)
     for chunk in chunks:
         body += chunk
         if len(body) > TEXT_LIMIT_BYTES:
-            limit = TEXT_LIMIT_BYTES >> 20
-            raise TooLarge(
-                f"a body of JSON or text has at most {limit} MiB; for a larger recording, {ACCEPTED}"
+            most = TEXT_LIMIT_BYTES >> 20
+            raise RequestEntityTooLarge(
+                f"JSON and text have at most {most} MiB; for a longer recording, {ACCEPTED}"
             )
     return bytes(body)
 
