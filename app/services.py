@@ -53,7 +53,7 @@ class Services:
     def build(cls, settings: Settings) -> Services:
         """Everything, from the settings; nothing is started yet. ConfigError: the model can't fit the budget."""
         speech = Speech.build(settings, budget_mb(settings) / settings.web_concurrency, weigh_web)
-        services = cls(settings, speech, Access.build(settings))
+        services = cls(settings, speech, Access(settings))
         if settings.monitoring:
             from .monitoring.monitoring import Monitoring  # 1.5 MB of prometheus_client
 
@@ -115,7 +115,7 @@ class Services:
                 *self.speech.checks(),
                 _uploads(self.settings),
                 _kept_jobs(self.settings),
-                *self.access.checks,
+                *self.access.checks(),
             ]
         return self._checks
 

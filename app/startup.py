@@ -150,13 +150,15 @@ def _address(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _access(settings: Settings) -> Iterator[tuple[str, str]]:
-    from .access.counting import Local
+    from .access.counters import LocalCounters
     from .access.keys import Keys
-    from .access.rates import Rates
+    from .access.limits import RateLimiter
 
     yield from (("access", each) for each in _complaint(lambda: Keys(settings.api_keys)))
     if settings.rate_limit:
-        yield from (("access", each) for each in _complaint(lambda: Rates(settings.rate_limit, Local())))
+        yield from (
+            ("access", each) for each in _complaint(lambda: RateLimiter(settings.rate_limit, LocalCounters()))
+        )
 
 
 def _directories(settings: Settings) -> Iterator[tuple[str, str]]:

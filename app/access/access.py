@@ -1,56 +1,52 @@
-"""Access: the keys, the rates and the allowance, from the settings."""
+"""Who is let in and whom a request counts for, from the settings."""
 
 from __future__ import annotations
 
+import ipaddress
 import logging
-from dataclasses import dataclass
 
 from ..checks import Check
 from ..config import Settings
-from .allowance import Allowance
-from .counting import Counters, Local, Shared
+from .counters import LocalCounters, RedisCounters
 from .keys import SHORT, Keys
-from .rates import Rates
+from .limits import Allowance, RateLimiter
 
 log = logging.getLogger(__name__)
 
 OPEN = "everybody is let in (ENVIRONMENT=production and no API_KEYS); set API_KEYS"
+NETWORK_6 = 64  # bits; one subscriber has at least that many addresses of version 6
 
 
-@dataclass(frozen=True)
 class Access:
-    """Who is let in, and how much each may have. One per worker, owned by Services, shared by its threads."""
+    """
+    Who is let in, and how much each may have. One per worker, owned by Services, shared by its threads.
 
-    keys: Keys
-    rates: Rates | None
-    allowance: Allowance
-    checks: tuple[Check, ...] = ()  # what is wrong with it, for /health
+    ConfigError: one of the settings can't be read.
+    """
 
-    @classmethod
-    def build(cls, settings: Settings) -> Access:
-        """From the settings; ConfigError: one of them can't be read."""
-        keys = Keys(settings.api_keys)
+    def __init__(self, settings: Settings) -> None:
+        self.keys = Keys(settings.api_keys)
         counted = settings.rate_limit or settings.audio_seconds_per_hour
-        shared = Shared(settings.redis_url) if settings.redis_url and counted else None
-
-        def counters() -> (
-            Counters
-        ):  # one table each: who is refused often must not drive out what was charged
-            return shared or Local()
-
-        rates = Rates(settings.rate_limit, counters()) if settings.rate_limit else None
-        unguarded = settings.environment == "production" and not keys
-        return cls(
-            keys,
-            rates,
-            Allowance(settings.audio_seconds_per_hour, counters()),
-            (Check("access", OPEN),) if unguarded else (),
+        self.redis = RedisCounters(settings.redis_url) if settings.redis_url and counted else None
+        # One table each: whoever is refused often must not drive out what was charged.
+        self.rates = (
+            RateLimiter(settings.rate_limit, self.redis or LocalCounters()) if settings.rate_limit else None
         )
+        self.allowance = Allowance(settings.audio_seconds_per_hour, self.redis or LocalCounters())
+        self._open = settings.environment == "production" and not self.keys
+
+    def checks(self) -> list[Check]:
+        """What is wrong with it, for /health and the log."""
+        found = [Check("access", OPEN)] if self._open else []
+        if self.redis is not None:
+            reason = self.redis.check()
+            found.append(Check("rate limits", reason, "" if reason else "Redis answers"))
+        return found
 
     def announce(self) -> None:
         """Log what an operator should change, once."""
-        for check in self.checks:
-            log.warning("%s", check.reason)
+        if self._open:
+            log.warning("%s", OPEN)
         if self.keys.short:
             log.warning(
                 "API_KEYS: %d can be guessed, having fewer than %d characters", self.keys.short, SHORT
@@ -60,3 +56,21 @@ class Access:
     def guards(self) -> bool:
         """Whether anything is asked of a request."""
         return bool(self.keys or self.rates or self.allowance.seconds_per_hour)
+
+
+def caller(key_id: str, address: str | None) -> str:
+    """Whom a request counts for: `key:3f2a…`, `ip:203.0.113.5`, or of version 6 `ip:2001:db8:0:1::/64`."""
+    return f"key:{key_id}" if key_id else f"ip:{network(address or '')}"
+
+
+def network(address: str) -> str:
+    """Who has *address*; "unknown" for what is none, as a request through a Unix socket has."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, NETWORK_6), strict=False))

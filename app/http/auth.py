@@ -41,7 +41,9 @@ def register(app: Flask, access: Access) -> None:
         rule = request.url_rule.rule if request.url_rule is not None else ""
         g.key_id = access.keys.find(_presented()) if access.keys else ""
         if access.rates is not None and rule not in UNCOUNTED:
-            g.standing = access.rates.count(caller())  # before the key is looked at: guessing is limited, too
+            g.rate_limit = access.rates.count(
+                caller()
+            )  # before the key is looked at: guessing is limited, too
         if access.keys and not g.key_id and rule not in OPEN:
             raise _refusal()
         if rule in AUDIO and (request.method == "POST" or rule == SPEAKS_WHEN_READ):
@@ -50,10 +52,10 @@ def register(app: Flask, access: Access) -> None:
     if access.rates is not None:
 
         @app.after_request
-        def tell_standing(response: Response) -> Response:
-            if (standing := g.get("standing")) is not None:
-                response.headers["X-RateLimit-Limit-Requests"] = str(standing.limit)
-                response.headers["X-RateLimit-Remaining-Requests"] = str(standing.remaining)
+        def tell_rate_limit(response: Response) -> Response:
+            if (status := g.get("rate_limit")) is not None:
+                response.headers["X-RateLimit-Limit-Requests"] = str(status.limit)
+                response.headers["X-RateLimit-Remaining-Requests"] = str(status.remaining)
             return response
 
 

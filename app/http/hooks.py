@@ -19,14 +19,14 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.wrappers import Request
 
 from .. import logs
-from ..access.callers import caller as caller_of
+from ..access.access import caller as caller_of
 from ..config import Settings
 from ..monitoring.answered import UNMATCHED, Answered
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..access.allowance import Meter
+    from ..access.limits import Meter
     from ..monitoring.monitoring import Monitoring
     from ..services import Services
 

@@ -26,7 +26,7 @@ from . import transcript
 from .job import FAILED, SUCCEEDED, TRANSCRIBE, Files, Job, Store
 
 if TYPE_CHECKING:
-    from ..access.allowance import Allowance
+    from ..access.limits import Allowance
     from ..speech.audio_stream import Spoken
     from ..speech.service import Speech
 

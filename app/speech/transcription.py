@@ -90,6 +90,8 @@ class Transcription:
     seconds_done: float = 0.0
     begins_at: float = 0.0  # of a clip
     observer: Observer = field(default_factory=Observer)
+    # Called with the seconds done, and whether that is all; what it raises ends the work.
+    on_progress: Callable[[float, bool], None] = lambda seconds_done, ended: None
 
     def __iter__(self) -> Iterator[Segment]:
         began = time.monotonic()
@@ -100,6 +102,7 @@ class Transcription:
                 yield _segment(found)
             elif kind == "progress":
                 self.seconds_done = found["seconds"]
+                self.on_progress(self.seconds_done, False)
             elif kind == "start":
                 self.language = found["language"]
                 self.language_probability = found["language_probability"]
@@ -107,6 +110,7 @@ class Transcription:
                 self.duration_seconds = self.seconds_done = found["duration"]
                 heard = self.duration_seconds - self.begins_at
                 self.observer.transcribed(heard, time.monotonic() - began)
+                self.on_progress(self.seconds_done, True)
 
     def close(self) -> None:
         """Stop; what the engine still finds is dropped."""

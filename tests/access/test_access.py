@@ -1,24 +1,24 @@
-"""Access from the settings: what is counted where, what is warned about."""
+"""Access from the settings: what is counted where and for whom, what is warned about."""
 
 import pytest
 
-from app.access.access import Access
+from app.access.access import Access, caller
 from app.config import ConfigError, Settings
 from app.errors import AudioLimited, RateLimited
 from tests.jobs.fleet.machines import Redis
 
 
 def test_by_default_nothing_is_asked_and_nothing_is_wrong():
-    access = Access.build(Settings())
+    access = Access(Settings())
     assert not access.guards
-    assert access.checks == ()
+    assert access.checks() == []
 
 
 @pytest.mark.parametrize(
     "asked", [{"api_keys": "a-key"}, {"rate_limit": "1/day"}, {"audio_seconds_per_hour": 1}]
 )
 def test_any_of_the_three_is_guarded(asked):
-    assert Access.build(Settings(**asked)).guards
+    assert Access(Settings(**asked)).guards
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ def test_any_of_the_three_is_guarded(asked):
     ],
 )
 def test_only_an_open_service_in_production_is_warned_about(asked, warned):
-    assert bool(Access.build(Settings(**asked)).checks) == warned
+    assert bool(Access(Settings(**asked)).checks()) == warned
 
 
 def test_keys_that_can_be_guessed_are_warned_about_without_telling_them(caplog):
-    Access.build(Settings(api_keys="short-key,a-key-that-is-long-enough")).announce()
+    Access(Settings(api_keys="short-key,a-key-that-is-long-enough")).announce()
     assert ["1 can be guessed" in record.message for record in caplog.records] == [True]
     assert "short-key" not in caplog.text
 
@@ -43,7 +43,7 @@ def test_workers_with_the_same_redis_count_together(tmp_path):
     redis = Redis(tmp_path)
     try:
         settings = Settings(rate_limit="3/hour", audio_seconds_per_hour=60, redis_url=redis.url)
-        one, other = Access.build(settings), Access.build(settings)
+        one, other = Access(settings), Access(settings)
         assert [one.rates.count("ip:1").remaining, other.rates.count("ip:1").remaining] == [2, 1]
         one.rates.count("ip:1")
         with pytest.raises(RateLimited):
@@ -58,7 +58,40 @@ def test_workers_with_the_same_redis_count_together(tmp_path):
         redis.kill()
 
 
+def test_health_says_when_workers_do_not_count_together(tmp_path, caplog):
+    redis = Redis(tmp_path)
+    try:
+        access = Access(Settings(rate_limit="3/hour", redis_url=redis.url))
+        assert [check.reason for check in access.checks()] == [""]
+        redis.kill()
+        (check,) = access.checks()
+        assert (check.name, check.status) == ("rate limits", "unhealthy")
+        assert "REDIS_URL" in check.reason
+    finally:
+        redis.kill()
+
+
 def test_a_redis_that_is_none_is_only_looked_at_where_something_is_counted():
-    Access.build(Settings(redis_url="nonsense"))
+    Access(Settings(redis_url="nonsense"))
     with pytest.raises(ConfigError, match="REDIS_URL"):
-        Access.build(Settings(redis_url="nonsense", rate_limit="1/day"))
+        Access(Settings(redis_url="nonsense", rate_limit="1/day"))
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.5", "ip:203.0.113.5"),
+        ("2001:db8:0:1:aaaa:bbbb:cccc:dddd", "ip:2001:db8:0:1::/64"),
+        ("2001:db8:0:1::9", "ip:2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "ip:fe80::/64"),
+        ("::ffff:203.0.113.5", "ip:203.0.113.5"),
+        ("not an address", "ip:unknown"),
+        (None, "ip:unknown"),
+    ],
+)
+def test_without_a_key_an_address_or_its_network_counts(address, counted):
+    assert caller("", address) == counted
+
+
+def test_with_a_key_the_key_counts_wherever_it_comes_from():
+    assert caller("abc123", "203.0.113.5") == caller("abc123", "198.51.100.1") == "key:abc123"

@@ -2,29 +2,32 @@
 
 import pytest
 
-from app.access.allowance import Allowance
-from app.access.counting import Local
+from app.access.counters import LocalCounters
+from app.access.limits import Allowance
 from app.engine.protocol import Message
 from app.errors import AudioLimited
 from app.speech.audio_stream import Spoken
-from app.speech.transcription import Transcription
+from app.speech.transcription import Segment, Transcription
 
 
 @pytest.fixture
 def allowance(clock):
-    return Allowance(60, Local(clock=clock), clock=clock)
+    return Allowance(60, LocalCounters(clock=clock))
 
 
-def transcription(*kinds):
+SEGMENT = dict.fromkeys(Segment.__dataclass_fields__, 0)
+
+
+def transcription(*kinds, begins_at=0.0):
     """One whose engine tells this, and the list of what was taken from it."""
     taken = []
 
     def messages():
         for kind, seconds in kinds:
             taken.append((kind, seconds))
-            yield Message({"kind": kind, "seconds" if kind == "progress" else "duration": seconds})
+            yield Message({**SEGMENT, "kind": kind, "seconds": seconds, "duration": seconds})
 
-    return Transcription("tiny.en", messages()), taken
+    return Transcription("tiny.en", messages(), begins_at=begins_at), taken
 
 
 def spoken(seconds, *, cached=False):
@@ -65,6 +68,14 @@ def test_a_transcription_is_charged_for_what_it_is(allowance):
     assert used_up(allowance)
 
 
+def test_a_part_of_a_recording_is_charged_for_itself_alone(allowance):
+    """Its times are those of the whole recording."""
+    work, _ = transcription(("progress", 1830.0), ("end", 1850.0), begins_at=1800.0)
+    list(allowance.meter("a").transcription(work))
+    allowance.charge("a", 9.9)
+    assert not used_up(allowance)
+
+
 def test_an_hour_is_ended_where_the_allowance_ends(allowance):
     work, taken = transcription(*(("progress", 30.0 * number) for number in range(1, 120)), ("end", 3600.0))
     with pytest.raises(AudioLimited):
@@ -73,10 +84,10 @@ def test_an_hour_is_ended_where_the_allowance_ends(allowance):
 
 
 def test_who_leaves_in_the_midst_has_had_what_was_heard(allowance):
-    work, _ = transcription(("progress", 59.0), ("progress", 100.0))
-    metered = allowance.meter("a").transcription(work)
-    next(metered.messages)
-    metered.close()
+    work, _ = transcription(("progress", 59.0), ("segment", 59.0), ("progress", 100.0))
+    heard = iter(allowance.meter("a").transcription(work))
+    next(heard)
+    work.close()
     allowance.charge("a", 0.9)
     assert not used_up(allowance)
     allowance.charge("a", 0.1)
@@ -108,7 +119,7 @@ def test_what_was_kept_from_before_is_free(allowance):
 
 
 def test_without_a_limit_nothing_is_counted(clock):
-    free = Allowance(0, Local(clock=clock), clock=clock)
+    free = Allowance(0, LocalCounters(clock=clock))
     work, taken = transcription(("progress", 9e9), ("end", 9e9))
     list(free.meter("a").transcription(work))
     said, _ = spoken(9e9)

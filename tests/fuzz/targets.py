@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app.access.keys import Keys
-from app.access.rates import Rates
+from app.access.limits import RateLimiter
 from app.config import ConfigError, Settings
 from app.engine import protocol
 from app.engine_process.tts import gtts, text
@@ -123,7 +123,7 @@ def settings(data: bytes) -> None:
     with contextlib.suppress(ConfigError):
         Keys(value).find([value, "x"])
     with contextlib.suppress(ConfigError):
-        Rates(value, None)  # type: ignore[arg-type] # nothing is counted
+        RateLimiter(value, None)  # type: ignore[arg-type] # nothing is counted
 
 
 def address(data: bytes) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...access.allowance import Allowance
+from ...access.limits import Allowance
 from ...config import Settings
 from ...errors import BrokerUnavailable
 from ...speech.service import Speech

@@ -83,7 +83,7 @@ def _performer() -> Performer:
     )
     speech = Speech.build(share, budget_mb(settings) / place.processes, weigh_web)
     store, files, queue = build(settings, goes_on_trying=_patiently)
-    allowance = Access.build(settings).allowance
+    allowance = Access(settings).allowance
     return Performer(share, speech, allowance, store, files, queue, place.is_leaving)
 
 

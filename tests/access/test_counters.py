@@ -5,9 +5,10 @@ import tracemalloc
 
 import pytest
 
-from app.access.counting import AWAY_SECONDS, Local, Shared
+from app.access.counters import AWAY_SECONDS, LocalCounters, RedisCounters
 from app.config import ConfigError
 from tests.jobs.fleet.machines import Redis
+from tests.processes import until
 
 
 @pytest.fixture
@@ -18,29 +19,28 @@ def redis(tmp_path):
 
 
 def test_a_count_begins_anew_after_its_time(clock):
-    local = Local(clock=clock)
-    assert [local.incr("a", 60), local.incr("a", 60, 5)] == [1, 6]
-    assert local.get_expiry("a") == clock() + 60
+    local = LocalCounters(clock=clock)
+    assert [local.add("a", 60), local.add("a", 60, 5)] == [(1, 60), (6, 60)]
     clock.advance(59)
-    assert local.incr("a", 60) == 7  # the time counts from the first
+    assert local.add("a", 60) == (7, 1)  # the time counts from the first
     clock.advance(1)
-    assert local.get("a") == 0
-    assert local.incr("a", 60) == 1
+    assert local.add("a", 60, 0).value == 0
+    assert local.add("a", 60) == (1, 60)
 
 
 def test_what_was_not_increased_for_the_longest_is_forgotten_first(clock):
-    local = Local(most=2, clock=clock)
+    local = LocalCounters(most=2, clock=clock)
     for name in ("a", "b", "a", "c"):
-        local.incr(name, 60)
-    assert [local.get(name) for name in ("a", "b", "c")] == [2, 0, 1]
+        local.add(name, 60)
+    assert [local.add(name, 60, 0).value for name in ("a", "b", "c")] == [2, 0, 1]
 
 
 def test_a_hundred_thousand_addresses_take_less_than_two_megabytes():
-    local = Local()
+    local = LocalCounters()
     tracemalloc.start()
     try:
         for number in range(100_000):
-            local.incr(f"LIMITER/ip:2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::/64/60/1/minute", 60)
+            local.add(f"requests/ip:2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::/64/60/60", 60)
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -48,24 +48,32 @@ def test_a_hundred_thousand_addresses_take_less_than_two_megabytes():
 
 
 def test_counts_in_redis_are_those_of_all_workers(redis):
-    one, other = Shared(redis.url, answer_seconds=10), Shared(redis.url, answer_seconds=10)
-    assert [one.incr("a", 60), other.incr("a", 60, 5), one.get("a")] == [1, 6, 6]
-    assert one.get_expiry("a") == pytest.approx(other.get_expiry("a"), abs=2)
-    assert one.get("b") == 0
+    one, other = RedisCounters(redis.url, answer_seconds=10), RedisCounters(redis.url, answer_seconds=10)
+    counts = [one.add("a", 60), other.add("a", 60, 5), one.add("a", 60, 0)]
+    assert [count.value for count in counts] == [1, 6, 6]
+    assert all(50 < count.seconds_left <= 60 for count in counts)
+    assert one.add("b", 60, 0) == (0, 0)
+
+
+def test_a_count_in_redis_begins_anew_after_its_time(redis):
+    shared = RedisCounters(redis.url, answer_seconds=10)
+    shared.add("a", 1)
+    until(lambda: shared.add("a", 60, 0).value == 0, "the count is forgotten")
+    assert shared.add("a", 60).value == 1
 
 
 def test_while_redis_is_away_each_worker_counts_by_itself_and_says_so_once(redis, clock, caplog):
     caplog.set_level(logging.INFO)
-    shared = Shared(redis.url, answer_seconds=10, clock=clock)
-    assert shared.incr("a", 600) == 1
+    shared = RedisCounters(redis.url, answer_seconds=10, clock=clock)
+    assert shared.add("a", 600).value == 1
     redis.kill()
-    assert [shared.incr("a", 600), shared.incr("a", 600)] == [1, 2]
+    assert [shared.add("a", 600).value, shared.add("a", 600).value] == [1, 2]
     clock.advance(AWAY_SECONDS)
-    assert shared.incr("a", 600) == 3
+    assert shared.add("a", 600).value == 3
     redis.start()
-    assert shared.incr("a", 600) == 4  # not asked yet
+    assert shared.add("a", 600).value == 4  # not asked yet
     clock.advance(AWAY_SECONDS)
-    assert shared.incr("a", 600) == 2
+    assert shared.add("a", 600).value == 2
     said = [record.message for record in caplog.records if "Redis" in record.message]
     assert [message.split(" (")[0] for message in said] == ["Redis does not answer", "Redis answers again"]
 
@@ -75,8 +83,8 @@ def test_a_redis_that_says_nothing_is_given_up_soon(clock, caplog):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        shared = Shared(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", clock=clock)
-        assert [shared.incr("a", 60) for _ in range(50)][-1] == 50
+        shared = RedisCounters(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", clock=clock)
+        assert [shared.add("a", 60).value for _ in range(50)][-1] == 50
         silent.settimeout(0)
         accepted = 0
         while True:
@@ -90,5 +98,5 @@ def test_a_redis_that_says_nothing_is_given_up_soon(clock, caplog):
 
 def test_an_address_that_is_none_is_refused_without_its_password():
     with pytest.raises(ConfigError, match="REDIS_URL") as mistake:
-        Shared("http://user:password@127.0.0.1:6379")
+        RedisCounters("http://user:password@127.0.0.1:6379")
     assert "password" not in str(mistake.value)

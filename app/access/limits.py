@@ -1,0 +1,146 @@
+"""How much a caller may have: RATE_LIMIT, requests, and AUDIO_SECONDS_PER_HOUR, audio."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..config import ConfigError
+from ..errors import AudioLimited, RateLimited
+from .counters import Counters
+
+if TYPE_CHECKING:
+    from ..speech.audio_stream import Spoken
+    from ..speech.transcription import Transcription
+
+EXAMPLE = "60/minute, or several such as 10/second;300/hour"
+WINDOW = re.compile(
+    r"\s*(\d+)\s*(?:/|\s+per\s+)\s*(\d*)\s*(second|minute|hour|day|month|year)s?\s*", re.IGNORECASE
+)
+UNIT_SECONDS = {
+    "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400, "year": 360 * 86_400,
+}  # fmt: skip
+HOUR = 3600
+CHARACTERS_PER_SECOND = 15  # what the voices here speak at speed 1, roughly
+UNITS = 1000  # of a second: Redis counts whole numbers
+
+
+class Window(NamedTuple):
+    """So many requests within so many seconds, which begin with the first; *text* is how people say it."""
+
+    limit: int
+    seconds: int
+    text: str
+
+
+class RateLimitStatus(NamedTuple):
+    """The limit of the window in which a caller has the least left, and how many requests that is."""
+
+    limit: int
+    remaining: int
+
+
+class RateLimiter:
+    """Counts requests against the windows of RATE_LIMIT; any thread. ConfigError: *text* can't be read."""
+
+    def __init__(self, text: str, counters: Counters) -> None:
+        self._windows = [_window(part, text) for part in re.split("[,;|]", text)]
+        self._counters = counters
+
+    def count(self, caller: str) -> RateLimitStatus:
+        """Count one request of *caller*; RateLimited when a window is full."""
+        status = []
+        for window in self._windows:
+            count = self._counters.add(f"requests/{caller}/{window.limit}/{window.seconds}", window.seconds)
+            if count.value > window.limit:
+                wait = max(1, math.ceil(count.seconds_left))
+                raise RateLimited(f"limit: {window.text}; retry in {wait} s", retry_after_seconds=wait)
+            status.append(RateLimitStatus(window.limit, window.limit - count.value))
+        return min(status, key=lambda each: each.remaining)
+
+
+def _window(part: str, text: str) -> Window:
+    match = WINDOW.fullmatch(part)
+    if match is None:
+        raise ConfigError(f"RATE_LIMIT: {text!r} can't be read; write {EXAMPLE}")
+    limit, number, unit = int(match[1]), int(match[2] or 1), match[3].lower()
+    if not limit or not number:
+        raise ConfigError(f"RATE_LIMIT: {text!r} lets nobody in; write {EXAMPLE}")
+    requests = f"{limit} request{'' if limit == 1 else 's'}"
+    per = f"in {number} {unit}s" if number > 1 else f"an {unit}" if unit == "hour" else f"a {unit}"
+    return Window(limit, number * UNIT_SECONDS[unit], f"{requests} {per}")
+
+
+class Allowance:
+    """
+    Seconds of audio a caller may have in an hour, which begins with the first; any thread. 0 is any number.
+
+    Charged as the work goes on: a recording that uses the allowance up is ended there, so the overrun is one
+    window of 30 s for each request a caller has running.
+    """
+
+    def __init__(self, seconds_per_hour: int, counters: Counters) -> None:
+        self.seconds_per_hour = seconds_per_hour
+        self._counters = counters
+
+    def check(self, caller: str) -> None:
+        """AudioLimited when *caller* has used it up."""
+        if not self.seconds_per_hour:
+            return
+        count = self._counters.add(f"audio/{caller}", HOUR, 0)
+        if count.value >= self.seconds_per_hour * UNITS:
+            wait = max(1, math.ceil(count.seconds_left))
+            raise AudioLimited(
+                f"limit: {self.seconds_per_hour} seconds of audio an hour; retry in {wait} s",
+                retry_after_seconds=wait,
+            )
+
+    def charge(self, caller: str, seconds: float) -> None:
+        """*caller* has had *seconds* more."""
+        if self.seconds_per_hour and seconds > 0:
+            self._counters.add(f"audio/{caller}", HOUR, math.ceil(seconds * UNITS))
+
+    def meter(self, caller: str) -> Meter:
+        """What charges *caller* for the work that is passed through it."""
+        return Meter(self, caller)
+
+
+class Meter(NamedTuple):
+    """Charges one caller for transcriptions and speech while they are made."""
+
+    allowance: Allowance
+    caller: str
+
+    def transcription(self, transcription: Transcription) -> Transcription:
+        """*transcription*, which raises AudioLimited when the allowance is used up in the midst of it."""
+        charged = transcription.begins_at
+
+        def charge(seconds_done: float, ended: bool) -> None:
+            nonlocal charged
+            self.allowance.charge(self.caller, seconds_done - charged)
+            charged = max(charged, seconds_done)
+            if not ended:
+                self.allowance.check(self.caller)
+
+        if self.allowance.seconds_per_hour:
+            transcription.on_progress = charge
+        return transcription
+
+    def spoken(self, spoken: Spoken, text: str) -> Spoken:
+        """*spoken*, charged when it is closed; a client that leaves before its end pays for an estimate."""
+        if not self.allowance.seconds_per_hour or spoken.cached:
+            return spoken
+        closed = False
+
+        def close() -> None:
+            nonlocal closed
+            made = spoken.made_seconds()
+            spoken.close()
+            if not closed:
+                estimate = len(text) / CHARACTERS_PER_SECOND
+                self.allowance.charge(self.caller, estimate if made is None else made)
+            closed = True
+
+        return replace(spoken, close=close)
