@@ -90,7 +90,7 @@ class Reader:
             "CURL_HOME": str(folder),
             "HOST": "127.0.0.1",
             "PORT": str(self._ports[8000]),
-            "TTS_ENGINE": "espeak",  # the others want Google, or a minute
+            "TTS_ENGINE": "neural",  # what speaks where Google is not reached, and is understood
             "npm_config_update_notifier": "false",
         }
 
@@ -275,6 +275,8 @@ def registry(tmp_path_factory):
         yield url
 
 
+@pytest.mark.long
+@pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"needs {', '.join(PROGRAMS)}")
 @pytest.mark.parametrize(
     "document", [name for name in DOCUMENTS if any(f.language in RUN for f in fences(name))]
 )
