@@ -22,6 +22,7 @@ class GttsStandIn:
     def __init__(self) -> None:
         self.behaviour = "speak"
         self.texts: list[str] = []
+        self.languages: list[str] = []
         self.sounds: list[bytes] = []
         self.closing = threading.Event()
         self._espeak = Espeak([(files.library, files.data) for files in find_espeak()])
@@ -56,8 +57,9 @@ class Answer(BaseHTTPRequestHandler):
         stand_in = self.server.stand_in
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         asked = json.loads(urllib.parse.parse_qs(body)["f.req"][0])
-        text, _language, _slow, _null = json.loads(asked[0][0][1])
+        text, language, _slow, _null = json.loads(asked[0][0][1])
         stand_in.texts.append(text)
+        stand_in.languages.append(language)
         if stand_in.behaviour == "speak":
             stand_in.sounds.append(stand_in.mp3(text))
             sound = json.dumps([base64.b64encode(stand_in.sounds[-1]).decode()], separators=(",", ":"))

@@ -1,14 +1,19 @@
 """Which synthesizers are asked for a text, in what order, and with which voice; or why none can be."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from ..engine.scripts import count
 from ..errors import InvalidRequest, NothingToSay, UnsupportedFormat
 from . import languages
 from .voices import Voice, Voices
 
 ENGINES = ("gtts", "neural", "espeak")  # the order of "auto": natural and online, natural, always there
 ONLINE = ("gtts",)
+NO_LATIN_NOR_HAN = (
+    "ja",
+)  # espeak-ng's voice spells foreign words, and calls each Chinese character just that
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 SLOWEST, FASTEST = 0.25, 4.0
 LOWEST, HIGHEST = 0.5, 2.0
@@ -42,6 +47,11 @@ class Attempt:
     engine: str
     voice: Voice
     language: str
+    scripts: frozenset[str] = frozenset({"latin"})  # what the voice itself reads
+    others: Mapping[str, Voice] = field(
+        default_factory=dict
+    )  # who reads the letters it can't, by their script
+    unsaid: int = 0  # letters nobody of this engine can say
 
 
 class Chain:
@@ -64,7 +74,11 @@ class Chain:
         self._check(request)
         engines = self._engines(request.engine)
         named = self._named(request, engines)
-        tag = self._tag(request.language or (named[0].language if named else self._language))
+        asked = self._tag(request.language or (named[0].language if named else self._language))
+        letters = count(request.text)
+        tag = _written(asked, letters, request.text, chosen=bool(request.language or named))
+        if tag != asked:
+            named = []  # that voice can't say a word of it
         if named:
             speaking = [voice for voice in named if languages.same(voice.language, tag)]
             if not speaking:
@@ -78,14 +92,36 @@ class Chain:
         if named and request.engine is None:  # the voice's own engine first, the others stand in for it
             engines = sorted(engines, key=lambda engine: engine not in found)
         attempts = [
-            Attempt(engine, voice, tag)
+            self._attempt(engine, voice, tag, letters, request.text)
             for engine in engines
             if (voice := found.get(engine) or self.voices.speaking(tag, engine)) is not None
         ]
-        if not attempts:
+        # Who can say all of it comes first; who can't say half of it is not asked.
+        total = letters.total()
+        able = sorted(
+            (one for one in attempts if not one.unsaid or 2 * one.unsaid < total), key=lambda one: one.unsaid
+        )
+        if not able:
             known = ", ".join(self.voices.languages(engines)) or "none, no synthesizer is installed"
-            raise InvalidRequest(f"language: nobody here speaks {tag!r}; accepted: {known}", "language")
-        return attempts
+            what = f"nobody here speaks {tag!r}"
+            if attempts or tag != asked:
+                foreign = ", ".join(script for script in letters if script != "latin")
+                what = f"the text has {foreign} letters, which {', '.join(engines)} can't say"
+            raise InvalidRequest(f"language: {what}; accepted: {known}", "language")
+        return able
+
+    def _attempt(self, engine: str, voice: Voice, tag: str, letters: Counter[str], text: str) -> Attempt:
+        own = _readable(voice)
+        others = {}
+        for script in letters.keys() - own:
+            language = languages.of_script(script, text, with_kana="kana" in letters or tag == "ja")
+            other = self.voices.speaking(language, engine) if language else None
+            if other is not None and script in _readable(other):
+                others[script] = other
+        unsaid = sum(
+            number for script, number in letters.items() if script not in own and script not in others
+        )
+        return Attempt(engine, voice, tag, frozenset(own), others, unsaid)
 
     def _check(self, request: SpeakRequest) -> None:
         text = request.text
@@ -143,6 +179,27 @@ class Chain:
                 "region, such as en, de or pt-BR",
                 "language",
             ) from None
+
+
+def _readable(voice: Voice) -> set[str]:
+    """The scripts *voice* reads."""
+    scripts = languages.scripts(voice.language)
+    if voice.engine == "espeak" and voice.language in NO_LATIN_NOR_HAN:
+        scripts -= {"latin", "han"}
+    return scripts
+
+
+def _written(tag: str, letters: Counter[str], text: str, *, chosen: bool) -> str:
+    """
+    *tag*, or the language the text is written in where that one's voices could not say it.
+
+    A language that was *chosen* gives way only where there is no letter of it; the default where most are others'.
+    """
+    readable = sum(letters[script] for script in languages.scripts(tag))
+    if not letters or (readable > 0 if chosen else 2 * readable >= letters.total()):
+        return tag
+    (most, _), *_ = letters.most_common(1)
+    return languages.of_script(most, text, with_kana="kana" in letters) or tag
 
 
 def some(names: Iterable[str], limit: int = 12) -> str:

@@ -22,6 +22,23 @@ GTTS = {
 # Other tags for the same language (IANA's language subtag registry): what people write, what voices have.
 ALSO = {"he": "iw", "iw": "he", "jv": "jw", "fil": "tl", "nb": "no", "no": "nb", "cmn": "zh", "zh": "cmn"}
 
+# The languages here that are written in another script than Latin; the first is what its letters alone stand for.
+WRITTEN_IN = {
+    "han": ("zh", "cmn", "yue", "ja"), "kana": ("ja",), "hangul": ("ko",), "greek": ("el", "grc"),
+    "cyrillic": ("ru", "uk", "be", "bg", "mk", "sr", "kk", "ky", "tg", "tt", "ba", "cv", "mn", "nog", "uz"),
+    "hebrew": ("he", "iw", "yi"), "arabic": ("ar", "fa", "ur", "ug", "ps", "sd"),
+    "devanagari": ("hi", "mr", "ne", "kok", "sa"), "bengali": ("bn", "as", "bpy"), "gurmukhi": ("pa",),
+    "gujarati": ("gu",), "oriya": ("or",), "tamil": ("ta",), "telugu": ("te",), "kannada": ("kn",),
+    "malayalam": ("ml",), "sinhala": ("si",), "thai": ("th",), "lao": ("lo",), "myanmar": ("my", "shn"),
+    "khmer": ("km",), "georgian": ("ka",), "armenian": ("hy", "hyw"), "ethiopic": ("am", "ti"),
+}  # fmt: skip
+# Letters that tell a script's languages apart; the first that is found decides.
+TELLING = (
+    ("cyrillic", "ўЎ", "be"), ("cyrillic", "їєґіЇЄҐІ", "uk"), ("cyrillic", "ђћљњџЂЋЉЊЏ", "sr"),
+    ("cyrillic", "ѓќѕЃЌЅ", "mk"), ("cyrillic", "әғқңұһӘҒҚҢҰҺ", "kk"), ("arabic", "ٹڈڑے", "ur"),
+    ("arabic", "پچژگ", "fa"),
+)  # fmt: skip
+
 TAG = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,8})*")
 
 
@@ -37,6 +54,26 @@ def fitting(tag: str) -> list[str]:
     """Tags a voice for *tag* may have, best first: itself, without its region, other names of it."""
     exact, base = normal(tag), normal(tag).split("-")[0]
     return [one for one in dict.fromkeys((exact, base, ALSO.get(exact), ALSO.get(base))) if one]
+
+
+def scripts(tag: str) -> set[str]:
+    """The scripts a voice for *tag* reads: its language's own, and Latin, which all but Japanese voices read."""
+    base = normal(tag).split("-")[0]
+    return {script for script, written in WRITTEN_IN.items() if base in written} | {"latin"}
+
+
+def of_script(script: str, text: str, *, with_kana: bool = False) -> str | None:
+    """
+    The language that letters of *script* in *text* are probably in; None for a script nobody here speaks.
+
+    Han is Japanese beside kana, and Chinese else.
+    """
+    if script == "han" and with_kana:
+        return "ja"
+    for told, letters, language in TELLING:
+        if told == script and any(letter in text for letter in letters):
+            return language
+    return WRITTEN_IN[script][0] if script in WRITTEN_IN else "en" if script == "latin" else None
 
 
 def same(one: str, other: str) -> bool:

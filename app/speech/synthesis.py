@@ -274,13 +274,16 @@ def question(attempt: Attempt, request: SpeakRequest, *, within_seconds: float) 
         "pitch": request.pitch,
         "format": request.format,
         "within_seconds": within_seconds,
+        "scripts": sorted(attempt.scripts),
+        "others": {script: [voice.key, voice.language] for script, voice in attempt.others.items()},
     }
 
 
 def key(attempt: Attempt, request: SpeakRequest) -> str:
     """The name of the audio: a digest of all that decides how it sounds."""
     pitch = request.pitch if attempt.engine == "espeak" else 1.0
-    decisive = [RECIPE, attempt.voice.id, request.text, request.format, request.speed, pitch]
+    voices = sorted({attempt.voice.id, *(voice.id for voice in attempt.others.values())})
+    decisive = [RECIPE, attempt.voice.id, voices, request.text, request.format, request.speed, pitch]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:40]
 
 

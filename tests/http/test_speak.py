@@ -42,6 +42,26 @@ def test_what_is_not_spoken_is_told(server, stream, format):
     assert "X-TTS-Skipped" in answer.headers["Access-Control-Expose-Headers"]
 
 
+@pytest.mark.parametrize(
+    ("text", "voice", "skipped"),
+    [
+        ("你好，世界", "espeak:cmn", None),
+        ("The word 你好 means hello.", "espeak:en", None),
+        ("A word of Tibetan: བོད", "espeak:en", "tibetan=2"),
+    ],
+)
+def test_another_script_is_spoken_or_said_to_be_left_out(server, text, voice, skipped):
+    answer = server.post(SPEAK, {"text": text})
+    assert (answer.status, answer.headers["X-TTS-Voice"]) == (200, voice)
+    assert answer.headers["X-TTS-Skipped"] == skipped
+
+
+def test_a_script_nobody_can_say_is_refused(server):
+    answer = server.post(SPEAK, {"text": "བོད་སྐད"})
+    assert (answer.status, answer.error["param"]) == (400, "language")
+    assert "tibetan" in answer.error["message"]
+
+
 def test_what_is_all_spoken_has_nothing_to_tell(server):
     answer = server.post(SPEAK, {"text": "Hello 👍 — all of *this* is said: 1, 2."})
     assert "X-TTS-Skipped" not in answer.headers

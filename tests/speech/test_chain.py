@@ -50,6 +50,20 @@ def test_who_is_asked_and_in_what_order(first, request_, voices):
         ({"language": "xx"}, InvalidRequest, "language", "af, am"),
         ({"language": "klingon!"}, InvalidRequest, "language", "such as en"),
         ({"engine": "neural", "language": "de"}, InvalidRequest, "language", "accepted: en-us"),
+        (
+            {"text": "你好", "engine": "neural"},
+            InvalidRequest,
+            "language",
+            "has han letters, which neural can't say",
+        ),
+        ({"text": "བོད་སྐད"}, InvalidRequest, "language", "has tibetan letters"),
+        ({"text": "No བོད་སྐད་ཡིག་ག"}, InvalidRequest, "language", "has tibetan letters"),
+        (
+            {"text": "漢字仮名", "engine": "espeak", "language": "ja"},
+            InvalidRequest,
+            "language",
+            "has han letters",
+        ),
         ({"speed": 0}, InvalidRequest, "speed", "0.25 to 4"),
         ({"speed": float("nan")}, InvalidRequest, "speed", "0.25 to 4"),
         ({"pitch": 3}, InvalidRequest, "pitch", "0.5 to 2"),
@@ -60,6 +74,48 @@ def test_what_is_wrong_is_named_with_what_is_accepted(request_, error, param, ac
         asked(**request_)
     assert refusal.value.param == param
     assert accepted in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("first", "request_", "voices"),
+    [
+        ("auto", {"text": "你好，世界"}, ["gtts:zh", "espeak:cmn"]),
+        ("espeak", {"text": "你好，世界"}, ["espeak:cmn"]),
+        ("auto", {"text": "こんにちは"}, ["gtts:ja", "espeak:ja"]),
+        ("auto", {"text": "日本語を話します"}, ["gtts:ja"]),
+        ("auto", {"text": "안녕하세요"}, ["gtts:ko", "espeak:ko"]),
+        ("auto", {"text": "Привет, мир"}, ["gtts:ru", "espeak:ru"]),
+        ("auto", {"text": "Привіт, світе"}, ["gtts:uk", "espeak:uk"]),
+        ("auto", {"text": "Γειά σου"}, ["gtts:el", "espeak:el"]),
+        ("auto", {"text": "שלום עולם"}, ["gtts:iw", "espeak:he"]),
+        ("auto", {"text": "مرحبا"}, ["gtts:ar", "espeak:ar"]),
+        ("auto", {"text": "گفتگو"}, ["espeak:fa"]),
+        ("auto", {"text": "नमस्ते"}, ["gtts:hi", "espeak:hi"]),
+        ("auto", {"text": "สวัสดี"}, ["gtts:th", "espeak:th"]),
+        ("auto", {"text": "Բարեւ"}, ["espeak:hy"]),
+        ("auto", {"text": "გამარჯობა"}, ["espeak:ka"]),
+        ("auto", {"text": "হ্যালো"}, ["gtts:bn", "espeak:bn"]),
+        ("auto", {"text": "வணக்கம்"}, ["gtts:ta", "espeak:ta"]),
+        ("auto", {"text": "ជំរាបសួរ"}, ["gtts:km"]),
+        ("auto", {"text": "你好", "language": "en"}, ["gtts:zh", "espeak:cmn"]),
+        ("auto", {"text": "你好", "voice": "heart"}, ["gtts:zh", "espeak:cmn"]),
+        ("auto", {"text": "hello", "language": "ru"}, ["gtts:ru", "espeak:ru"]),
+        ("auto", {"text": "Здраво", "language": "sr"}, ["gtts:sr", "espeak:sr"]),
+        ("auto", {"text": "The word 你好 means hello."}, ["gtts:en", "espeak:en", "neural:heart"]),
+        ("neural", {"text": "The word 你好 means hello."}, ["neural:heart"]),
+        ("auto", {"text": "The angle α"}, ["gtts:en", "neural:heart", "espeak:en"]),
+        ("auto", {"text": "A word of Tibetan: བོད"}, ["gtts:en", "neural:heart", "espeak:en"]),
+    ],
+)
+def test_the_letters_of_a_text_tell_who_can_say_it(first, request_, voices):
+    assert asked(first, **request_) == voices
+
+
+def test_in_a_mixed_sentence_another_voice_of_the_engine_reads_the_other_script():
+    gtts, espeak, neural = chain().attempts(SpeakRequest("The word 你好 means hello."))
+    assert {script: voice.id for script, voice in gtts.others.items()} == {"han": "gtts:zh"}
+    assert {script: voice.id for script, voice in espeak.others.items()} == {"han": "espeak:cmn"}
+    assert (gtts.unsaid, espeak.unsaid, neural.unsaid) == (0, 0, 2)
 
 
 @pytest.mark.parametrize("first", ["neural", "espeak"])

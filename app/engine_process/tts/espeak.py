@@ -64,7 +64,8 @@ class Espeak:
         """16-bit mono samples of *text*, one sentence at a time."""
         if manner.language.lower().startswith("en"):
             text = as_said(text)
-        for sentence in sentences(text, SENTENCE_LIMIT):
+        parts = list(sentences(text, SENTENCE_LIMIT))
+        for number, sentence in enumerate(parts, 1):
             if self._library.espeak_SetVoiceByName(manner.voice.encode()) != 0:
                 raise protocol.Refused("invalid_request", f"espeak-ng has no voice {manner.voice!r}", "voice")
             self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * manner.speed), 0)
@@ -72,7 +73,7 @@ class Espeak:
             # Set each time: a second object of this class in the same process has the same library.
             self._library.espeak_SetSynthCallback(self._callback)
             encoded = sentence.encode() + b"\0"
-            flags = UTF8 | END_PAUSE
+            flags = UTF8 if manner.goes_on and number == len(parts) else UTF8 | END_PAUSE
             status = self._library.espeak_Synth(
                 encoded, ctypes.c_size_t(len(encoded)), 0, BY_CHARACTER, 0, flags, None, None
             )

@@ -1,7 +1,7 @@
 """How a text is to be spoken, and what every synthesizer has in common."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -17,6 +17,11 @@ class Manner:
     speed: float = 1.0
     pitch: float = 1.0
     within_seconds: float = 30.0
+    scripts: Collection[str] = ("latin",)  # what the voice reads
+    others: Mapping[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # script: voice and language that read it
+    goes_on: bool = False  # another voice finishes the sentence: no pause after the last word
 
 
 class Synthesizer(Protocol):

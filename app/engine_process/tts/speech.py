@@ -1,13 +1,18 @@
 """The speech engine: text to the bytes of an audio file, sentence by sentence."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from ...engine import protocol
+from ...engine.scripts import runs
 from .encode import encoder
 from .gtts import Gtts, mp3_seconds
 from .manner import Manner, Synthesizer
-from .text import clean
+from .text import clean, letters
 
+ENDS_SENTENCE = re.compile(r"[.!?…。！？]\W*$|\n *$")
 PAYLOAD_BYTES = 1 << 20  # of one message
 
 
@@ -27,7 +32,7 @@ class SpeechEngine:
     def open(self, header: protocol.Header) -> Iterator[protocol.Message | None]:
         """
         Speak `text` with `engine`, `voice`, `language`, `speed`, `pitch` in `format`, each answer of a
-        network within `within_seconds`.
+        network within `within_seconds`. The voice reads `scripts`; `others` has [voice, language] for more scripts.
 
         {"kind": "start", "engine", "voice", "sample_rate", "skipped": {what: letters}}, then {"kind": "audio"}
         with bytes of the file,
@@ -42,11 +47,16 @@ class SpeechEngine:
             speed=min(max(speed, slowest), fastest),
             pitch=header["pitch"],
             within_seconds=header["within_seconds"],
+            scripts=header["scripts"],
+            others=header["others"],
         )
         text, skipped = clean(header["text"])
+        parts = list(by_voice(text, manner, skipped))
+        if not any(map(letters, (part for part, _ in parts))):
+            raise protocol.Refused("nothing_to_say", "the text has no word that this voice can say", "text")
         if isinstance(synthesizer, Gtts) and header["format"] == "mp3" and speed == 1.0:
-            return pass_on(synthesizer, text, manner, skipped)
-        return speak(synthesizer, text, manner, skipped, header["format"], tempo=speed / manner.speed)
+            return pass_on(synthesizer, parts, manner, skipped)
+        return speak(synthesizer, parts, manner, skipped, header["format"], tempo=speed / manner.speed)
 
     def _synthesizer(self, name: str) -> Synthesizer:
         if name not in self._loaded:
@@ -70,7 +80,7 @@ class SpeechEngine:
 
 def speak(
     synthesizer: Synthesizer,
-    text: str,
+    parts: list[tuple[str, Manner]],
     manner: Manner,
     skipped: Mapping[str, int],
     format: str,
@@ -80,25 +90,48 @@ def speak(
     """Synthesize and encode; a step is one sentence."""
     file = encoder(format, synthesizer.sample_rate, tempo=tempo)
     yield start(synthesizer, manner, skipped, file.sample_rate)
-    for samples in synthesizer.speak(text, manner):
-        yield from audio(file.feed(samples))
-        yield None
+    for text, manner in parts:
+        for samples in synthesizer.speak(text, manner):
+            yield from audio(file.feed(samples))
+            yield None
     yield from audio(file.finish())
     patches = [[offset, written.hex()] for offset, written in file.patches]
     yield protocol.Message({"kind": "end", "duration": file.samples / file.sample_rate, "patches": patches})
 
 
 def pass_on(
-    synthesizer: Gtts, text: str, manner: Manner, skipped: Mapping[str, int]
+    synthesizer: Gtts, parts: list[tuple[str, Manner]], manner: Manner, skipped: Mapping[str, int]
 ) -> Iterator[protocol.Message | None]:
     """Google's own mp3 as it comes, without PyAV and without a second loss of quality."""
     yield start(synthesizer, manner, skipped, synthesizer.sample_rate)
     duration = 0.0
-    for mp3 in synthesizer.recordings(text, manner):
-        duration += mp3_seconds(mp3)
-        yield from audio(mp3)
-        yield None
+    for text, manner in parts:
+        for mp3 in synthesizer.recordings(text, manner):
+            duration += mp3_seconds(mp3)
+            yield from audio(mp3)
+            yield None
     yield protocol.Message({"kind": "end", "duration": duration, "patches": []})
+
+
+def by_voice(text: str, manner: Manner, skipped: Counter[str]) -> Iterator[tuple[str, Manner]]:
+    """*text* in parts, each for one voice; letters that none can say are left out and counted in *skipped*."""
+    parts: list[tuple[str, Manner]] = []
+    for script, run in runs(text):
+        speaker = manner
+        if script and script not in manner.scripts:
+            if script not in manner.others:
+                skipped[script] += letters(run)
+                continue
+            voice, language = manner.others[script]
+            speaker = replace(manner, voice=voice, language=language)
+        elif not script and parts and not letters(run):
+            speaker = parts[-1][1]  # signs and spaces belong to what stands before them
+        if parts and parts[-1][1] == speaker:
+            parts[-1] = parts[-1][0] + run, speaker
+        else:
+            parts.append((run, speaker))
+    for number, (part, speaker) in enumerate(parts, 1):
+        yield part, replace(speaker, goes_on=number < len(parts) and not ENDS_SENTENCE.search(part))
 
 
 def start(

@@ -55,7 +55,9 @@ BLANKS = re.compile(r"[^\S\n]+")
 SOFT_END = re.compile(r"\xad[^\S\n]*\n[^\S\n]*")
 # Letters drawn as symbols ("𝗛𝗲𝗹𝗹𝗼", "ＡＢＣ", "ﬁ", "㏑", "ｶﾞ"): compatibility forms, safe to fold.
 # Superscripts are not here: "10²" must not become "102".
-FANCY = re.compile("[\U0001d400-\U0001d7ff\uff01-\uff5e\uff61-\uffdc\ufb00-\ufb06\u3200-\u33ffℂℍℕℙℚℝℤ]+")
+FANCY = re.compile(
+    "[\U0001d400-\U0001d7ff\uff01-\uff5e\uff61-\uffdc\ufb00-\ufdff\ufe70-\ufefc\u2160-\u217f\u3200-\u33ffℂℍℕℙℚℝℤ]+"
+)
 FIRST_PICTOGRAM = 0x2190  # below it are the symbols that are read aloud: ° © № ™ ℃
 JOINERS = "\u200c\u200d"  # part of the spelling in Persian and the scripts of India, and of emoji
 
@@ -170,6 +172,8 @@ def spoken_characters(text: str) -> Iterator[str]:
     """The characters of *text* a synthesizer may see; a dropped symbol leaves a space."""
     before = ""
     for character in text:
+        if character.isdecimal() and not character.isascii():
+            character = str(unicodedata.decimal(character))  # "٣" is 3 in every voice's language
         category = unicodedata.category(character)
         if character in JOINERS:
             # Between two emoji it joins what is dropped anyway.

@@ -1,12 +1,14 @@
 """The engine as its owner sees it: messages out for a question in."""
 
 import io
+from collections import Counter
 
 import av
 import pytest
 
 from app.engine import protocol
-from app.engine_process.tts.speech import SpeechEngine
+from app.engine_process.tts.manner import Manner
+from app.engine_process.tts.speech import SpeechEngine, by_voice
 from app.speech.voices import find_espeak
 from tests.gtts_stand_in import GttsStandIn
 
@@ -31,7 +33,7 @@ def engine(stand_in):
 def ask(serving: SpeechEngine, /, **question: object) -> list[protocol.Message | None]:
     header = {
         "text": TEXT, "engine": "espeak", "language": "en", "format": "wav", "speed": 1.0, "pitch": 1.0,
-        "within_seconds": 5.0, **question,
+        "within_seconds": 5.0, "scripts": ["latin"], "others": {}, **question,
     }  # fmt: skip
     return list(serving.open({"voice": VOICES[header["engine"]], **header}))
 
@@ -86,6 +88,66 @@ def test_a_wave_that_is_stored_says_its_size(engine):
     data = b"".join(message.payload for message in messages if message)
     assert offset == 0
     assert int.from_bytes(bytes.fromhex(header)[40:44], "little") == len(data) - 44
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (
+            "The word 你好 means hello.",
+            [("en-us", "The word ", True), ("cmn", "你好 ", True), ("en-us", "means hello.", False)],
+        ),
+        ("They say “你好”.", [("en-us", "They say “", True), ("cmn", "你好”.", False)]),
+        ("你好，世界。\nText 1", [("cmn", "你好，世界。\n", False), ("en-us", "Text 1", False)]),
+        ("你好 1 Привет", [("cmn", "你好", True), ("en-us", " 1 ", True), ("ru", "Привет", False)]),
+        ("All of it. α", [("en-us", "All of it. α", False)]),
+    ],
+)
+def test_each_script_has_a_voice(text, parts):
+    manner = Manner("en-us", "en", others={"han": ("cmn", "cmn"), "cyrillic": ("ru", "ru")})
+    found = by_voice(text, manner, Counter())
+    assert [(manner.voice, part, manner.goes_on) for part, manner in found] == parts
+
+
+def test_a_word_in_another_script_is_heard_within_its_sentence(engine):
+    others = {"han": ["cmn", "cmn"]}
+    start, *middle, _ = ask(engine, text="The word 你好 means hello.", others=others)
+    ours = seconds_of_pieces(middle)
+    chinese = ask(engine, text="你好", voice="cmn", language="cmn", scripts=["han"])[1:-1]
+    assert len(ours) == 3
+    assert (
+        0.6 * sum(seconds_of_pieces(chinese)) < ours[1] <= sum(seconds_of_pieces(chinese))
+    )  # less its pause
+    assert start.header["skipped"] == {}
+
+
+def seconds_of_pieces(messages: list[protocol.Message | None]) -> list[float]:
+    """How long the audio of each step is, in a session of espeak-ng's, 16 bits at 22050 Hz."""
+    pieces = [0.0]
+    for message in messages:
+        if message is None:
+            pieces.append(0.0)
+        else:
+            pieces[-1] += len(message.payload) / 44100
+    return pieces[:-1]
+
+
+def test_google_is_asked_for_each_script_in_its_language(engine, stand_in):
+    stand_in.texts.clear(), stand_in.languages.clear()
+    ask(engine, engine="gtts", text="The word 你好 means hello.", others={"han": ["zh", "zh"]})
+    assert [*zip(stand_in.languages, stand_in.texts, strict=True)] == [
+        ("en", "The word"), ("zh", "你好"), ("en", "means hello."),
+    ]  # fmt: skip
+
+
+def test_letters_no_voice_can_say_are_counted(engine):
+    start, *_ = ask(engine, text="The word 你好 and བོད.", others={"han": ["cmn", "cmn"]})
+    assert start.header["skipped"] == {"tibetan": 2}
+
+
+def test_a_text_of_which_no_letter_can_be_said_is_refused(engine):
+    with pytest.raises(protocol.Refused, match="no word that this voice can say"):
+        ask(engine, text="```\nprint\n```\n\n你好")
 
 
 def test_nothing_to_say_is_the_requests_fault(engine):
