@@ -100,6 +100,15 @@ TYPES: dict[type, Schema] = {
 STATUS: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]}
 BYTES: Schema = {"type": "string", "format": "binary"}
 TEXT: Schema = {"type": "string"}
+SPOKEN_HEADERS = {
+    "X-TTS-Engine": "Who spoke: gtts, neural or espeak",
+    "X-TTS-Voice": "The voice's id",
+    "X-TTS-Fallback": "Why engines that come first did not speak",
+    "X-TTS-Skipped": "How many letters and digits are not spoken, by what they are, where there are any: "
+    "code (in fences), address (of a URL, after its host), or the name of a script, as in code=20, tibetan=2",
+    "X-Audio-Duration": "Seconds, where the audio is whole before it is sent",
+    "X-Cache": "hit or miss",
+}
 AUDIO = dict.fromkeys(AUDIO_TYPES.values(), BYTES)
 EVENTS: dict[str, Schema] = {
     "text/event-stream": {"description": "the data of each event is a JSON object with a type"}
@@ -394,6 +403,10 @@ def responses(operation: Operation, refusals: tuple[int, ...] = ()) -> dict[str,
     """By status: what success looks like, and the errors, which all have one envelope."""
     content = {media_type: {"schema": schema} for media_type, schema in operation.answers.items()}
     said: dict[str, Any] = {"200": {"description": "Success", "content": content}} if content else {}
+    if content.keys() & AUDIO:
+        said["200"]["headers"] = {
+            name: {"description": text, "schema": TEXT} for name, text in SPOKEN_HEADERS.items()
+        }
     for status, text in operation.statuses.items():
         holds = {202: json_content(JOB), 204: {}, 304: {}}.get(status, {"content": content})
         said[str(status)] = {"description": text, **holds}

@@ -72,6 +72,14 @@ def test_speech_is_streamed_unless_it_is_asked_not_to_be(server):
     assert "Content-Length" not in answer.headers
 
 
+def test_the_headers_are_described(server):
+    paths = server.get("/openapi.json").json["paths"]
+    for path in (SPEAK, "/v1/audio/speech"):
+        assert (
+            "tibetan=2" in paths[path]["post"]["responses"]["200"]["headers"]["X-TTS-Skipped"]["description"]
+        )
+
+
 def test_what_is_no_flag_is_refused(server):
     answer = server.post(SPEAK, {"text": "Hello.", "stream": "perhaps"})
     assert (answer.status, answer.error["param"]) == (400, "stream")
