@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
+LONGEST_NAME_BYTES = 220  # of the 255 that filesystems take, with room for what is put around a name
 PART_SUFFIX = ".part"  # of a file being written; one that stays was left by a process that was killed
 
 
@@ -62,4 +63,5 @@ def atomic_write(path: Path, *, durable: bool = False, mode: int = 0o600) -> Ite
 
 def _part(path: Path) -> Path:
     """Its name until it is whole; another one for each writer, because processes may share a disk."""
-    return path.with_name(f".{path.name}-{os.urandom(4).hex()}{PART_SUFFIX}")
+    kept = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME_BYTES])
+    return path.with_name(f".{kept}-{os.urandom(4).hex()}{PART_SUFFIX}")

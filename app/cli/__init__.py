@@ -1,6 +1,8 @@
 """`python -m app ...`: what is done by hand, and while a host builds. Results go to standard output, all else not."""
 
 import errno
+import io
+import sys
 from typing import Any
 
 import click
@@ -22,6 +24,8 @@ class Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:  # whatever click's own returns
         """Run the command that was named."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be UTF-8
         try:
             return super().invoke(context)
         except (ServiceError, ConfigError) as error:

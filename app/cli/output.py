@@ -1,11 +1,12 @@
 """Where results go: a file that is there whole or not at all, or standard output."""
 
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
+
+from ..files import atomic_write
 
 STANDARD = "-"
 
@@ -31,14 +32,5 @@ def write(out: str, chunks: Iterable[bytes]) -> None:
         with path.open("wb") as device:
             device.writelines(chunks)
     else:
-        _replace(path, chunks)
-
-
-def _replace(path: Path, chunks: Iterable[bytes]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
+        with atomic_write(path, mode=0o666) as file:  # less the umask, as other programs' files
             file.writelines(chunks)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

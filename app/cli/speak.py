@@ -33,7 +33,7 @@ FORMATS = {
 @click.option("--language", help="Language tag of the text; else TTS_LANGUAGE.")
 @click.option("--speed", type=click.FloatRange(0.25, 4), default=1.0, show_default=True)
 @click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help="espeak-ng only.")
-def speak(text: str, out: str, format: str | None, **asked: str | float | None) -> None:
+def speak(text: str, out: str, format: str | None, **params: str | float | None) -> None:
     """Written once it is whole; who spoke, and why nobody better did, is said beside it."""
     from ..speech.chain import SpeakRequest
     from . import engines
@@ -46,10 +46,10 @@ def speak(text: str, out: str, format: str | None, **asked: str | float | None) 
         tts_timeout_seconds=LIMIT_SECONDS,
     )
     request = SpeakRequest(
-        text=sys.stdin.read() if text == "-" else text,
+        text=read_text(text),
         format=format or format_of(out),
         stream=False,  # the file's header then says how long it is
-        **asked,  # type: ignore[arg-type] # click made them so
+        **params,  # type: ignore[arg-type] # click made them so
     )
     with (
         engines.speech(settings) as speech,
@@ -60,6 +60,14 @@ def speak(text: str, out: str, format: str | None, **asked: str | float | None) 
             click.echo(f"not by {reason}", err=True)
         seconds = f", {spoken.duration_seconds:.1f} s" if spoken.duration_seconds else ""
         click.echo(f"spoken by {spoken.voice}{seconds}", err=True)
+
+
+def read_text(text: str) -> str:
+    """*text*, or what standard input has where it is "-"."""
+    try:
+        return (sys.stdin.buffer.read() if text == "-" else text.encode(errors="surrogateescape")).decode()
+    except UnicodeDecodeError:
+        raise click.UsageError("the text is not UTF-8") from None
 
 
 def format_of(out: str) -> str:

@@ -1,5 +1,6 @@
 """`transcribe FILE`: a recording to text, without the server and in its memory."""
 
+import itertools
 import json
 import os
 import shutil
@@ -8,7 +9,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..speech.transcription import Segment, Transcription
 
 FORMATS = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
+LABEL = "Transcribing"
 
 
 def language_code(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
@@ -32,7 +33,7 @@ def language_code(context: click.Context, option: click.Parameter, name: str | N
 
 
 @click.command(
-    help="The text of the recording FILE (- is standard input), with a line of progress on a terminal."
+    help="The text of the recording FILE (- is standard input), with a bar of progress on a terminal."
 )
 @click.argument("file", type=click.File("rb"))
 @click.option(
@@ -58,13 +59,9 @@ def language_code(context: click.Context, option: click.Parameter, name: str | N
 )
 @click.option("--model", help="Another model than WHISPER_MODEL.")
 def transcribe(
-    file: IO[bytes],
-    format: str | None,
-    out: str,
-    model: str | None,
-    **asked: str | int | None,
+    file: IO[bytes], format: str | None, out: str, model: str | None, **params: str | int | None
 ) -> None:
-    """Written as it is found, or to a file once it is whole."""
+    """Write the text as it is found, or to a file once it is whole."""
     from ..speech.transcription import TranscriptionRequest
     from . import engines
 
@@ -73,18 +70,25 @@ def transcribe(
         settings = replace(settings, whisper_model=model, disable_local_whisper=False)
     chosen = format or next((name for name, end in FORMATS.items() if out.endswith(end)), "text")
     with on_disk(file) as path, engines.speech(settings) as speech:
-        request = TranscriptionRequest(path=path, **asked)  # type: ignore[arg-type] # click made them so
+        request = TranscriptionRequest(path=path, **params)  # type: ignore[arg-type] # click made them so
         with closing(speech.transcribe(request, engines.wanted)) as transcription:
-            segments = watched(transcription, path) if shows_progress(out) else transcription
-            pieces = written(transcription, segments, chosen)
-            output.write(out, (piece.encode() for piece in pieces))
+            # On a terminal, unless the text itself appears there.
+            shown = sys.stderr.isatty() and not (out == output.STANDARD and sys.stdout.isatty())
+            segments = show_progress(transcription) if shown else transcription
+            output.write(
+                out,
+                (
+                    piece.encode(errors="backslashreplace")
+                    for piece in render(transcription, segments, chosen)
+                ),
+            )
 
 
 @contextmanager
 def on_disk(file: IO[bytes]) -> Iterator[str]:
-    """A path the engine can open; what comes in by a pipe waits in a nameless file."""
+    """A path by which the engine can open *file*, whatever it is called; what comes in by a pipe is kept meanwhile."""
     if file.seekable():
-        yield str(Path(file.name).resolve()) if file.name != "<stdin>" else f"/proc/{os.getpid()}/fd/0"
+        yield f"/proc/{os.getpid()}/fd/{file.fileno()}"
         return
     with tempfile.TemporaryFile(dir=Settings.from_env().upload_dir or None) as kept:
         shutil.copyfileobj(file, kept)
@@ -92,23 +96,30 @@ def on_disk(file: IO[bytes]) -> Iterator[str]:
         yield f"/proc/{os.getpid()}/fd/{kept.fileno()}"
 
 
-def shows_progress(out: str) -> bool:
-    """On a terminal, unless the text itself appears there."""
-    return sys.stderr.isatty() and not (out == output.STANDARD and sys.stdout.isatty())
+def show_progress(transcription: "Transcription") -> "Iterator[Segment]":
+    """The segments, while a bar on the terminal says how far they are, or for how long if no length is stated."""
+    from ..speech.subtitles import clock
 
-
-def watched(transcription: "Transcription", path: str) -> "Iterator[Segment]":
-    """The segments, while a line on the terminal says how far they are."""
-    from .length import stated_seconds
-    from .progress import progress
-
-    with progress(stated_seconds(path)) as line:
-        for segment in transcription:
-            line.show(max(segment.end, transcription.seconds_done))
+    found = iter(transcription)
+    first = list(itertools.islice(found, 1))  # what the file states of its length comes before it
+    segments, seconds = itertools.chain(first, found), round(transcription.stated_seconds or 0)
+    if not seconds:
+        with click.progressbar(
+            segments,
+            label=LABEL,
+            file=sys.stderr,
+            item_show_func=lambda one: clock(one.end, ".") if one else "",
+        ) as bar:
+            yield from bar
+        return
+    with click.progressbar(range(seconds), label=LABEL, file=sys.stderr) as bar:
+        for segment in segments:
+            bar.update(round(min(max(segment.end, transcription.seconds_done), seconds)) - bar.pos)
             yield segment
+        bar.update(seconds - bar.pos)
 
 
-def written(transcription: "Transcription", segments: "Iterable[Segment]", format: str) -> Iterator[str]:
+def render(transcription: "Transcription", segments: "Iterable[Segment]", format: str) -> Iterator[str]:
     """*segments* as *format*, piece by piece as they are found; JSON at the end, in the shape the API has."""
     from ..speech import subtitles
 
@@ -130,5 +141,5 @@ def as_json(transcription: "Transcription", segments: "list[Segment]") -> str:
     """What `POST /api/v1/pam/voice/transcribe` answers."""
     from ..speech.serializers import told_facts, told_segment
 
-    said = {**told_facts(transcription, segments), "segments": [told_segment(one) for one in segments]}
-    return json.dumps(said, ensure_ascii=False, indent=2) + "\n"
+    answer = {**told_facts(transcription, segments), "segments": [told_segment(one) for one in segments]}
+    return json.dumps(answer, ensure_ascii=False, indent=2) + "\n"

@@ -60,7 +60,8 @@ class Message:
 
 def send(descriptor: int, header: Header, payload: bytes = b"") -> None:
     """Write one message whole; OSError when nobody reads any more."""
-    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    # A file's name need not be UTF-8; what Python makes of it, lone surrogates, passes.
+    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
     if len(encoded) > HEADER_LIMIT or len(payload) > PAYLOAD_LIMIT:
         raise ValueError(f"message too large: {len(encoded)} + {len(payload)} bytes")
     rest = memoryview(PREFIX.pack(len(encoded), len(payload)) + encoded + payload)

@@ -89,6 +89,7 @@ class Transcription:
     duration_seconds: float = 0.0
     seconds_done: float = 0.0
     begins_at: float = 0.0  # of a clip
+    stated_seconds: float | None = None  # what the file says of its length, from the first segment on
     observer: Observer = field(default_factory=Observer)
     # Called with the seconds done, and whether that is all; what it raises ends the work.
     on_progress: Callable[[float, bool], None] = lambda seconds_done, ended: None
@@ -106,6 +107,7 @@ class Transcription:
             elif kind == "start":
                 self.language = found["language"]
                 self.language_probability = found["language_probability"]
+                self.stated_seconds = found.get("stated_seconds")
             elif kind == "end":
                 self.duration_seconds = self.seconds_done = found["duration"]
                 heard = self.duration_seconds - self.begins_at

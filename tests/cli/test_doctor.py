@@ -196,7 +196,8 @@ BROKEN = {
 def test_the_cause_is_named_with_a_remedy(broken, tmp_path):
     prepare, status, name, cause = BROKEN[broken]
     with prepare(tmp_path) as made:
-        done = run("doctor", "--json", prefix=made.prefix, python=made.python, **made.environment)
+        environment = {"PORT": str(free_port()), **made.environment}
+        done = run("doctor", "--json", prefix=made.prefix, python=made.python, **environment)
     findings = json.loads(done.stdout)["findings"]
     (found,) = [each for each in findings if each["name"] == name and cause in each["detail"]]
     assert found["status"] == status

@@ -15,9 +15,9 @@ import webvtt
 from click.testing import CliRunner
 
 from app.cli import cli
-from app.cli.length import stated_seconds
-from app.cli.progress import drawn
-from app.config import PROJECT
+from app.cli.engines import speech, wanted
+from app.config import PROJECT, Settings
+from app.speech.transcription import TranscriptionRequest
 
 from ..likeness import understood
 from ..processes import children, until
@@ -146,18 +146,49 @@ def test_a_terminal_sees_how_far_it_is_and_then_nothing_of_it(tmp_path):
             break
     os.close(ours)
     assert process.wait(60) == 0
-    assert b"of 0:11" in shown
-    assert shown.endswith(b"\r\x1b[K")
+    assert b"Transcribing" in shown
+    assert b"100%" in shown
     assert understood((tmp_path / "a.txt").read_text(), AUSTEN.text)
 
 
-def test_the_line_says_how_much_how_fast_and_how_long():
-    assert drawn(200, 600, 20) == "[########                ]  33%  3:20 of 10:00  10 x real time, 0:40 left"
-    assert drawn(3800, None, 100) == "1:03:20  38 x real time"
-
-
-def test_a_length_is_known_where_the_file_states_it(tmp_path):
+def test_the_length_is_told_where_the_file_states_it(tmp_path):
     (tmp_path / "live.webm").write_bytes(recorded_as("webm_chrome"))
-    assert stated_seconds(str(AUSTEN.path)) == pytest.approx(AUSTEN.seconds, abs=0.01)
-    assert stated_seconds(str(tmp_path / "live.webm")) is None
-    assert stated_seconds(str(PROJECT / "README.md")) is None
+    with speech(Settings.from_env()) as engines:
+        for path, seconds in ((AUSTEN_SHORT.path, AUSTEN_SHORT.seconds), (tmp_path / "live.webm", None)):
+            transcription = engines.transcribe(TranscriptionRequest(path=str(path)), wanted)
+            assert len(list(transcription)) > 0
+            assert transcription.stated_seconds == (seconds and pytest.approx(seconds, abs=0.01))
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"\xff\xfe", "日本".encode("euc-jp"), b"a" * 246])
+def test_a_file_may_have_any_name(name, tmp_path):
+    folder = os.fsencode(tmp_path)
+    recording, text, spoken = (os.path.join(folder, name + end) for end in (b".flac", b".srt", b".mp3"))
+    Path(os.fsdecode(recording)).write_bytes(AUSTEN_SHORT.path.read_bytes())
+    done = run("transcribe", os.fsdecode(recording), "-o", os.fsdecode(text))
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = run("speak", "Good morning.", "--engine", "espeak", "-o", os.fsdecode(spoken))
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(folder)) == sorted(map(os.path.basename, (recording, text, spoken)))
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_model_may_lie_in_a_directory_of_any_name(locale, tmp_path):
+    directory = os.path.join(os.fsencode(tmp_path), b"mod\xe9les")
+    os.symlink(Settings.from_env().model_dir, directory)
+    place = os.fsdecode(directory)
+    done = run(
+        "transcribe", str(AUSTEN_SHORT.path), "-f", "json", "--model", f"{place}/tiny.en", LC_ALL=locale
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"] == f"{place}/tiny.en"
+    done = run("config", MODEL_DIR=place, LC_ALL=locale)
+    assert b"MODEL_DIR=" + directory + b"  # environment\n" in done.stdout
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_text_that_is_not_utf_8_is_refused(tmp_path):
+    for words_given, text in ((("-",), b"caf\xe9"), ((os.fsdecode(b"caf\xe9"),), b"")):
+        done = run("speak", *words_given, "-o", str(tmp_path / "a.mp3"), given=text)
+        assert (done.returncode, b"the text is not UTF-8" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []

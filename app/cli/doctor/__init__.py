@@ -2,14 +2,35 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
 import click
 
-from . import examination
-from .finding import ERROR, Finding
+from ...config import ConfigError, Settings
+from ...services import Services
+from ...startup import problems
+from . import backends, machine, speech
+from .finding import ERROR, Finding, error
 
-COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
+OF_SETTINGS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
+    machine.packages,
+    machine.processors,
+    machine.memory,
+    machine.port,
+    machine.directories,
+    backends.redis,
+    backends.broker,
+    backends.job_storage,
+    machine.keys,
+)
+OF_SERVICES: tuple[Callable[[Services], Iterable[Finding]], ...] = (
+    speech.model,
+    speech.budget,
+    speech.synthesizers,
+    machine.checks,
+)
 
 
 @click.command(
@@ -18,27 +39,65 @@ COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--try", "try_out", is_flag=True, help="Also speak a sentence and transcribe it: some seconds.")
 def doctor(as_json: bool, try_out: bool) -> None:
-    """A line for each thing, as soon as it is known."""
+    """Print a line for each thing, as soon as it is known."""
     found = []
-    for finding in examination.all_findings(try_out=try_out):
+    for finding in findings(try_out=try_out):
         found.append(finding)
         if not as_json:
             show(finding)
-    errors = sum(finding.status == ERROR for finding in found)
+    counts = {status: sum(finding.status == status for finding in found) for status in COLOURS}
     if as_json:
-        click.echo(json.dumps({"ok": not errors, "findings": [asdict(one) for one in found]}, indent=2))
+        report = {"ok": not counts[ERROR], "findings": [asdict(finding) for finding in found]}
+        click.echo(json.dumps(report, indent=2))
     else:
-        warnings = sum(finding.status == "warning" for finding in found)
+        click.echo()
         click.echo(
-            f"\n{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
+            ", ".join(
+                f"{n} {status}{'' if n == 1 else 's'}" for status, n in counts.items() if status != "ok"
+            )
         )
-    sys.exit(1 if errors else 0)
+    sys.exit(1 if counts[ERROR] else 0)
 
 
 def show(finding: Finding) -> None:
-    """A line, and what to do about it on the next."""
-    click.echo(
-        f"{click.style(f'{finding.status:8}', COLOURS[finding.status])} {finding.name:14} {finding.detail}"
-    )
+    """Print a line, and what to do about it on the next."""
+    status = click.style(f"{finding.status:8}", COLOURS[finding.status])
+    click.echo(f"{status} {finding.name:14} {finding.detail}")
     if finding.remedy:
         click.echo(f"{'':23} -> {finding.remedy}")
+
+
+def findings(*, try_out: bool) -> Iterator[Finding]:
+    """
+    Each finding as it is made, in the order in which one thing explains the next.
+
+    What stops the start comes first. Of a thing that has an error nothing more is said.
+    """
+    yield from machine.misspelt()
+    try:
+        settings = Settings.from_env()
+    except ConfigError as problem:
+        yield from (error("settings", sentence, machine.WRONG) for sentence in problem.sentences)
+        return
+    wrong = [error(name, sentence, machine.WRONG) for name, sentence in problems(settings)]
+    yield from machine.settings(settings)
+    yield from wrong
+    stopped = {finding.name for finding in wrong}
+    for examine in OF_SETTINGS:
+        yield from (finding for finding in examined(examine, settings) if finding.name not in stopped)
+    if wrong:
+        return
+    services = Services.build(settings)
+    try:
+        for look in (*OF_SERVICES, *((speech.trial,) if try_out else ())):
+            yield from examined(look, services)
+    finally:
+        services.close()
+
+
+def examined(examine: Callable[..., Iterable[Finding]], about: Settings | Services) -> Iterator[Finding]:
+    """What *examine* finds; a package that is missing for it is an error."""
+    try:
+        yield from examine(about)
+    except ImportError as missing:
+        yield error(examine.__name__, f"can't be looked at: {missing}", machine.INSTALL)

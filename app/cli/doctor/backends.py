@@ -1,23 +1,32 @@
-"""What runs elsewhere: Redis, the broker, and where jobs' files are kept."""
+"""What runs elsewhere: Redis, the broker and its workers, and where jobs' files are kept."""
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from ...config import Settings
 from ..config import masked
-from .finding import OK, Finding, error, warning, well
+from .finding import Finding, error, warning, well
 
 TIMEOUT_SECONDS = 3.0
 PING_SECONDS = 1.0  # workers answer within some milliseconds
-SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 
 
 def redis(settings: Settings) -> Iterator[Finding]:
     """REDIS_URL, where it is set."""
     if settings.redis_url:
         yield _redis("redis", settings.redis_url, "REDIS_URL")
+
+
+def _redis(name: str, url: str, setting: str) -> Finding:
+    import redis as client
+
+    shown, seconds = masked(url, secret=True), TIMEOUT_SECONDS
+    try:
+        with client.Redis.from_url(url, socket_connect_timeout=seconds, socket_timeout=seconds) as connection:
+            connection.ping()
+    except (client.RedisError, OSError, ValueError) as problem:
+        return error(name, f"{shown} does not answer: {problem}", f"start it, or set {setting} right")
+    return well(name, f"{shown} answers")
 
 
 def broker(settings: Settings) -> Iterator[Finding]:
@@ -27,47 +36,10 @@ def broker(settings: Settings) -> Iterator[Finding]:
         yield well("broker", "none set: jobs run in the service")
         return
     is_redis = urlsplit(url).scheme in ("redis", "rediss")
-    found = _redis("broker", url, "CELERY_BROKER_URL") if is_redis else _other(url)
-    yield found
-    if found.status == OK:
+    finding = _redis("broker", url, "CELERY_BROKER_URL") if is_redis else _other(url)
+    yield finding
+    if not finding.remedy:
         yield _workers(url)
-
-
-def job_storage(settings: Settings) -> Iterator[Finding]:
-    """JOB_STORAGE_URL, where it is set, or needed."""
-    url = settings.job_storage_url
-    scheme = urlsplit(url).scheme
-    if not url:
-        if settings.celery_broker_url:
-            yield warning(
-                "job storage",
-                f"JOB_STORAGE_URL is not set: workers must see {settings.data_dir} as this machine does",
-                "share DATA_DIR, or set JOB_STORAGE_URL to s3://...",
-            )
-    elif scheme == "file":
-        place = Path(urlsplit(url).path)
-        if place.exists() and not place.is_dir():
-            yield error("job storage", f"{place} is not a directory", "set JOB_STORAGE_URL to one")
-        else:
-            yield well("job storage", f"{place}, which web and workers must share")
-    elif (package := SCHEMES.get(scheme)) and importlib.util.find_spec(package) is None:
-        yield error("job storage", f"{scheme}:// needs the package {package}", f"pip install {package}")
-    else:
-        yield well("job storage", masked(url, secret=True))
-
-
-def _redis(name: str, url: str, setting: str) -> Finding:
-    import redis as client
-
-    shown = masked(url, secret=True)
-    try:
-        with client.Redis.from_url(
-            url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS
-        ) as connection:
-            connection.ping()
-    except (client.RedisError, OSError, ValueError) as problem:
-        return error(name, f"{shown} does not answer: {problem}", f"start it, or set {setting} right")
-    return well(name, f"{shown} answers")
 
 
 def _other(url: str) -> Finding:
@@ -79,9 +51,8 @@ def _other(url: str) -> Finding:
         with Connection(url, connect_timeout=TIMEOUT_SECONDS) as connection:
             connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
     except (KombuError, OSError, KeyError, ImportError) as problem:  # KeyError: a transport nobody knows
-        return error(
-            "broker", f"{shown} does not answer: {problem}", "start it, or set CELERY_BROKER_URL right"
-        )
+        detail = f"{shown} does not answer: {problem}"
+        return error("broker", detail, "start it, or set CELERY_BROKER_URL right")
     return well("broker", f"{shown} answers")
 
 
@@ -92,7 +63,26 @@ def _workers(url: str) -> Finding:
         answers = app.control.ping(timeout=PING_SECONDS)
     names = sorted(name for answer in answers for name in answer)
     if not names:
-        return warning(
-            "workers", "none answers: jobs wait", "start one: `make worker`, or the Procfile's line"
-        )
+        remedy = "start one: `make worker`, or the Procfile's line"
+        return warning("workers", "none answers: jobs wait", remedy)
     return well("workers", ", ".join(names))
+
+
+def job_storage(settings: Settings) -> Iterator[Finding]:
+    """JOB_STORAGE_URL, where it is set or needed; that a byte can be written there was tried as at the start."""
+    if settings.job_storage_url and not settings.celery_broker_url:
+        yield warning(
+            "job storage",
+            "JOB_STORAGE_URL is set and not used: without CELERY_BROKER_URL jobs run here, and are kept in DATA_DIR",
+            "set CELERY_BROKER_URL too, or leave it out",
+        )
+    elif settings.job_storage_url:
+        yield well(
+            "job storage", f"{masked(settings.job_storage_url, secret=True)} takes a file and gives it back"
+        )
+    elif settings.celery_broker_url:
+        yield warning(
+            "job storage",
+            f"JOB_STORAGE_URL is not set: workers must see {settings.data_dir} as this machine does",
+            "share DATA_DIR, or set JOB_STORAGE_URL to s3://...",
+        )

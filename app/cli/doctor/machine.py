@@ -1,67 +1,92 @@
-"""The machine: packages, processors, memory, and the port."""
+"""The machine and the settings: packages, processors, memory, the port, directories, and who is let in."""
 
+import dataclasses
+import difflib
 import errno
 import importlib.util
 import json
 import os
 import platform
 import socket
+import tempfile
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 from ... import cgroup
-from ... import memory as room
-from ...config import Settings
-from ...engine.budget import budget_mb
+from ...config import Settings, env_file, is_ipv6
+from ...config import platform as host
+from ...engine.budget import MACHINE, budget_mb, budget_source, granted
+from ...services import Services
+from ...startup import WHOLE_MACHINE, directory_problem, url
+from ..config import effective
 from .finding import Finding, error, warning, well
 
 NEEDED = ("flask", "gunicorn", "prometheus_client", "numpy", "av", "ctranslate2", "tokenizers", "requests")
 OLDEST_PYTHON = (3, 10)
 LOOK_SECONDS = 2
+ALIKE = 0.85  # of difflib's ratio: WHISPER_MODLE for WHISPER_MODEL, not WHISPER_BEAM for it
+HEARTBEAT = "/dev/shm"  # noqa: S108 (gunicorn.conf.py's worker_tmp_dir)
+WRITTEN_BYTES = 1 << 16
+SHORTEST_KEY = 16  # characters; fewer can be tried out
+WRONG = "set it right or leave it out; .env.example says what each accepts"
+MAKE_KEY = 'set API_KEYS, such as to what `python -c "import secrets; print(secrets.token_urlsafe())"` prints'
+INSTALL = "pip install -r requirements.txt"
+
+
+def settings(settings: Settings) -> Iterator[Finding]:
+    """The settings that are not the default, and where each comes from."""
+    changed = [f"{name} ({source})" for name, _, source in effective(settings) if source != "default"]
+    yield well("settings", f"set: {', '.join(changed)}" if changed else "all defaults")
+
+
+def misspelt() -> Iterator[Finding]:
+    """Names that nothing reads: any in `.env`, and in the environment those that look like one of ours."""
+    known = [field.name.upper() for field in dataclasses.fields(Settings)]
+    written = env_file()
+    for name in sorted({*written, *os.environ} - set(known)):
+        close = difflib.get_close_matches(name, known, 1, ALIKE) if "_" in name or name in written else []
+        if close:
+            yield warning("settings", f"{name} is read by nothing", f"did you mean {close[0]}?")
+        elif name in written:
+            yield warning("settings", f"{name} in .env is no setting of this service", "see .env.example")
 
 
 def packages(settings: Settings) -> Iterator[Finding]:
     """Python, and what requirements.txt brings."""
     version = platform.python_version()
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if tuple(map(int, platform.python_version_tuple()[:2])) < OLDEST_PYTHON:
         yield error("python", f"{version} is too old", "use Python 3.10 or newer")
-        return
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        yield error("packages", f"not installed: {', '.join(missing)}", "pip install -r requirements.txt")
+    elif missing:
+        yield error("packages", f"not installed: {', '.join(missing)}", INSTALL)
     else:
         yield well("packages", f"Python {version}, everything requirements.txt brings is there")
 
 
 def processors(settings: Settings) -> Iterator[Finding]:
     """How many there are to transcribe with."""
-    granted = cgroup.processors()
-    if settings.stt_threads > granted:
+    count = cgroup.processors()
+    if settings.stt_threads > count:
         yield warning(
             "processors",
-            f"{settings.stt_threads} threads (STT_THREADS) share {granted} processors",
-            f"set STT_THREADS to {granted} or 0",
+            f"{settings.stt_threads} threads (STT_THREADS) share {count} processors",
+            f"set STT_THREADS to {count} or 0",
         )
     else:
-        yield well("processors", f"{granted}")
+        yield well("processors", f"{count}")
 
 
 def memory(settings: Settings) -> Iterator[Finding]:
-    """What the budget is, and whether somebody grants less."""
-    machine, group = room.system(), cgroup.memory_group()
-    limit_mb = group.limit_bytes / 2**20 if group and group.limit_bytes else None
-    granted = limit_mb if limit_mb is not None and limit_mb < machine.total_mb else machine.total_mb
-    whose = "container's limit" if granted == limit_mb else "machine's memory"
-    budget = budget_mb(settings)
-    if budget > granted:
-        yield error(
-            "memory",
-            f"the budget of {budget:.0f} MB (MEMORY_BUDGET_MB) is more than the {whose}, {granted:.0f} MB: "
-            "the kernel would end processes before the service refuses work",
-            f"set MEMORY_BUDGET_MB to {granted:.0f} or leave it out",
-        )
+    """The budget, what is granted, and what the kernel did about it."""
+    limit_mb, whose = granted()
+    budget = f"budget {budget_mb(settings):.0f} MB ({budget_source(settings)}), {whose} {limit_mb:.0f} MB"
+    if settings.environment == "production" and budget_source(settings) == MACHINE:
+        detail, _, remedy = (WHOLE_MACHINE % limit_mb).rpartition("; ")
+        yield warning("memory", detail, remedy)
     else:
-        yield well("memory", f"budget {budget:.0f} MB, {whose} {granted:.0f} MB")
+        yield well("memory", budget)
+    group = cgroup.memory_group()
     if group and group.oom_kills:
         yield warning(
             "memory",
@@ -71,36 +96,80 @@ def memory(settings: Settings) -> Iterator[Finding]:
 
 
 def port(settings: Settings) -> Iterator[Finding]:
-    """Whether the server could listen, or listens already."""
-    place = f"{settings.host}:{settings.port}"
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
+    """Whether the server could listen, or listens already; that it never can, its start says."""
+    address = url((settings.host, settings.port))
+    with socket.socket(socket.AF_INET6 if is_ipv6(settings.host) else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
         try:
             probe.bind((settings.host, settings.port))
             probe.listen()
-        except (OSError, UnicodeError) as problem:
-            yield _not_free(settings, problem)
+        except OSError as problem:
+            if problem.errno != errno.EADDRINUSE:
+                yield error("port", f"{address}: {problem.strerror}", "set HOST and PORT to others")
+            elif _is_ours(address):
+                yield well("port", f"{address}: this service answers there")
+            else:
+                yield error(
+                    "port", f"{address} is in use by another program", "end it, or set PORT to another"
+                )
         else:
-            yield well("port", f"{place} is free")
+            yield well("port", f"{address} is free")
 
 
-def _not_free(settings: Settings, problem: OSError | UnicodeError) -> Finding:
-    place = f"{settings.host}:{settings.port}"
-    number = getattr(problem, "errno", None)
-    if number == errno.EADDRINUSE:
-        if _is_ours(settings.port):
-            return well("port", f"{place}: this service answers there")
-        return error("port", f"{place} is in use by another program", "end it, or set PORT to another")
-    if number == errno.EACCES:
-        return error("port", f"{place}: this user may not listen there", "set PORT to 1024 or more")
-    reason = os.strerror(number) if number and number > 0 else str(problem)
-    return error("port", f"{place} can't be listened on: {reason}", "set HOST to an address of this machine")
-
-
-def _is_ours(port: int) -> bool:
+def _is_ours(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=LOOK_SECONDS) as answer:
+        with urllib.request.urlopen(f"{address}/", timeout=LOOK_SECONDS) as answer:  # noqa: S310 (our own)
             return bool(json.load(answer)["name"] == "pam-voice")
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def directories(settings: Settings) -> Iterator[Finding]:
+    """Each directory, tried by writing to it, and how much is free there."""
+    uploads, cache_mb = settings.upload_dir or tempfile.gettempdir(), settings.tts_cache_mb
+    for name, directory, variable, least_mb, made in (
+        ("uploads", uploads, "UPLOAD_DIR", settings.max_upload_mb, False),
+        ("jobs", settings.data_dir, "DATA_DIR", 0, True),
+        *([("speech cache", settings.tts_cache_dir, "TTS_CACHE_DIR", cache_mb, True)] if cache_mb else []),
+        ("heartbeat", HEARTBEAT, "", 0, False),
+    ):
+        other = f"set {variable} to a directory this user may write to" if variable else f"mount {directory}"
+        if problem := directory_problem(directory, made=made, size_bytes=WRITTEN_BYTES):
+            yield error(name, problem, other)
+            continue
+        path = Path(directory).absolute()
+        disk = os.statvfs(next(each for each in (path, *path.parents) if each.exists()))
+        free_mb = disk.f_bavail * disk.f_frsize / 2**20
+        detail = f"{directory}: {free_mb:.0f} MB free"
+        if free_mb < least_mb:
+            yield error(name, f"{detail}, {least_mb} are needed", f"free some space, or {other}")
+        elif name == "jobs" and free_mb < settings.job_disk_mb:
+            yield warning(
+                name,
+                f"{detail}, jobs may take {settings.job_disk_mb} (JOB_DISK_MB)",
+                "free some space, lower JOB_DISK_MB, or set DATA_DIR to another disk",
+            )
+        else:
+            yield well(name, detail)
+
+
+def keys(settings: Settings) -> Iterator[Finding]:
+    """API_KEYS: missing where others can reach the service, or too short."""
+    entries = [key.strip() for key in settings.api_keys.split(",") if key.strip()]
+    if not entries and (host() or settings.environment == "production"):
+        where = f"on {host()}" if host() else "in production"
+        yield warning("access", f"{where}, and API_KEYS is not set: anybody may use this service", MAKE_KEY)
+    elif not entries:
+        yield well("access", "open to everybody who reaches it (API_KEYS is not set)")
+    elif any(len(key) < SHORTEST_KEY and not key.startswith("sha256:") for key in entries):
+        yield warning("access", f"an API key is shorter than {SHORTEST_KEY} characters", MAKE_KEY)
+    else:
+        yield well("access", f"{len(entries)} API key{'s' if len(entries) > 1 else ''}")
+
+
+def checks(services: Services) -> Iterator[Finding]:
+    """What the service itself finds wrong in `/health`, as far as the lines before do not say it."""
+    for check in services.checks():
+        if check.reason and check.name not in ("transcription", "synthesis", "access"):
+            detail, _, remedy = check.reason.rpartition("; ")
+            yield error(check.name, detail or remedy, remedy)

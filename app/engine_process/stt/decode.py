@@ -54,19 +54,23 @@ def decode(
     *,
     start: Mark = BEGINNING,
     note: Callable[[Mark], None] = lambda mark: None,
+    state: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Samples]:
     """
     Samples of the first audio stream, 16 kHz mono, as they are decoded.
 
     What is corrupt is left out as long as anything can be heard; Refused where nothing can, and once
-    there is more than *max_seconds*. *note* is told where each packet begins. From *start* on, which was noted
-    in an earlier run, the first samples may differ from those of that run: codecs look back up to half a second.
+    there is more than *max_seconds*. *state* is told the length the file states, if it does, and *note* where each
+    packet begins. From *start* on, which was noted in an earlier run, the first samples may differ from those of
+    that run: codecs look back up to half a second.
     """
     count = start.sample
     try:
         with Source(path) as file, open_container(file) as container:
             if not container.streams.audio:
                 raise protocol.Refused("invalid_audio", f"the file has no sound in it; {ACCEPTED}", "file")
+            if container.duration:
+                state(container.duration / 1_000_000)
             decoded = frames(container, start.packet, lambda packet: note(Mark(packet, count)))
             for samples in resampled(decoded):
                 file.bear_fruit()

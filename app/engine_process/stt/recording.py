@@ -21,11 +21,17 @@ class Recording:
     Bounded view of one recording: 30 seconds, however long it is. One session owns it.
 
     Positions are frames of 10 ms from the beginning of the recording, also where *samples* are those from sample
-    *first* on, a multiple of the detector's chunks.
+    *first* on, a multiple of the detector's chunks. *stated_seconds* is what the file says of its length, if it does.
     """
 
-    def __init__(self, samples: Iterator[Samples], detector: SpeechDetector | None, first: int = 0) -> None:
-        self.source = samples
+    def __init__(
+        self,
+        samples: Iterator[Samples],
+        detector: SpeechDetector | None,
+        first: int = 0,
+        stated_seconds: float | None = None,
+    ) -> None:
+        self.source, self.stated_seconds = samples, stated_seconds
         self.detector = detector
         self.held = np.zeros(0, np.int16)
         self.first = first  # position of held[0], in samples

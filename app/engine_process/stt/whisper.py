@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Callable, Generator, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +54,7 @@ class WhisperEngine:
     def model(self) -> Any:  # the extension module has no types
         """CTranslate2's Whisper."""
         whisper = extension().Whisper
-        return whisper(str(self.model_dir), "cpu", compute_type="int8", intra_threads=self.threads)
+        return whisper(os.fsencode(self.model_dir), "cpu", compute_type="int8", intra_threads=self.threads)
 
     @cached_property
     def mel(self) -> LogMel:
@@ -95,11 +96,14 @@ class WhisperEngine:
         """
         begin, end, *mark = header.get("clip") or (0.0, math.inf)
         start = Mark(*mark) if mark else BEGINNING
-        samples = decode(header["path"], header["max_audio_seconds"], start=start, note=note)
+        stated: list[float] = []
+        samples = decode(
+            header["path"], header["max_audio_seconds"], start=start, note=note, state=stated.append
+        )
         samples = itertools.chain([next(samples)], samples)  # Refused, where it is no audio, before all else
         samples, first = yield from clip(samples, begin, end, start.sample)
         gate = vad.SpeechDetector(self.speech_detector) if header.get("no_speech_gate", True) else None
-        return Recording(samples, gate, first)
+        return Recording(samples, gate, first, stated[0] if stated else None)
 
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
         """Messages: start, then segment and progress for each window, then end; None between windows."""
@@ -127,7 +131,7 @@ class WhisperEngine:
                 language, probability = self.heard_language(encoded) if language is None else (language, 1.0)
                 task = self.task(header, language)
                 transcriber = Transcriber(self.model, self.vocabulary, recording, task)
-                yield self.start(language, probability)
+                yield self.start(language, probability, recording)
             hypothesis, segments, next_frame = transcriber.transcribe(encoded, frame, frames)
             del encoded  # it would live on while other sessions take their turns
             for segment in segments:
@@ -135,7 +139,7 @@ class WhisperEngine:
             frame = next_frame
             yield progress(min(frame, recording.heard // HOP))
         if transcriber is None:
-            yield self.start(language, 0.0 if language is None else 1.0)
+            yield self.start(language, 0.0 if language is None else 1.0, recording)
         yield Message({"kind": "end", "duration": recording.heard / RATE})
 
     def check(self, task: str, language: str | None) -> str | None:
@@ -197,10 +201,16 @@ class WhisperEngine:
         token, probability = self.model.detect_language(encoded)[0][0]
         return token[2:-2], probability
 
-    def start(self, language: str | None, probability: float) -> Message:
+    def start(self, language: str | None, probability: float, recording: Recording) -> Message:
         """The first message; the language is None where nobody spoke and none was asked for."""
         return Message(
-            {"kind": "start", "language": language, "language_probability": probability, "model": self.name}
+            {
+                "kind": "start",
+                "language": language,
+                "language_probability": probability,
+                "model": self.name,
+                "stated_seconds": recording.stated_seconds,
+            }
         )
 
 

@@ -67,6 +67,7 @@ def test_a_session_starts_finds_goes_on_and_ends(whisper):
     assert order[1] == "segment"
     assert order[-2:] == ["progress", "end"]
     assert None not in answers  # one window is one step: its end does not wait for the turns of others
+    assert answers[0].pop("stated_seconds") == pytest.approx(recordings.AUSTEN.seconds, abs=0.01)
     assert answers[0] == {"kind": "start", "language": "en", "language_probability": 1.0, "model": "tiny.en"}
 
 

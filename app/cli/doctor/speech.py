@@ -1,0 +1,213 @@
+"""Speech: the model and its engine, each synthesizer, and a sentence that is spoken and transcribed."""
+
+import ctypes
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+from ... import memory
+from ...engine_process.tts.gtts import ENDPOINT
+from ...errors import ServiceError
+from ...services import Services
+from ...speech import models
+from ...speech.chain import ENGINES, SpeakRequest
+from ...speech.transcription import TranscriptionRequest
+from ...speech.voices import find_espeak
+from .. import engines
+from .finding import Finding, error, warning, well
+
+REACH_SECONDS = 3.0
+SENTENCE = "The meeting starts at ten. Please bring the report with you."
+UNDERSTOOD = 0.5  # of the words: espeak-ng is hard to understand for a small model
+REMEDIES = {
+    "gtts": "let this machine reach it, or set TTS_ENGINE=neural or espeak to have texts spoken offline",
+    "neural": "pip install -r requirements.txt, or raise MEMORY_BUDGET_MB where it does not fit",
+    "espeak": "apt install espeak-ng, or pip install -r requirements.txt, which brings espeakng-loader",
+}
+
+
+class Damaged(Exception):
+    """A file of a model is not what it should be."""
+
+
+def reach_problem(url: str) -> str:
+    """Why nothing answers at *url*; empty when something does, whatever it says. Proxies are used as set."""
+    import requests
+
+    try:
+        with requests.head(url, timeout=REACH_SECONDS, allow_redirects=False):
+            return ""
+    except requests.Timeout:
+        return f"does not answer within {REACH_SECONDS:.0f} s"
+    except requests.exceptions.SSLError:
+        return "has a certificate that is not trusted"
+    except requests.RequestException as problem:
+        return f"can't be reached ({type(problem).__name__})"
+
+
+def model(services: Services) -> Iterator[Finding]:
+    """The model's files, or the server that transcribes instead."""
+    settings, model_dir = services.settings, Path(services.settings.model_dir)
+    url = settings.openai_base_url
+    transcriber = services.speech.transcriber
+    if transcriber is not None and not settings.disable_local_whisper:
+        # With "auto" another may be chosen tomorrow: all are looked at.
+        auto = settings.whisper_model == models.AUTO
+        for name in (models.installed(model_dir) if auto else []) or [transcriber.model]:
+            yield _files(name, models.find(name, model_dir), model_dir)
+    elif not url:
+        yield warning(
+            "model",
+            "transcription is off (DISABLE_LOCAL_WHISPER=true)",
+            "set OPENAI_BASE_URL to have another server do it, or DISABLE_LOCAL_WHISPER=false",
+        )
+    elif problem := reach_problem(url):
+        yield error("model", f"OPENAI_BASE_URL {problem}", "see that the server runs and is let through")
+    else:
+        key = "" if settings.openai_api_key else "; OPENAI_API_KEY is not set"
+        yield well("model", f"{settings.openai_model} of {url}, which answers{key}")
+
+
+def _files(name: str, place: Path | None, model_dir: Path) -> Finding:
+    if place is None:
+        return error("model", f"{name} is not in {model_dir}", models.how_to_fetch(name))
+    again = f"python -m app models remove {name} && python -m app models fetch {name}"
+    remedy = again if name in models.CATALOGUE else "bring its files again"
+    try:
+        is_int8 = check_files(place)
+    except (Damaged, OSError, ValueError) as damage:
+        return error("model", f"{name} in {place} is damaged: {damage}", remedy)
+    if not is_int8:
+        return warning(
+            "model", f"{name} in {place} is not saved as int8: loading it takes more memory", remedy
+        )
+    return well("model", f"{name} in {place} is whole")
+
+
+def check_files(place: Path) -> bool:
+    """Whether the weights are int8; Damaged, or quantize's NotAModel, when the files do not belong together."""
+    for name in (models.CONFIG, "tokenizer.json"):
+        try:
+            json.loads((place / name).read_bytes())
+        except FileNotFoundError:
+            raise Damaged(f"{name} is missing") from None
+        except ValueError:
+            raise Damaged(f"{name} is not JSON") from None
+    vocabulary = place / "vocabulary.txt"
+    if not vocabulary.is_file():
+        raise Damaged("vocabulary.txt is missing")
+    with (place / models.WEIGHTS).open("rb") as file:
+        tokens, is_int8 = _walk(file)
+    with vocabulary.open("rb") as file:
+        lines = sum(1 for _ in file)
+    if lines != tokens:
+        raise Damaged(f"vocabulary.txt has {lines} tokens, {models.WEIGHTS} has {tokens}")
+    return is_int8
+
+
+def _walk(file: BinaryIO) -> tuple[int, bool]:
+    """How many tokens the weights know, and whether they are int8; every entry must fit the file's length."""
+    from ...engine_process.stt import quantize
+
+    _, _, _, count = quantize.read_head(file)
+    tokens, is_int8 = 0, False
+    for variable in quantize.variables(file, count):
+        if variable.name == "decoder/embeddings/weight":
+            tokens, is_int8 = variable.shape[0], variable.kind == quantize.INT8
+        file.seek(variable.size_bytes - 1, 1)
+        quantize.read_whole(file, 1)
+    (aliases,) = quantize.unpack(file, "<I")
+    for _ in range(2 * aliases):
+        quantize.read_string(file)
+    if file.read(1):
+        raise Damaged(f"{models.WEIGHTS} goes on after its end")
+    return tokens, is_int8
+
+
+def budget(services: Services) -> Iterator[Finding]:
+    """What the engines cost at the most, and whether the machine has the memory now."""
+    costs = {engine.name: engine.program.cost_mb for engine in services.speech.engines}
+    workers = services.settings.web_concurrency
+    each = f" for each of {workers} workers" if workers > 1 else ""
+    shown = ", ".join(f"{name} {cost:.0f} MB" for name, cost in costs.items())
+    yield well("budget", f"{shown} at the most, of {services.speech.budget.limit_mb:.0f} MB{each}")
+    available_mb = memory.system().available_mb
+    if available_mb < max(costs.values()):
+        yield warning(
+            "budget",
+            f"the machine has {available_mb:.0f} MB left now; the engine needs {max(costs.values()):.0f}",
+            "end other programs, or choose a smaller WHISPER_MODEL",
+        )
+
+
+def synthesizers(services: Services) -> Iterator[Finding]:
+    """One finding for each synthesizer that TTS_ENGINE lets speak, an error where none of them can."""
+    engine = services.settings.tts_engine
+    names = (engine,) if engine in ENGINES else ENGINES
+    problems = {check.name: check.reason for check in services.speech.synthesis.checks()}
+    url = services.settings.gtts_url or ENDPOINT
+    if "gtts" in names and not problems["gtts"] and (problem := reach_problem(url)):
+        problems["gtts"] = f"{url.split('/')[2]} {problem}"
+    problems["espeak"] = problems["espeak"] or _library_problem()
+    able = [name for name in names if not problems[name]]
+    for name in names:
+        if name in able:
+            library = next(files.library for files in find_espeak()) if name == "espeak" else ""
+            yield well(
+                name, library or {"gtts": "Google Translate's voice answers"}.get(name, "offline, English")
+            )
+        elif able:
+            yield warning(name, f"{problems[name]}; {' and '.join(able)} can speak", REMEDIES[name])
+        else:
+            yield error(name, problems[name], REMEDIES[name])
+    if not able:
+        others = "" if engine == "auto" else "; TTS_ENGINE=auto lets others stand in"
+        yield error("synthesis", "nobody can speak", f"see the lines above{others}")
+
+
+def _library_problem() -> str:
+    """Why no library of espeak-ng can be loaded; empty when one can."""
+    problems = []
+    for files in find_espeak():
+        try:
+            ctypes.CDLL(files.library)
+            return ""
+        except OSError as problem:
+            problems.append(str(problem))
+    return "; ".join(problems)
+
+
+def trial(services: Services) -> Iterator[Finding]:
+    """Whether the words that are spoken come back as text."""
+    from ...speech.serializers import whole_text
+
+    began = time.monotonic()
+    try:
+        with engines.speech(services.settings) as speech, tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            request = SpeakRequest(text=SENTENCE, format="wav", stream=False)
+            with closing(speech.speak(request, engines.wanted)) as spoken:
+                file.writelines(spoken.audio)
+                file.flush()
+            if speech.transcriber is None:
+                yield well("trial", f"{spoken.voice} spoke; transcription is off")
+                return
+            recording = TranscriptionRequest(path=file.name, language="en")
+            with closing(speech.transcribe(recording, engines.wanted)) as transcription:
+                text = whole_text(transcription)
+    except ServiceError as problem:
+        yield error("trial", str(problem), "the lines above name the cause")
+        return
+    if len(words(SENTENCE) & words(text)) < UNDERSTOOD * len(words(SENTENCE)):
+        said = f"{spoken.voice} said {SENTENCE!r} and {text!r} was heard"
+        yield error("trial", said, "fetch the model again")
+    else:
+        yield well("trial", f"{spoken.voice} spoke and was understood, {time.monotonic() - began:.1f} s")
+
+
+def words(text: str) -> set[str]:
+    """The words of *text*, without case and punctuation."""
+    return set("".join(letter if letter.isalpha() else " " for letter in text.lower()).split())
