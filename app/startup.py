@@ -27,6 +27,7 @@ log = logging.getLogger("app")
 
 STORAGE_SECONDS = 20  # the storage of jobs that says nothing for so long is away, which is no wrong setting
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not listened on)
+MEGABYTE_RATIO = 1.05  # hosts may say 512 MB and mean 512,000,000 bytes, which are 488 of ours
 WHOLE_MACHINE = (
     "MEMORY_BUDGET_MB is not set and no container's limit can be read: the budget is the whole machine's memory, "
     "%.0f MB; set MEMORY_BUDGET_MB to what the host grants"
@@ -185,7 +186,7 @@ def _memory(settings: Settings) -> Iterator[tuple[str, str]]:
     from .speech import models
 
     limit_mb, whose = granted()
-    if settings.memory_budget_mb > limit_mb:
+    if settings.memory_budget_mb > limit_mb * MEGABYTE_RATIO:
         yield (
             "memory",
             f"MEMORY_BUDGET_MB: {settings.memory_budget_mb} MB is more than {whose}, {limit_mb:.0f} MB: the kernel "

@@ -43,6 +43,13 @@ ask() {
         sleep "$wait"
         patience=$((patience - 1))
     done
+    if [ "$status" = 401 ] && [ "$keys" = with_key ]; then
+        line FAIL "$path" "a key is needed"
+        if [ -n "${API_KEY:-}" ]; then echo "$base does not know the key in API_KEY." >&2
+        else echo "$base wants a key: put one of its API_KEYS into API_KEY." >&2; fi
+        echo "To read it: heroku config:get API_KEYS; on Render, Environment of the service; with compose, .env." >&2
+        exit 1
+    fi
 }
 
 asked_once() {

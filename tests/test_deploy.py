@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from app.config import PROJECT, Settings
+from app.speech import models
 
 RENDER = yaml.safe_load((PROJECT / "render.yaml").read_text())
 NATIVE, DOCKER = RENDER["services"]
@@ -71,6 +72,9 @@ def test_hosts_set_what_can_be_read_and_let_nobody_in_without_a_key(environment)
     assert settings.web_concurrency == 1
     assert settings.environment == "production"
     assert settings.api_keys
+    # No host's limit need be readable: without a figure the budget would be the memory of the host's machine.
+    assert settings.memory_budget_mb == 512
+    assert models.choose(settings, 512)[0].name == settings.whisper_model
 
 
 def test_heroku_is_told_fields_it_knows():

@@ -61,6 +61,27 @@ def test_what_fails_is_named_in_every_shell(shell, tmp_path):
     assert not [name for name in failed if "speak" in name or "memory" in name]
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("", "wants a key: put one of its API_KEYS into API_KEY"), ("another", "does not know the key")],
+)
+def test_it_stops_at_the_first_route_that_wants_a_key(key, said):
+    with Server(API_KEYS=KEY) as server:
+        done = smoke(server.url, API_KEY=key)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "heroku config:get API_KEYS" in done.stderr
+    assert done.stdout.count("FAIL") == 1
+    assert done.stdout.splitlines()[-1].startswith("FAIL  401")
+
+
+def test_an_address_of_version_6_is_asked_as_any_other():
+    with Server(HOST="::1", address="::1", MODEL_DIR="/nonexistent", TTS_ENGINE="espeak") as server:
+        done = smoke(f"http://[::1]:{server.port}")
+    assert "ok    200" in done.stdout.splitlines()[0]
+    assert "model_missing" in done.stdout
+
+
 def test_nobody_there_is_said_at_once():
     done = smoke("http://127.0.0.1:9")
     assert done.returncode == 1
