@@ -35,7 +35,7 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108 (the heartbeat file; a slow disk would
 logs.begin(settings)
 loglevel = "warning"
 # A look lets go of the interpreter's lock, 8 µs of a request's 300; quicker requests leave little behind.
-time_to_look = memory.Seldom(0.1)
+time_to_look = memory.Throttle(0.1)
 
 
 def on_starting(server):

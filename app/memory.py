@@ -1,20 +1,23 @@
 """How large this process and the whole service are, and what can be given back."""
 
+from __future__ import annotations
+
 import ctypes
 import gc
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-PROC = Path("/proc")
+if TYPE_CHECKING:
+    import psutil
+
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+MB = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(NamedTuple):
     """
     One process's memory in MB.
 
@@ -27,75 +30,20 @@ class Footprint:
     uss_mb: float
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    """One process of the service and what it is there for."""
+class Process(NamedTuple):
+    """
+    One process of the service and what it is there for.
+
+    *cpu_seconds* is its processor time, and that of its children that have ended.
+    """
 
     pid: int
     role: str
     footprint: Footprint
+    cpu_seconds: float
 
 
-def pss_mb(pid: int | None) -> float:
-    """PSS in MB of the process *pid*; 0 without one."""
-    try:
-        return footprint(pid).pss_mb if pid else 0.0
-    except ProcessLookupError:
-        return 0.0
-
-
-def footprint(pid: int | None = None) -> Footprint:
-    """The memory of *pid*, by default of this process; ProcessLookupError when it has ended."""
-    directory = PROC / str(pid or os.getpid())
-    fields: dict[str, int] = {}
-    try:
-        for line in (directory / "smaps_rollup").read_text().splitlines()[1:]:
-            name, kilobytes = line.split()[:2]
-            fields[name] = int(kilobytes)
-    except PermissionError:  # another user's process, or a sandbox without smaps: RSS is what there is
-        resident = int((directory / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-        return Footprint(resident, resident, resident)
-    except OSError as error:
-        raise ProcessLookupError(pid) from error
-    unshared = fields.get("Private_Clean:", 0) + fields.get("Private_Dirty:", 0)
-    return Footprint(fields.get("Rss:", 0) / 1024, fields.get("Pss:", 0) / 1024, unshared / 1024)
-
-
-def service(root_pid: int) -> list[Process]:
-    """Every process of the service that *root_pid* started, itself first."""
-    children: dict[int, list[int]] = {}
-    for entry in PROC.iterdir():
-        if entry.name.isdecimal():
-            try:
-                # The command's name may hold spaces and parentheses: fields count from the last one.
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found = []
-    pending = [root_pid]
-    while pending:
-        pid = pending.pop(0)
-        pending += sorted(children.get(pid, []))
-        try:
-            found.append(Process(pid, _role(pid, root_pid), footprint(pid)))
-        except ProcessLookupError:
-            continue
-    return found
-
-
-def _role(pid: int, root_pid: int) -> str:
-    try:
-        words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
-    except OSError as error:
-        raise ProcessLookupError(pid) from error
-    if b"app.engine_process" in words:
-        return words[words.index(b"app.engine_process") + 1].decode()
-    return "master" if pid == root_pid and pid != os.getpid() else "web"
-
-
-@dataclass(frozen=True, slots=True)
-class System:
+class System(NamedTuple):
     """The machine's memory in MB; *used* is what programs can't get."""
 
     total_mb: float
@@ -112,13 +60,73 @@ class System:
         return 100 * self.used_mb / self.total_mb
 
 
+def pss_mb(pid: int | None) -> float:
+    """PSS in MB of the process *pid*; 0 without one."""
+    try:
+        return footprint(pid).pss_mb if pid else 0.0
+    except ProcessLookupError:
+        return 0.0
+
+
+def footprint(pid: int | None = None) -> Footprint:
+    """The memory of *pid*, by default of this process; ProcessLookupError when it has ended."""
+    import psutil  # here, as below: 0.8 MB and 17 ms that a start and /health do without
+
+    try:
+        return _footprint(psutil.Process(pid))
+    except psutil.NoSuchProcess as error:
+        raise ProcessLookupError(pid) from error
+
+
+def _footprint(process: psutil.Process) -> Footprint:
+    import psutil
+
+    try:
+        found = process.memory_full_info()
+    except psutil.AccessDenied:  # another user's process, or a sandbox without smaps: RSS is what there is
+        resident = process.memory_info().rss / MB
+        return Footprint(resident, resident, resident)
+    return Footprint(found.rss / MB, found.pss / MB, found.uss / MB)
+
+
+def service(root_pid: int) -> list[Process]:
+    """Every process of the service that *root_pid* started, itself first."""
+    import psutil
+
+    found = []
+    try:
+        root = psutil.Process(root_pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+    for process in family:
+        try:
+            times = process.cpu_times()
+            cpu_seconds = times.user + times.system + times.children_user + times.children_system
+            role = _role(process.pid, process.cmdline(), root_pid)
+            found.append(Process(process.pid, role, _footprint(process), cpu_seconds))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def _role(pid: int, command: list[str], root_pid: int) -> str:
+    if "app.engine_process" in command:
+        return command[command.index("app.engine_process") + 1]
+    return "master" if pid == root_pid and pid != os.getpid() else "web"
+
+
 def system() -> System:
     """The machine's memory now."""
-    fields = {}
-    for line in (PROC / "meminfo").read_text().splitlines():
-        name, kilobytes = line.split()[:2]
-        fields[name] = int(kilobytes) / 1024
-    return System(total_mb=fields["MemTotal:"], available_mb=fields["MemAvailable:"])
+    import psutil
+
+    found = psutil.virtual_memory()
+    return System(total_mb=found.total / MB, available_mb=found.available / MB)
+
+
+def total_mb() -> float:
+    """All of the machine's memory, which the budget needs at the start, before psutil is imported."""
+    return os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES / MB
 
 
 def keep_heap_small() -> None:
@@ -154,8 +162,8 @@ def _malloc_trim() -> Callable[[int], int]:
         return lambda pad: 0
 
 
-class Seldom:
-    """True when it was not for *seconds*; for what need not be done after every request. One per worker."""
+class Throttle:
+    """True at most once in *seconds*; for what need not be done after every request. One per worker."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock, self._next = seconds, clock, 0.0
@@ -178,8 +186,8 @@ def after_request(soft_limit_mb: float, hard_limit_mb: float) -> bool:
 
 
 def _resident_mb() -> float:
-    """RSS from statm, 2 µs through a file that stays open; opening it takes 17 more, smaps_rollup 400."""
-    return int(os.pread(_statm(os.getpid()), 128, 0).split()[1]) * PAGE_BYTES / 2**20
+    """RSS from statm, 1 µs through a file that stays open; opening it takes 17 more, psutil's smaps_rollup 400."""
+    return int(os.pread(_statm(os.getpid()), 128, 0).split()[1]) * PAGE_BYTES / MB
 
 
 @cache

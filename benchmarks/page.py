@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app import memory
-from app.monitoring.history import cpu_seconds
 
 from . import table
 from .service import Service
@@ -62,7 +61,7 @@ def _open(service: Service, *, seconds: int, rounds: int) -> dict[str, list[floa
 
 def _worked(service: Service) -> float:
     """Processor seconds of all its processes so far."""
-    return cpu_seconds(process.pid for process in memory.service(service.pid))
+    return sum(process.cpu_seconds for process in memory.service(service.pid))
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def test_freed_heap_goes_back_to_the_system():
     assert done.stdout.split() == ["False", "False", "True"]
 
 
-def test_seldom_is_true_once_in_its_time(clock):
-    time_to_look = memory.Seldom(0.1, clock)
+def test_a_throttle_is_open_once_in_its_time(clock):
+    time_to_look = memory.Throttle(0.1, clock)
     assert [time_to_look(), time_to_look()] == [True, False]
     clock.advance(0.1)
     assert [time_to_look(), time_to_look()] == [True, False]

@@ -116,7 +116,7 @@ def budget_source(settings: Settings) -> str:
 def granted() -> tuple[float, str]:
     """What the container's limit grants, in MB, or the machine's memory where that is less; and which of the two."""
     group = cgroup.memory_group()
-    machine_mb = memory.system().total_mb
+    machine_mb = memory.total_mb()
     limit_mb = group.limit_bytes / 2**20 if group and group.limit_bytes else machine_mb
     return (limit_mb, CONTAINER) if limit_mb < machine_mb else (machine_mb, MACHINE)
 

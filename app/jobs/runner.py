@@ -19,7 +19,7 @@ from ..errors import (
     QueueFull,
     ServiceError,
 )
-from ..memory import Seldom
+from ..memory import Throttle
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import Transcription, TranscriptionRequest
 from . import transcript
@@ -54,7 +54,7 @@ def run(
 
     *wanted* is asked now and then whether this process goes on; when it does not, the job is put back.
     """
-    due = Seldom(NOTE_SECONDS, clock)
+    due = Throttle(NOTE_SECONDS, clock)
     deadline = clock() + time_limit_seconds
     still_ours = True
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from .. import cgroup
 from ..memory import Process
@@ -61,7 +59,7 @@ class History:
         group = cgroup.memory_group()
         processes = self._processes()
         usage_mb = round(group.usage_bytes / 2**20, 1) if group else None
-        cpu = round(cpu_seconds(process.pid for process in processes), 2)
+        cpu = round(sum(process.cpu_seconds for process in processes), 2)
         self._ring.append([by_role(processes), usage_mb, cpu], now)
 
 
@@ -75,15 +73,3 @@ def by_role(processes: Iterable[Process]) -> dict[str, float]:
     for process in processes:
         sums[process.role] = round(sums.get(process.role, 0.0) + process.footprint.pss_mb, 1)
     return sums
-
-
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """Processor time of these processes and of their children that have ended (proc(5), stat)."""
-    ticks = 0
-    for pid in pids:
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
-        except OSError:
-            continue
-        ticks += sum(int(part) for part in stat.rpartition(")")[2].split()[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")

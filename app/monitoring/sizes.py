@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from .. import __version__, cgroup
 from ..config import Settings
-from .history import by_role, cpu_seconds
+from .history import by_role
 
 if TYPE_CHECKING:
     from ..services import Services
@@ -81,7 +81,7 @@ def metrics(services: Services) -> Iterable[Metric]:
         yield _gauge("service_cgroup_memory_usage_bytes", "The control group's usage", group.usage_bytes)
         if group.limit_bytes is not None:
             yield _gauge("service_cgroup_memory_limit_bytes", "The control group's limit", group.limit_bytes)
-    processor = cpu_seconds(process.pid for process in processes)
+    processor = sum(process.cpu_seconds for process in processes)
     yield CounterMetricFamily("service_cpu_seconds", "Processor time of all processes", value=processor)
     yield _gauge("service_disk_used_ratio", "Of the disk uploads wait on", disk(services.settings).used_share)
     yield from _jobs(services)

@@ -25,7 +25,7 @@ from ..errors import (
     SynthesisFailed,
     SynthesisUnavailable,
 )
-from . import languages
+from . import languages, models
 from .audio_cache import Cache, Draft, Facts, Hit
 from .audio_stream import Making, Spoken
 from .breaker import Breaker
@@ -163,7 +163,7 @@ class Synthesis:
     def checks(self) -> list[Check]:
         """Each synthesizer that could be asked, and what is wrong with it; wakes nothing."""
         found = []
-        room_mb = self._budget.room_alone_mb()
+        room_mb = models.room_mb(self._budget.limit_mb, self._budget.reserve_mb)
         for name in self.chain.engines:
             problem = "" if self.chain.voices.installed(name) else f"{name} is not installed"
             if name in ONLINE and (seconds := self.breaker.retry_in_seconds):

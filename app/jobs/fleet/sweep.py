@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from ...errors import BrokerUnavailable, ServiceError
-from ...memory import Seldom
+from ...memory import Throttle
 from ..job import FAILED, Files, Job
 from ..webhooks import Webhooks
 from . import whole
@@ -46,7 +46,7 @@ class Sweep:
         self._idle, self._attempts, self._keep_seconds = idle, attempts, keep_seconds
         self._unheld: dict[str, int] = {}  # running jobs nobody held at the last sweep, and their attempt
         self._was_idle = False
-        self._expire = Seldom(EXPIRE_SECONDS)
+        self._expire = Throttle(EXPIRE_SECONDS)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 
