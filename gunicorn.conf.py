@@ -5,7 +5,7 @@ import sys
 
 from app import logs, memory, startup
 from app.config import is_ipv6
-from app.monitoring.board import Places
+from app.monitoring.shared_memory import WorkerSlots
 from app.server.worker import Worker
 
 settings = startup.settings_or_exit()
@@ -40,30 +40,30 @@ time_to_look = memory.Throttle(0.1)
 
 def on_starting(server):
     """Make what workers share while there is one process."""
-    server.places = Places(workers)
+    server.slots = WorkerSlots(workers)
     logs.adopt(server.log.error_log)
 
 
 def pre_fork(server, worker):
-    """Give the worker its place; what is loaded by now is not looked at by its collector, so it stays shared."""
+    """Give the worker its slot; what is loaded by now is not looked at by its collector, so it stays shared."""
     gc.freeze()
-    worker.place = server.places.free(other.place for other in server.WORKERS.values())
+    worker.slot = server.slots.assign(other.slot for other in server.WORKERS.values())
 
 
 def post_fork(server, worker):
     """Tell the new process where it belongs."""
-    server.places.enter(worker.place)
+    server.slots.enter(worker.slot)
     logs.adopt(worker.log.error_log)  # a reload set it up anew
 
 
 def child_exit(server, worker):
-    """Let the next worker have the place."""
-    server.places.left(worker.place)
+    """Let the next worker have the slot."""
+    server.slots.release(worker.slot)
 
 
 def on_exit(server):
     """Remove what workers shared."""
-    server.places.close()
+    server.slots.close()
 
 
 def post_worker_init(worker):

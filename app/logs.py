@@ -9,18 +9,42 @@ import sys
 import time
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from .config import Settings
-
-if TYPE_CHECKING:
-    from .monitoring.answered import Answered
 
 # The id of the request this thread answers, for lines from rooms that know nothing of requests.
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
+UNMATCHED = "unmatched"  # the route of every path nobody serves
+
 _requests = logging.getLogger("app.requests")
 _traces = logging.Formatter()
+
+
+class RequestRecord:
+    """A request and how it was answered. *code* is the error's, empty where there is none."""
+
+    __slots__ = (
+        "code", "method", "path", "peer", "received_bytes", "request_id", "route", "seconds", "sent_bytes", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        method: str,
+        route: str,
+        status: int,
+        request_id: str,
+        seconds: float = 0.0,
+        received_bytes: int = 0,
+        sent_bytes: int = 0,
+        *,
+        code: str = "",
+        path: str = "",
+        peer: str | None = None,
+    ) -> None:
+        self.method, self.route, self.status, self.request_id = method, route, status, request_id
+        self.seconds, self.received_bytes, self.sent_bytes = seconds, received_bytes, sent_bytes
+        self.code, self.path, self.peer = code, path, peer
 
 
 class Text(logging.Formatter):
@@ -106,7 +130,7 @@ class Lines(logging.Handler):
             return
 
 
-def answered(request: Answered) -> None:
+def log_request(request: RequestRecord) -> None:
     """
     Log a request that was answered.
 

@@ -17,7 +17,7 @@ from .checks import Check
 from .config import Settings
 from .engine.budget import budget_mb, weigh_web
 from .errors import ServiceError
-from .monitoring import board
+from .monitoring.shared_memory import own_slot
 from .speech.service import Speech
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Services:
         if settings.monitoring:
             from .monitoring.monitoring import Monitoring  # 1.5 MB of prometheus_client
 
-            services.monitoring = Monitoring(board.here(), services.processes)
+            services.monitoring = Monitoring(own_slot(), services.processes)
             speech.watch(services.monitoring.metrics)
         return services
 

@@ -8,7 +8,6 @@ import os
 import pytest
 
 from app import logs
-from app.monitoring.answered import Answered
 
 NASTY = [
     "a\nINFO app forged=1",
@@ -85,7 +84,7 @@ def test_the_start_up_lines_are_not_changed():
 
 def test_a_request_is_one_line_of_keys_and_values(caplog):
     with caplog.at_level(logging.INFO, "app.requests"):
-        logs.answered(Answered("GET", "/health", 200, "id", 0.0123, 0, 57))
+        logs.log_request(logs.RequestRecord("GET", "/health", 200, "id", 0.0123, 0, 57))
     assert caplog.messages == ["method=GET route=/health status=200 ms=12.3 in=0 out=57"]
 
 

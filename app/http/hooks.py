@@ -21,7 +21,7 @@ from werkzeug.wrappers import Request
 from .. import logs
 from ..access.access import caller as caller_of
 from ..config import Settings
-from ..monitoring.answered import UNMATCHED, Answered
+from ..logs import UNMATCHED, RequestRecord
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -148,7 +148,7 @@ def register(app: Flask, settings: Settings) -> None:
         if environ["wsgi.url_scheme"] == "https":
             more = (*more, BY_HTTPS_ONLY)
         answer.more = (*more, ("X-Request-ID", own.request_id))
-        record = Answered(
+        record = RequestRecord(
             asked.method,
             asked.url_rule.rule if asked.url_rule is not None else UNMATCHED,
             response.status_code,
@@ -166,7 +166,9 @@ def register(app: Flask, settings: Settings) -> None:
         return response
 
 
-def _note_at_end(response: Response, record: Answered, began: float, monitoring: Monitoring | None) -> None:
+def _note_at_end(
+    response: Response, record: RequestRecord, began: float, monitoring: Monitoring | None
+) -> None:
     """Note the request when the last byte of a stream is out."""
 
     def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -183,11 +185,11 @@ def _note_at_end(response: Response, record: Answered, began: float, monitoring:
     response.call_on_close(lambda: _note(record, began, monitoring))
 
 
-def _note(record: Answered, began: float, monitoring: Monitoring | None) -> None:
+def _note(record: RequestRecord, began: float, monitoring: Monitoring | None) -> None:
     record.seconds = perf_counter() - began
     if monitoring is not None:
-        monitoring.answered(record)
-    logs.answered(record)
+        monitoring.record_request(record)
+    logs.log_request(record)
     logs.request_id.set("-")  # the thread lives on
 
 

@@ -29,9 +29,9 @@ TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 def metrics() -> Response:
     """Every metric of every worker, as Prometheus reads them."""
     watched = _watched()
-    from ..monitoring import sizes
+    from ..monitoring import exposition
 
-    return Response(sizes.exposition(services(), watched.metrics), content_type=TEXT_FORMAT)
+    return Response(exposition.text(services(), watched.metrics), content_type=TEXT_FORMAT)
 
 
 @monitoring.get("/api/monitoring/performance")

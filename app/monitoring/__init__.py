@@ -1,5 +1,5 @@
 """
-What the service did with memory and time, what failed, and who knocked.
+What the service did with memory and time, what failed, and who was refused.
 
-Importing this package imports nothing: gunicorn's master needs `board` before prometheus_client may be imported.
+This package imports nothing: gunicorn's master needs `shared_memory` before prometheus_client may be imported.
 """

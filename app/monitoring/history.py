@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .. import cgroup
 from ..memory import Process
-from .board import Place
-from .rings import Record
+from .shared_memory import WorkerSlot
 
 AT_WORK_SECONDS = 10.0  # between two samples while there is work: 64 KB of them are over an hour then
 ASKED_SECONDS = 1.0  # a sample reads every process's page tables, 1-5 ms each
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """The service at a time: PSS in MB by role, the control group's usage in MB, its processor seconds."""
 
     time: float
@@ -29,10 +27,10 @@ class History:
     """One per worker, owned by Monitoring, shared by its threads; samples of all workers are one series."""
 
     def __init__(
-        self, place: Place, processes: Callable[[], list[Process]], clock: Callable[[], float] = time.time
+        self, slot: WorkerSlot, processes: Callable[[], list[Process]], clock: Callable[[], float] = time.time
     ) -> None:
-        self._board, self._processes, self._clock = place.board, processes, clock
-        self._ring = place.board.ring("samples", place.number)
+        self._memory, self._processes, self._clock = slot.memory, processes, clock
+        self._ring = slot.memory.ring("samples", slot.number)
         self._last = 0.0
 
     def at_work(self) -> None:
@@ -44,14 +42,8 @@ class History:
         """Those of the last *seconds*, oldest first; the last one is taken now."""
         if self._clock() - self._last >= ASKED_SECONDS:
             self.take()
-        begin = self._clock() - seconds
-        records = [
-            record
-            for number in range(self._board.places)
-            for record in self._board.ring("samples", number).records()
-            if record.time >= begin
-        ]
-        return [_sample(record) for record in sorted(records, key=lambda record: record.time)]
+        records = self._memory.records("samples", self._clock() - seconds)
+        return [Sample(record.time, *record.content) for record in records]
 
     def take(self) -> None:
         """Take a sample: an engine came or went, or it is time."""
@@ -61,10 +53,6 @@ class History:
         usage_mb = round(group.usage_bytes / 2**20, 1) if group else None
         cpu = round(sum(process.cpu_seconds for process in processes), 2)
         self._ring.append([by_role(processes), usage_mb, cpu], now)
-
-
-def _sample(record: Record) -> Sample:
-    return Sample(record.time, *record.content)
 
 
 def by_role(processes: Iterable[Process]) -> dict[str, float]:

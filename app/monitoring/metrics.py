@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client import values
 from prometheus_client.metrics import Counter, Gauge, Histogram, disable_created_metrics
@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import CollectorRegistry
 
 from ..engine.events import Observer
-from .board import Place
+from .shared_memory import WorkerSlot
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ENGINES = ("whisper", "speech")
@@ -38,8 +38,7 @@ WAIT_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 FACTOR_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5)
 
 
-@dataclass(slots=True)
-class _Series:
+class _Series(NamedTuple):
     """The children of one method, route and status, looked up once."""
 
     requests: Counter
@@ -52,19 +51,19 @@ class Metrics(Observer):
     """
     Counts. One per worker, owned by Services, shared by its threads.
 
-    With several workers the numbers are in files of *place*, one set for each place: a worker that is
+    With several workers the numbers are in files of *slot*, one set for each slot: a worker that is
     replaced leaves its counters to its successor, so they never go down and the files never become more.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, slot: WorkerSlot) -> None:
         # Without a second series for each, which nothing here asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        if place.directory is not None:
+        if slot.directory is not None:
             values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
-                lambda: place.number
+                lambda: slot.number
             )
         self.registry = registry = CollectorRegistry()
-        self._place = place
+        self._slot = slot
 
         def counter(name: str, help: str, *labels: str) -> Counter:
             return Counter(name, help, labels, registry=registry)
@@ -152,20 +151,20 @@ class Metrics(Observer):
     def collect(self) -> Iterable[Metric]:
         """Every metric, over all workers."""
         self.count_collections()
-        if self._place.directory is None:
+        if self._slot.directory is None:
             return self.registry.collect()
         return self._merged("*")
 
-    def of_place(self, number: int) -> Iterable[Metric]:
-        """The metrics of the worker at that place."""
-        if number == self._place.number or self._place.directory is None:
+    def of_slot(self, number: int) -> Iterable[Metric]:
+        """The metrics of the worker in that slot."""
+        if number == self._slot.number or self._slot.directory is None:
             return self.registry.collect()
         return self._merged(str(number))
 
     def _merged(self, number: str) -> Iterable[Metric]:
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        files = [str(path) for path in Path(self._place.directory or "").glob(f"*_{number}.db")]
+        files = [str(path) for path in Path(self._slot.directory or "").glob(f"*_{number}.db")]
         merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return merged
 

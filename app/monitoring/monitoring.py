@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections.abc import Callable
 
+from ..logs import UNMATCHED, RequestRecord
 from ..memory import Process
-from . import addresses
-from .answered import UNMATCHED, Answered
-from .board import Place
 from .history import History
 from .metrics import Metrics
+from .shared_memory import WorkerSlot
 from .windows import Windows
 
 SLOWEST = 16  # requests a worker remembers as slow before another must be slower
@@ -34,40 +34,39 @@ class Monitoring:
     """One per worker, owned by Services, shared by its threads."""
 
     def __init__(
-        self, place: Place, processes: Callable[[], list[Process]], clock: Callable[[], float] = time.time
+        self, slot: WorkerSlot, processes: Callable[[], list[Process]], clock: Callable[[], float] = time.time
     ) -> None:
-        self.place, self._clock = place, clock
-        self.metrics = Metrics(place)
-        self.windows = Windows(self.metrics, place, clock)
-        self.history = History(place, processes, clock)
+        self.slot, self._clock = slot, clock
+        self.metrics = Metrics(slot)
+        self.windows = Windows(self.metrics, slot, clock)
+        self.history = History(slot, processes, clock)
         self.metrics.on_work, self.metrics.on_engine = self.history.at_work, self.history.take
-        self._errors = place.board.ring("errors", place.number)
-        self._refusals = place.board.ring("refusals", place.number)
-        self._slow = place.board.ring("slow", place.number)
-        self._addresses = addresses.Addresses(place.board.addresses(place.number))
+        self._errors, self._refusals, self._slow, self._addresses = (
+            slot.memory.ring(name, slot.number) for name in ("errors", "refusals", "slow", "addresses")
+        )
         self._lock = threading.Lock()
         self._slowest: list[float] = []
         self._slow_floor, self._slow_until = 0.0, 0.0
 
-    def answered(self, request: Answered) -> None:
+    def record_request(self, request: RequestRecord) -> None:
         """Count a request; remember it where it failed, was refused or was slow."""
         now = self._clock()
         if now >= self.windows.due:
             self.windows.before_a_change(now)
         series = self.metrics.request_ended(request.method, request.route, request.status, request.seconds)
-        self.place.board.set_changed(self.place.number, now)
+        self.slot.memory.set_changed(self.slot.number, now)
         if request.received_bytes:
             series.received.inc(request.received_bytes)
         if request.sent_bytes:
             series.sent.inc(request.sent_bytes)
         if request.seconds > self._slow_floor or now >= self._slow_until:
-            self._remember_slow(request, now)
+            self._record_slow(request, now)
         if request.status >= 500:
             self._errors.append([request.code, request.route, request.status, request.request_id], now)
         elif request.status >= 400:
-            self._note_refusal(request, now)
+            self._record_refusal(request, now)
 
-    def _remember_slow(self, request: Answered, now: float) -> None:
+    def _record_slow(self, request: RequestRecord, now: float) -> None:
         with self._lock:
             if now >= self._slow_until:
                 self._slowest, self._slow_until = [], now + SLOWEST_SECONDS
@@ -78,11 +77,12 @@ class Monitoring:
             now,
         )
 
-    def _note_refusal(self, request: Answered, now: float) -> None:
-        detail = probe(request.path) if request.route == UNMATCHED else ""
+    def _record_refusal(self, request: RequestRecord, now: float) -> None:
+        """Somebody was turned away: count it by its reason, and remember the address without its last part."""
+        target = probe(request.path) if request.route == UNMATCHED else ""
         if request.code in UPLOADS:
             reason = request.code
-        elif detail:
+        elif target:
             reason = "probe"
         elif request.status in BY_STATUS:
             reason = BY_STATUS[request.status]
@@ -90,31 +90,25 @@ class Monitoring:
             reason = "unknown_path"
         else:
             return
-        self.refused(
-            reason,
-            address=request.peer or "",
-            route=request.route,
-            request_id=request.request_id,
-            detail=detail,
-        )
-
-    def refused(
-        self, reason: str, *, address: str, route: str = "", request_id: str = "", detail: str = ""
-    ) -> None:
-        """
-        Somebody at *address* was turned away; *reason* is one of a few names, *detail* one of a known list.
-
-        Answers with status 401, 403, 413 and 429 are noted by `answered`, without a call of this.
-        """
-        now = self._clock()
         self.metrics.refused_request(reason)
-        shown = addresses.masked(address)
-        self._addresses.add(shown)
+        address = masked(request.peer or "")
+        self._addresses.append(address, now)
         if reason != "unknown_path":  # a scan of thousands would drive out what matters
-            self._refusals.append([reason, detail, shown, route, request_id], now)
+            self._refusals.append([reason, target, address, request.route, request.request_id], now)
 
 
 def probe(path: str) -> str:
     """The known target of scanners that *path* asks for; empty when it is none."""
     lower = path.lower()
     return next((known for known in PROBES if known in lower), "")
+
+
+def masked(address: str) -> str:
+    """*address* without its last octet, 203.0.113.x; of version 6 the network, 2001:db8:0:1::x."""
+    try:
+        parsed = ipaddress.ip_address(address.strip())
+    except ValueError:
+        return "unknown"
+    if parsed.version == 6 and parsed.ipv4_mapped is None:
+        return ":".join(f"{int(group, 16):x}" for group in parsed.exploded.split(":")[:4]) + "::x"
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed).rpartition(".")[0] + ".x"

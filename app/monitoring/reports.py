@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import __version__
-from . import addresses, alerts, sizes
-from .alerts import Readings
+from ..config import Settings
+from . import exposition
 from .metrics import FACTOR_BUCKETS, LATENCY_BUCKETS
 from .monitoring import Monitoring
-from .rings import Record
 from .windows import Counts, counts_of, quantile
 
 if TYPE_CHECKING:
@@ -23,10 +23,21 @@ MINUTES_5, HOUR = 300.0, 3600.0
 TROUBLE = ("died", "killed", "timeout")
 
 
+class Readings(NamedTuple):
+    """The figures alerts are about: of 5 minutes the first two, of the moment the next two, of an hour the last."""
+
+    error_percent: float
+    latency_seconds: float
+    memory_percent: float
+    disk_percent: float
+    engine_restarts: int
+
+
 def performance(monitoring: Monitoring, seconds: float) -> Report:
     """Each route's counts, rates and percentiles in the last *seconds*, and since the start."""
     window, since = monitoring.windows.last(seconds)
     total = counts_of(monitoring.metrics.collect())
+    slow = _last(monitoring, "slow", seconds, "method", "route", "status", "seconds", "request_id")
     return {
         "window_seconds": seconds,
         "since": _iso(since),
@@ -44,15 +55,7 @@ def performance(monitoring: Monitoring, seconds: float) -> Report:
             task: {"count": round(sum(spread[:-1])), **_percentiles(spread, FACTOR_BUCKETS)}
             for task, spread in window.spread["speech_real_time_factor_ratio"].items()
         },
-        "slowest": [
-            {
-                "time": _iso(record.time),
-                **dict(
-                    zip(("method", "route", "status", "seconds", "request_id"), record.content, strict=True)
-                ),
-            }
-            for record in sorted(_last(monitoring, "slow", seconds), key=lambda one: -one.content[3])[:SHOWN]
-        ],
+        "slowest": sorted(slow, key=lambda one: -float(str(one["seconds"])))[:SHOWN],
     }
 
 
@@ -93,11 +96,13 @@ def _in_progress(monitoring: Monitoring) -> float:
     )
 
 
-def _last(monitoring: Monitoring, ring: str, seconds: float) -> list[Record]:
+def _last(monitoring: Monitoring, ring: str, seconds: float, *fields: str) -> list[Report]:
     """What the rings of all workers hold of the last *seconds*, newest first."""
-    board, begin = monitoring.place.board, time.time() - seconds
-    records = [record for place in range(board.places) for record in board.ring(ring, place).records()]
-    return sorted((record for record in records if record.time >= begin), key=lambda record: -record.time)
+    records = monitoring.slot.memory.records(ring, time.time() - seconds)
+    return [
+        {"time": _iso(record.time), **dict(zip(fields, record.content, strict=True))}
+        for record in reversed(records)
+    ]
 
 
 def production(services: Services, monitoring: Monitoring) -> Report:
@@ -106,7 +111,7 @@ def production(services: Services, monitoring: Monitoring) -> Report:
     recent, _ = monitoring.windows.last(MINUTES_5)
     hour, _ = monitoring.windows.last(HOUR)
     samples = monitoring.history.samples(HOUR)
-    disk = sizes.disk(services.settings)
+    disk = exposition.disk(services.settings)
     budget_mb = services.speech.budget.limit_mb * services.settings.web_concurrency
     weight_mb = sum(samples[-1].pss_mb.values())
     readings = Readings(
@@ -117,12 +122,11 @@ def production(services: Services, monitoring: Monitoring) -> Report:
         engine_restarts=round(sum(_in_trouble(hour).values())),
     )
     since = samples[0] if len(samples) > 1 else None
-    board = monitoring.place.board
     return {
         "version": __version__,
-        "commit": sizes.commit(),
+        "commit": exposition.commit(),
         "uptime_seconds": round(now - services.started_at, 1),
-        "worker_restarts": max(0, board.starts - services.settings.web_concurrency),
+        "worker_restarts": max(0, monitoring.slot.memory.starts - services.settings.web_concurrency),
         "engine_exits_1h": {key: round(count) for key, count in hour.single["engine_exits"].items() if count},
         "cpu": {
             "seconds_total": samples[-1].cpu_seconds,
@@ -148,16 +152,27 @@ def production(services: Services, monitoring: Monitoring) -> Report:
             "rate_1h": round(error_rate(hour), 5),
             "count_5m": round(_errors(recent)),
             "count_1h": round(_errors(hour)),
-            "recent": [
-                {
-                    "time": _iso(record.time),
-                    **dict(zip(("type", "route", "status", "request_id"), record.content, strict=True)),
-                }
-                for record in _last(monitoring, "errors", HOUR)[:SHOWN]
-            ],
+            "recent": _last(monitoring, "errors", HOUR, "type", "route", "status", "request_id")[:SHOWN],
         },
-        "alerts": alerts.judged(services.settings, readings),
+        "alerts": _alerts(services.settings, readings),
     }
+
+
+def _alerts(settings: Settings, readings: Readings) -> list[Report]:
+    """Each alert with its threshold, its reading, and whether it is active."""
+    found: list[Report] = []
+    for name, reading in readings._asdict().items():
+        threshold = getattr(settings, f"alert_{name}")
+        found.append(
+            {
+                "name": name,
+                "setting": f"ALERT_{name.upper()}",
+                "threshold": threshold,
+                "value": round(reading, 3),
+                "active": reading > threshold,
+            }
+        )
+    return found
 
 
 def _jobs(services: Services) -> Report | None:
@@ -168,7 +183,7 @@ def _jobs(services: Services) -> Report | None:
     return {
         **counts.by_state,
         "oldest_waiting_seconds": round(counts.oldest_waiting_seconds, 1),
-        "stored_mb": round(counts.stored_bytes / sizes.MB, 1),
+        "stored_mb": round(counts.stored_bytes / exposition.MB, 1),
     }
 
 
@@ -199,8 +214,10 @@ def security(monitoring: Monitoring, seconds: float) -> Report:
     total = counts_of(monitoring.metrics.collect()).single["http_refusals"]
     window, since = monitoring.windows.last(seconds)
     counted = window.single["http_refusals"]
-    board = monitoring.place.board
-    tables = [board.addresses(place) for place in range(board.places)]
+    addresses = Counter(
+        record.content for record in monitoring.slot.memory.records("addresses", time.time() - seconds)
+    )
+    recent = _last(monitoring, "refusals", seconds, "reason", "detail", "address", "route", "request_id")
     return {
         "window_seconds": seconds,
         "since": _iso(since),
@@ -208,19 +225,12 @@ def security(monitoring: Monitoring, seconds: float) -> Report:
             reason: {"total": round(count), "window": round(counted.get(reason, 0.0))}
             for reason, count in sorted(total.items())
         },
+        # Of the last 800 refusals of each worker, so none is counted too high; the field is older than that.
         "addresses": [
-            {"address": address, "refusals": count, "at_most_too_high_by": excess}
-            for address, count, excess in addresses.merged(tables, SHOWN)
+            {"address": address, "refusals": count, "at_most_too_high_by": 0}
+            for address, count in addresses.most_common(SHOWN)
         ],
-        "recent": [
-            {
-                "time": _iso(record.time),
-                **dict(
-                    zip(("reason", "detail", "address", "route", "request_id"), record.content, strict=True)
-                ),
-            }
-            for record in _last(monitoring, "refusals", seconds)[: 2 * SHOWN]
-        ],
+        "recent": recent[: 2 * SHOWN],
     }
 
 

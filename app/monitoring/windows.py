@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client.metrics_core import Metric
 
-from .board import Place
 from .metrics import Metrics
+from .shared_memory import WorkerSlot
 
 EVERY_SECONDS = 15.0
 LONGEST_SECONDS = 3600.0
@@ -100,12 +100,12 @@ class Windows:
     Snapshots are taken when a request ends, at most every 15 s: nothing wakes an idle service.
     """
 
-    def __init__(self, metrics: Metrics, place: Place, clock: Callable[[], float] = time.time) -> None:
-        self._metrics, self._place, self._clock = metrics, place, clock
-        self._ring = place.board.ring("snapshots", place.number)
+    def __init__(self, metrics: Metrics, slot: WorkerSlot, clock: Callable[[], float] = time.time) -> None:
+        self._metrics, self._slot, self._clock = metrics, slot, clock
+        self._ring = slot.memory.ring("snapshots", slot.number)
         self._lock = threading.Lock()
         self._every = EVERY_SECONDS
-        if place.directory is None:
+        if slot.directory is None:
             self._ring.clear()  # a predecessor's counters ended with it
         if self._ring.since(clock()) is None:
             self._append(Counts(), clock())
@@ -117,8 +117,8 @@ class Windows:
             try:
                 self.due = now + self._every
                 self._append(
-                    counts_of(self._metrics.of_place(self._place.number)),
-                    self._place.board.changed(self._place.number) or now,
+                    counts_of(self._metrics.of_slot(self._slot.number)),
+                    self._slot.memory.changed(self._slot.number) or now,
                 )
             finally:
                 self._lock.release()
@@ -133,13 +133,13 @@ class Windows:
         now = self._clock()
         begin = now - seconds
         found, since = Counts(), begin
-        # Without files there are only this worker's counters; what is at other places, one before it left.
-        numbers = range(self._place.board.places) if self._place.directory else [self._place.number]
+        # Without files each worker can read its own counters only; other slots have what one before it left.
+        numbers = range(self._slot.memory.slots) if self._slot.directory else [self._slot.number]
         for number in numbers:
-            if self._place.board.changed(number) <= begin:
+            if self._slot.memory.changed(number) <= begin:
                 continue
-            found.add(counts_of(self._metrics.of_place(number)))
-            start = self._place.board.ring("snapshots", number).since(begin)
+            found.add(counts_of(self._metrics.of_slot(number)))
+            start = self._slot.memory.ring("snapshots", number).since(begin)
             if start is not None:
                 found.add(Counts(*start.content), -1)
                 since = min(since, start.time) if start.time <= begin else max(since, start.time)

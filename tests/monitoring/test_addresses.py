@@ -1,11 +1,13 @@
-"""Who is refused most often, masked and bounded."""
+"""Who is refused most often: masked, bounded, and not lost among thousands."""
 
 import random
 
 import pytest
 
-from app.monitoring import addresses
-from app.monitoring.addresses import ROWS, TABLE_BYTES, Addresses
+from app.logs import UNMATCHED, RequestRecord
+from app.monitoring import reports
+from app.monitoring.monitoring import Monitoring, masked
+from app.monitoring.shared_memory import SharedMemory, WorkerSlot
 
 
 @pytest.mark.parametrize(
@@ -20,36 +22,37 @@ from app.monitoring.addresses import ROWS, TABLE_BYTES, Addresses
     ],
 )
 def test_the_last_part_of_an_address_is_not_kept(address, shown):
-    assert addresses.masked(address) == shown
+    assert masked(address) == shown
 
 
-def test_few_addresses_are_counted_exactly():
-    memory = memoryview(bytearray(TABLE_BYTES))
-    table = Addresses(memory)
-    for count, address in enumerate(("a", "b", "c"), 1):
-        for _ in range(count):
-            table.add(address)
-    assert addresses.merged([memory], 2) == [("c", 3, 0), ("b", 2, 0)]
+def refused(monitoring, peer, count=1, status=401):
+    for _ in range(count):
+        monitoring.record_request(RequestRecord("GET", UNMATCHED, status, "id", path="/x", peer=peer))
 
 
-def test_frequent_ones_are_found_among_thousands():
-    memory = memoryview(bytearray(TABLE_BYTES))
-    table = Addresses(memory)
-    seen = ["frequent"] * 1000 + ["often"] * 600 + [f"10.{n // 256}.{n % 256}.x" for n in range(5000)]
-    random.Random(1).shuffle(seen)
-    for address in seen:
-        table.add(address)
-    rows = addresses.read(memory)
-    assert len(rows) == ROWS
-    found = {address: (count, excess) for address, count, excess in rows}
-    for address, true in (("frequent", 1000), ("often", 600)):
-        count, excess = found[address]
-        assert count - excess <= true <= count
+def addresses(monitoring):
+    found = reports.security(monitoring, 3600)["addresses"]
+    return [(one["address"], one["refusals"]) for one in found]
 
 
-def test_tables_of_several_workers_add_up_and_a_successor_goes_on():
-    memories = [memoryview(bytearray(TABLE_BYTES)) for _ in range(2)]
-    for memory in memories:
-        Addresses(memory).add("203.0.113.x")
-    Addresses(memories[0]).add("203.0.113.x")
-    assert addresses.merged(memories, 5) == [("203.0.113.x", 3, 0)]
+def test_addresses_of_several_workers_are_counted_together_the_most_frequent_first():
+    memory = SharedMemory(2)
+    one, other = (Monitoring(WorkerSlot(memory, number), lambda: []) for number in range(2))
+    refused(one, "203.0.113.1", 2)
+    refused(other, "203.0.113.2")
+    refused(other, "198.51.100.1", 4)
+    assert addresses(one) == addresses(other) == [("198.51.100.x", 4), ("203.0.113.x", 3)]
+
+
+def test_frequent_ones_are_found_among_thousands_and_a_scan_hides_no_other_refusal():
+    monitoring = Monitoring(WorkerSlot(SharedMemory()), lambda: [])
+    refused(monitoring, "192.0.2.1", 3)
+    peers = (
+        ["203.0.113.1"] * 1000 + ["198.51.100.1"] * 600 + [f"10.{n // 256}.{n % 256}.1" for n in range(3000)]
+    )
+    random.Random(1).shuffle(peers)
+    for peer in peers:
+        refused(monitoring, peer, status=404)
+    assert [address for address, _ in addresses(monitoring)[:2]] == ["203.0.113.x", "198.51.100.x"]
+    shown = reports.security(monitoring, 3600)["recent"]
+    assert [(one["reason"], one["address"]) for one in shown] == [("authentication_failed", "192.0.2.x")] * 3

@@ -8,16 +8,16 @@ import pytest
 from prometheus_client import values
 
 from app.config import PROJECT
-from app.monitoring.answered import UNMATCHED, Answered
-from app.monitoring.board import Board, Place, Places
+from app.logs import UNMATCHED, RequestRecord
 from app.monitoring.metrics import Metrics
 from app.monitoring.monitoring import PROBES, Monitoring, probe
+from app.monitoring.shared_memory import SharedMemory, WorkerSlot, WorkerSlots
 
 WORKER = """
 import sys
-from app.monitoring.board import Board, Place
+from app.monitoring.shared_memory import SharedMemory, WorkerSlot
 from app.monitoring.metrics import Metrics
-metrics = Metrics(Place(Board(2), int(sys.argv[2]), sys.argv[1]))
+metrics = Metrics(WorkerSlot(SharedMemory(2), int(sys.argv[2]), sys.argv[1]))
 for _ in range(int(sys.argv[3])):
     metrics.request_began()
     metrics.request_ended("GET", "/health", 200, 0.002)
@@ -27,16 +27,16 @@ metrics.request_began()
 
 @pytest.fixture
 def monitoring(clock):
-    return Monitoring(Place(Board()), lambda: [], clock)
+    return Monitoring(WorkerSlot(SharedMemory()), lambda: [], clock)
 
 
 @pytest.fixture
-def places(monkeypatch):
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # put back what Places sets
+def slots(monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # put back what WorkerSlots sets
     monkeypatch.setattr(values, "ValueClass", values.ValueClass)  # and what a Metrics among several sets
-    places = Places(2)
-    yield places
-    places.close()
+    slots = WorkerSlots(2)
+    yield slots
+    slots.close()
 
 
 def samples(metrics, name):
@@ -48,22 +48,24 @@ def samples(metrics, name):
     }
 
 
-def run_worker(places, number, requests):
-    command = [sys.executable, "-c", WORKER, places.directory, str(number), str(requests)]
+def run_worker(slots, number, requests):
+    command = [sys.executable, "-c", WORKER, slots.directory, str(number), str(requests)]
     subprocess.run(command, cwd=PROJECT, check=True)
 
 
 def test_methods_that_are_made_up_are_one_label(monitoring):
     for number in range(100):
-        monitoring.answered(Answered(f"MADE{number}", "/health", 405, "id", 0.001))
+        monitoring.record_request(RequestRecord(f"MADE{number}", "/health", 405, "id", 0.001))
     found = samples(monitoring.metrics, "http_requests_total")
     assert found == {("OTHER", "/health", "405"): 100}
 
 
 def test_thousands_of_unknown_paths_are_one_series(monitoring):
     for number in range(5000):
-        monitoring.answered(
-            Answered("GET", UNMATCHED, 404, "id", 0.001, path=f"/{number}", peer=f"10.0.{number % 250}.1")
+        monitoring.record_request(
+            RequestRecord(
+                "GET", UNMATCHED, 404, "id", 0.001, path=f"/{number}", peer=f"10.0.{number % 250}.1"
+            )
         )
     assert samples(monitoring.metrics, "http_requests_total") == {("GET", UNMATCHED, "404"): 5000}
     assert samples(monitoring.metrics, "http_refusals_total") == {("unknown_path",): 5000}
@@ -82,12 +84,12 @@ def test_thousands_of_unknown_paths_are_one_series(monitoring):
     ],
 )
 def test_a_refusal_has_its_reason(monitoring, status, code, reason):
-    monitoring.answered(Answered("POST", "/speak", status, "id", 0.001, code=code))
+    monitoring.record_request(RequestRecord("POST", "/speak", status, "id", 0.001, code=code))
     assert samples(monitoring.metrics, "http_refusals_total") == {(reason,): 1}
 
 
 def test_a_mistake_in_a_field_is_no_refusal(monitoring):
-    monitoring.answered(Answered("POST", "/speak", 400, "id", 0.001, code="invalid_request"))
+    monitoring.record_request(RequestRecord("POST", "/speak", 400, "id", 0.001, code="invalid_request"))
     assert samples(monitoring.metrics, "http_refusals_total") == {}
 
 
@@ -100,28 +102,28 @@ def test_an_unknown_path_is_no_probe():
     assert probe("/api/v2/speak") == ""
 
 
-def test_counters_of_workers_add_up_and_a_successor_goes_on(places):
-    run_worker(places, 0, 3)
-    run_worker(places, 1, 4)
-    found = Metrics(Place(places.board, 2, places.directory))
+def test_counters_of_workers_add_up_and_a_successor_goes_on(slots):
+    run_worker(slots, 0, 3)
+    run_worker(slots, 1, 4)
+    found = Metrics(WorkerSlot(slots.memory, 2, slots.directory))
     assert samples(found, "http_requests_total") == {("GET", "/health", "200"): 7}
     assert samples(found, "http_requests_in_progress") == {(): 2}
-    places.left(0)  # killed in mid-request
+    slots.release(0)  # killed in mid-request
     assert samples(found, "http_requests_in_progress") == {(): 1}
     assert samples(found, "http_requests_total") == {("GET", "/health", "200"): 7}
-    run_worker(places, 0, 5)
+    run_worker(slots, 0, 5)
     assert samples(found, "http_requests_total") == {("GET", "/health", "200"): 12}
 
 
-def test_places_are_given_again_and_files_removed(places):
-    assert places.directory is not None
-    assert [places.free([]), places.free([0]), places.free([1])] == [0, 1, 0]
-    assert places.board.starts == 3
-    directory = Path(places.directory)
+def test_slots_are_assigned_again_and_files_removed(slots):
+    assert slots.directory is not None
+    assert [slots.assign([]), slots.assign([0]), slots.assign([1])] == [0, 1, 0]
+    assert slots.memory.starts == 3
+    directory = Path(slots.directory)
     assert directory.stat().st_mode & 0o077 == 0
-    places.close()
+    slots.close()
     assert not directory.exists()
 
 
 def test_one_worker_needs_no_files():
-    assert Places(1).directory is None
+    assert WorkerSlots(1).directory is None

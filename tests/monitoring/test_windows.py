@@ -2,21 +2,21 @@
 
 import pytest
 
-from app.monitoring.answered import Answered
-from app.monitoring.board import Board, Place
+from app.logs import RequestRecord
 from app.monitoring.monitoring import Monitoring
+from app.monitoring.shared_memory import SharedMemory, WorkerSlot
 from app.monitoring.windows import LONGEST_SECONDS, quantile
 
 
 @pytest.fixture
 def monitoring(clock):
-    return Monitoring(Place(Board()), lambda: [], clock)
+    return Monitoring(WorkerSlot(SharedMemory()), lambda: [], clock)
 
 
 def answer(monitoring, count=1, *, route="/health", status=200, seconds=0.004):
     for _ in range(count):
         monitoring.metrics.request_began()
-        monitoring.answered(Answered("GET", route, status, "id", seconds))
+        monitoring.record_request(RequestRecord("GET", route, status, "id", seconds))
 
 
 def counted(monitoring, seconds, key="GET /health 200"):
@@ -76,9 +76,9 @@ def test_percentiles_are_right_to_a_bucket():
 
 
 def test_a_worker_that_was_reloaded_counts_only_its_own(clock):
-    board = Board(2)
-    before = Monitoring(Place(board, 0), lambda: [], clock)
+    memory = SharedMemory(2)
+    before = Monitoring(WorkerSlot(memory, 0), lambda: [], clock)
     answer(before, 5)
-    after = Monitoring(Place(board, 1), lambda: [], clock)
+    after = Monitoring(WorkerSlot(memory, 1), lambda: [], clock)
     answer(after, 3)
     assert counted(after, 300) == 3

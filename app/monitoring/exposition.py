@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -29,8 +28,7 @@ def commit() -> str:
     return next((os.environ[name] for name in COMMIT_VARIABLES if os.environ.get(name)), "unknown")
 
 
-@dataclass(frozen=True, slots=True)
-class _Everything:
+class _Everything(NamedTuple):
     """What is scraped: the counters of all workers, and the sizes of now."""
 
     services: Services
@@ -41,13 +39,12 @@ class _Everything:
         yield from metrics(self.services)
 
 
-def exposition(services: Services, counters: Metrics) -> bytes:
+def text(services: Services, counters: Metrics) -> bytes:
     """Every metric in Prometheus's text format, version 0.0.4."""
     return generate_latest(_Everything(services, counters))
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(NamedTuple):
     """The disk uploads wait on."""
 
     free_mb: float
@@ -86,7 +83,7 @@ def metrics(services: Services) -> Iterable[Metric]:
     yield _gauge("service_disk_used_ratio", "Of the disk uploads wait on", disk(services.settings).used_share)
     yield from _jobs(services)
     if services.monitoring is not None:
-        starts = services.monitoring.place.board.starts
+        starts = services.monitoring.slot.memory.starts
         yield CounterMetricFamily("service_worker_starts", "Web workers started", value=starts)
     yield _gauge("service_start_time_seconds", "When this worker started (Unix time)", services.started_at)
     about = GaugeMetricFamily("service_info", "What runs; always 1", labels=["version", "commit"])

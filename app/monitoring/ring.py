@@ -7,15 +7,13 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 HEADER = struct.Struct("<QQ")  # where the oldest record begins, where the next one goes; both only grow
 RECORD = struct.Struct("<IId")  # length of the JSON, its CRC, when it was written (Unix time)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What was written, and when (Unix time)."""
 
     time: float

@@ -3,7 +3,7 @@
 import mmap
 import os
 
-from app.monitoring.rings import Ring
+from app.monitoring.ring import Ring
 
 
 def ring(size=1024):

@@ -1,0 +1,133 @@
+"""
+What workers share: a region of memory for each, made by gunicorn's master before it forks.
+
+    | workers started, u64 | last change of each worker's counters, f64 | ... to the end of the page |
+    | worker 0: snapshots | errors | slow | refusals | addresses | samples |
+    | worker 1: ...
+
+Anonymous memory, so there is no file to remove, and a page weighs nothing until it is written to.
+"""
+
+from __future__ import annotations
+
+import glob
+import mmap
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .ring import Record, Ring
+
+# One ring for each, so that a scan of a thousand unknown paths drives out no error.
+RINGS_BYTES = {
+    "snapshots": 1 << 18,
+    "errors": 1 << 14,
+    "slow": 1 << 15,
+    "refusals": 1 << 14,
+    "addresses": 1 << 15,  # of the last 800 refusals
+    "samples": 1 << 16,
+}
+REGION_BYTES = sum(RINGS_BYTES.values())
+STARTS = struct.Struct("<Q")
+CHANGED = struct.Struct("<d")
+MOST_SLOTS = mmap.PAGESIZE // CHANGED.size - 1
+
+
+class SharedMemory:
+    """
+    The memory of all *slots*. One worker writes to a slot, every worker reads all of them.
+
+    A worker that is replaced leaves its slot, with what is in it, to its successor.
+    """
+
+    def __init__(self, slots: int = 1) -> None:
+        self.slots = slots
+        self._memory = memoryview(mmap.mmap(-1, mmap.PAGESIZE + slots * REGION_BYTES))
+
+    def ring(self, name: str, slot: int) -> Ring:
+        """The ring called *name* (of RINGS_BYTES) of the worker in *slot*."""
+        at = mmap.PAGESIZE + slot * REGION_BYTES
+        for other, size in RINGS_BYTES.items():
+            if other == name:
+                return Ring(self._memory[at : at + size])
+            at += size
+        raise KeyError(name)
+
+    def records(self, name: str, begin: float) -> list[Record]:
+        """What the rings called *name* of all workers hold since *begin* (Unix time), oldest first."""
+        found = [record for slot in range(self.slots) for record in self.ring(name, slot).records()]
+        return sorted((record for record in found if record.time >= begin), key=lambda record: record.time)
+
+    def changed(self, slot: int) -> float:
+        """When the worker in *slot* last counted something (Unix time); 0: never."""
+        return float(CHANGED.unpack_from(self._memory, CHANGED.size * (slot + 1))[0])
+
+    def set_changed(self, slot: int, now: float) -> None:
+        """The worker in *slot* counts something now."""
+        CHANGED.pack_into(self._memory, CHANGED.size * (slot + 1), now)
+
+    def count_start(self) -> None:
+        """One more worker was started; only the master calls this."""
+        STARTS.pack_into(self._memory, 0, self.starts + 1)
+
+    @property
+    def starts(self) -> int:
+        """How many workers were started so far."""
+        return int(STARTS.unpack_from(self._memory)[0])
+
+
+class WorkerSlot(NamedTuple):
+    """Where a worker writes; *directory* has the counters of all workers where there are several."""
+
+    memory: SharedMemory
+    number: int = 0
+    directory: str | None = None
+
+
+class WorkerSlots:
+    """
+    Gives each worker a slot; owned by gunicorn's master, from its start to its end.
+
+    With several workers their counters are in files of a private directory, because prometheus_client adds
+    up files; it is in memory where the system has such a file system, and gone with the master.
+    """
+
+    def __init__(self, workers: int) -> None:
+        # Twice as many: at a reload the new workers start before the old ones leave.
+        self.memory = SharedMemory(min(2 * workers, MOST_SLOTS))
+        self.directory: str | None = None
+        if workers > 1:
+            memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (mkdtemp's own 0700)
+            self.directory = tempfile.mkdtemp(prefix="pam-voice-", dir=memory)
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = self.directory  # where prometheus_client looks
+
+    def assign(self, taken: Iterable[int]) -> int:
+        """The number for a new worker, beside those that are *taken*: the lowest that is free."""
+        self.memory.count_start()
+        return min(set(range(self.memory.slots)) - set(taken), default=0)
+
+    def enter(self, number: int) -> None:
+        """Be the worker in that slot; called after the fork, before there is an app."""
+        inherited.append(WorkerSlot(self.memory, number, self.directory))
+
+    def release(self, number: int) -> None:
+        """The worker in that slot ended: what it was doing is not being done any more."""
+        for gauges in glob.glob(f"{self.directory}/gauge_*_{number}.db") if self.directory else ():
+            os.unlink(gauges)
+
+    def close(self) -> None:
+        """No worker is left."""
+        if self.directory is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+# gunicorn calls the factory without an argument: this is how a fork learns where it belongs.
+inherited: list[WorkerSlot] = []
+
+
+def own_slot() -> WorkerSlot:
+    """The slot this worker was given; one of its own where it has no master."""
+    return inherited[-1] if inherited else WorkerSlot(SharedMemory())
