@@ -113,6 +113,13 @@ class Lines(logging.Handler):
         """None."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Emit *record* if it passes the filters; Python 3.13's own method needs a lock."""
+        passed = bool(self.filter(record))
+        if passed:
+            self.emit(record)
+        return passed
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line."""
         try:

@@ -107,3 +107,14 @@ def test_an_output_that_is_gone_stops_nobody():
     os.close(read)
     logs.Lines(logs.Text(), write).write("nobody reads this")
     os.close(write)
+
+
+def test_lines_are_written_without_a_lock():
+    """Python 3.13's handlers insist on one."""
+    reading, writing = os.pipe()
+    logger = logging.Logger("app.test")
+    logger.addHandler(logs.Lines(logs.Text(), writing))
+    logger.warning("Hello.")
+    os.close(writing)
+    with os.fdopen(reading) as output:
+        assert output.read().endswith("WARNING app.test request_id=- Hello.\n")

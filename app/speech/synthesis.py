@@ -165,7 +165,7 @@ class Synthesis:
         found = []
         room_mb = models.room_mb(self._budget.limit_mb, self._budget.reserve_mb)
         for name in self.chain.engines:
-            problem = "" if self.chain.voices.installed(name) else f"{name} is not installed"
+            problem = "" if self.chain.voices.installed(name) else "is not installed"
             if name in ONLINE and (seconds := self.breaker.retry_in_seconds):
                 problem = f"failed lately; tried again in {seconds:.0f} s"
             elif not problem and COSTS_MB[name] > room_mb:

@@ -179,7 +179,7 @@ BROKEN = {
     "no worker": (no_worker, "warning", "workers", "none answers: jobs wait"),
     "Redis away": (setting(REDIS_URL=NOBODY), "error", "redis", "does not answer"),
     "gTTS away, and alone": (setting(TTS_ENGINE="gtts"), "error", "gtts", "can't be reached"),
-    "no voice installed": (without_voices, "error", "espeak", "espeak is not installed"),
+    "no voice installed": (without_voices, "error", "espeak", "is not installed"),
     "a neural voice that does not fit": (
         setting(TTS_ENGINE="neural", DISABLE_LOCAL_WHISPER="true", MEMORY_BUDGET_MB="240"),
         "error", "neural", "needs 185 MB",
