@@ -65,3 +65,28 @@ def _part(path: Path) -> Path:
     """Its name until it is whole; another one for each writer, because processes may share a disk."""
     kept = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME_BYTES])
     return path.with_name(f".{kept}-{os.urandom(4).hex()}{PART_SUFFIX}")
+
+
+def directory_problem(directory: str, *, made: bool = False, size_bytes: int = 0) -> str:
+    """
+    Why no file of *size_bytes* can be written in *directory*, which the service may have *made* itself; else empty.
+
+    It is tried: permissions alone say nothing of disks that are read-only.
+    """
+    path = Path(directory).absolute()
+    target = next(each for each in (path, *path.parents) if each.exists()) if made else path
+    if not target.is_dir():
+        return f"{target} {'is not a directory' if target.exists() else 'does not exist'}"
+    try:
+        with nameless(str(target)) as file:
+            file.write(bytes(size_bytes))
+    except OSError as problem:
+        return f"{target} can't be written to: {problem.strerror}"
+    return ""
+
+
+def free_bytes(directory: str | Path) -> int:
+    """How much this user may still write on the disk of *directory*, or of what it will be made in."""
+    path = Path(directory).absolute()
+    disk = os.statvfs(next(each for each in (path, *path.parents) if each.exists()))
+    return disk.f_bavail * disk.f_frsize

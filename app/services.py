@@ -7,16 +7,17 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from . import memory
 from .access.access import Access
-from .checks import Check
+from .checks import BackgroundChecks, Check
 from .config import Settings
 from .engine.budget import budget_mb, weigh_web
 from .errors import ServiceError
+from .files import directory_problem, free_bytes
 from .monitoring.shared_memory import own_slot
 from .speech.service import Speech
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Weighing the processes for them takes 6 ms, and a prober should not be able to make that the service's work.
-CHECKS_LAST_SECONDS = 1.0
 JOBS_RETRY_SECONDS = 10
 
 
@@ -46,8 +45,9 @@ class Services:
     _jobs: Jobs | None = None
     _retry: threading.Timer | None = None
     _jobs_lock: threading.Lock = field(default_factory=threading.Lock)
-    _checks: list[Check] = field(default_factory=list)
-    _check_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._checks = BackgroundChecks(self._look)
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -106,21 +106,26 @@ class Services:
         """Every process of the service, over all workers."""
         return memory.service(self.root_pid)
 
-    def checks(self) -> list[Check]:
-        """Each thing the service needs, and what is wrong with it, as of the last second."""
-        now = time.monotonic()
-        if now >= self._check_at or not self._checks:
-            self._check_at = now + CHECKS_LAST_SECONDS
-            self._checks = [
-                *self.speech.checks(),
-                _uploads(self.settings),
-                _kept_jobs(self.settings),
-                *self.access.checks(),
-            ]
-        return self._checks
+    def checks(self) -> tuple[Check, ...]:
+        """Each thing the service needs, and what is wrong with it, as of the last seconds; waits for nothing."""
+        return self._checks.results()
+
+    def _look(self) -> Iterator[Check]:
+        yield from self.speech.checks()
+        yield _uploads(self.settings)
+        yield self._kept_jobs()
+        yield from self.access.checks()
+
+    def _kept_jobs(self) -> Check:
+        """Whether a job could be accepted and kept; builds nothing that was not needed before."""
+        if self.settings.celery_broker_url:
+            away = self.job_counts() is None
+            return Check("jobs", "Redis does not answer, where jobs are kept; see REDIS_URL" if away else "")
+        return _kept_here(self.settings)
 
     def close(self) -> None:
         """End what was begun: the jobs first, which are the engines' clients."""
+        self._checks.close()
         if self._retry is not None:
             self._retry.cancel()
         if self._jobs is not None:
@@ -130,12 +135,10 @@ class Services:
 
 def _uploads(settings: Settings) -> Check:
     directory = settings.upload_dir or tempfile.gettempdir()
-    try:
-        disk = os.statvfs(directory)
-    except OSError as error:
-        return Check("uploads", f"{directory}: {error.strerror}; set UPLOAD_DIR to a directory that exists")
-    free_mb = disk.f_bavail * disk.f_frsize / 2**20
-    if not os.access(directory, os.W_OK) or free_mb < settings.max_upload_mb:
+    if problem := directory_problem(directory):
+        return Check("uploads", f"{problem}; set UPLOAD_DIR to a directory that can be written to")
+    free_mb = free_bytes(directory) / memory.MB
+    if free_mb < settings.max_upload_mb:
         return Check("uploads", f"{directory} can't take an upload: {free_mb:.0f} MB free; set UPLOAD_DIR")
     return Check("uploads", detail=f"{free_mb:.0f} MB free")
 
@@ -144,21 +147,21 @@ def _has_jobs(settings: Settings) -> bool:
     return os.path.exists(os.path.join(settings.data_dir, "jobs", "jobs.sqlite3"))
 
 
-def _kept_jobs(settings: Settings) -> Check:
-    """Whether a job could be kept, as far as can be told without the database."""
+def _kept_here(settings: Settings) -> Check:
+    """Whether a job could be kept in DATA_DIR, as far as can be told without the database."""
+    from .jobs.files import KEPT_FREE_BYTES
+
     directory = settings.data_dir
+    if problem := directory_problem(directory, made=True):
+        return Check("jobs", f"{problem}; set DATA_DIR to a directory that can be written to")
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
         return Check("jobs", detail="none yet")
-    except OSError as error:
-        return Check(
-            "jobs", f"{directory}: {error.strerror}; set DATA_DIR to a directory that can be written to"
-        )
-    if not os.access(directory, os.W_OK):
-        return Check("jobs", f"{directory} can't be written to; set DATA_DIR")
+    if (free_mb := free_bytes(directory) / memory.MB) < KEPT_FREE_BYTES / memory.MB:
+        return Check("jobs", f"{directory} is full: {free_mb:.0f} MB free; remove jobs, or set DATA_DIR")
     if broken := [name for name in names if ".broken-" in name]:
         return Check(
             "jobs", f"the database was broken and begun anew; see {broken[0]} in {directory}, then remove it"
         )
-    return Check("jobs")
+    return Check("jobs", detail=f"{free_mb:.0f} MB free")

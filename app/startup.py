@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import telemetry
 from .config import PROJECT, ConfigError, Settings, is_ipv6
 from .engine.budget import MACHINE, budget_mb, budget_source, granted
-from .files import nameless
+from .files import directory_problem
 
 if TYPE_CHECKING:
     from .services import Services
@@ -72,24 +72,6 @@ def problems(settings: Settings, *, worker: bool = False) -> Iterator[tuple[str,
     yield from _packages(settings)
     if settings.job_storage_url:
         yield from _storage(settings)
-
-
-def directory_problem(directory: str, *, made: bool = False, size_bytes: int = 0) -> str:
-    """
-    Why no file of *size_bytes* can be written in *directory*, which the service may have *made* itself; else empty.
-
-    It is tried: permissions alone say nothing of disks that are read-only.
-    """
-    path = Path(directory).absolute()
-    target = next(each for each in (path, *path.parents) if each.exists()) if made else path
-    if not target.is_dir():
-        return f"{target} {'is not a directory' if target.exists() else 'does not exist'}"
-    try:
-        with nameless(str(target)) as file:
-            file.write(bytes(size_bytes))
-    except OSError as problem:
-        return f"{target} can't be written to: {problem.strerror}"
-    return ""
 
 
 def url(address: tuple[Any, ...] | str) -> str:

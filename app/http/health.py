@@ -47,7 +47,7 @@ def report() -> Response:
     """Each thing the service needs, with the reason when it is not well."""
     own = services()
     uptime_seconds = round(time.time() - own.started_at, 1)
-    body, status = _report(tuple(own.checks()), uptime_seconds)
+    body, status = _report(own.checks(), uptime_seconds)
     return AppResponse(body, status, content_type="application/json")
 
 

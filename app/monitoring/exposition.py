@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from .. import __version__, cgroup
 from ..config import Settings
+from ..files import free_bytes
 from .history import by_role
 
 if TYPE_CHECKING:
@@ -80,6 +82,9 @@ def metrics(services: Services) -> Iterable[Metric]:
             yield _gauge("service_cgroup_memory_limit_bytes", "The control group's limit", group.limit_bytes)
     processor = sum(process.cpu_seconds for process in processes)
     yield CounterMetricFamily("service_cpu_seconds", "Processor time of all processes", value=processor)
+    with contextlib.suppress(OSError):
+        free = free_bytes(services.settings.data_dir)
+        yield _gauge("service_data_disk_free_bytes", "Left on the disk jobs are kept on (DATA_DIR)", free)
     yield _gauge("service_disk_used_ratio", "Of the disk uploads wait on", disk(services.settings).used_share)
     yield from _jobs(services)
     if services.monitoring is not None:

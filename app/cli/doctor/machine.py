@@ -17,8 +17,9 @@ from ... import cgroup
 from ...config import Settings, env_file, is_ipv6
 from ...config import platform as host
 from ...engine.budget import MACHINE, budget_mb, budget_source, granted
+from ...files import directory_problem
 from ...services import Services
-from ...startup import WHOLE_MACHINE, directory_problem, url
+from ...startup import WHOLE_MACHINE, url
 from ..config import effective
 from .finding import Finding, error, warning, well
 

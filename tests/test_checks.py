@@ -1,0 +1,63 @@
+"""Checks: looked at in the background, and a disk that hangs holds up no request."""
+
+import threading
+
+from app import checks
+from app.checks import BackgroundChecks, Check, overall
+from tests.processes import until
+
+
+def test_a_service_is_degraded_when_something_works():
+    well, ill = Check("a"), Check("b", "is ill; heal it")
+    assert [overall(found) for found in ([well], [well, ill], [ill])] == ["healthy", "degraded", "unhealthy"]
+
+
+def test_they_are_looked_at_when_somebody_asks_and_not_again_at_once(clock):
+    looks = []
+
+    def look():
+        looks.append(1)
+        return [Check(str(len(looks)))]
+
+    found = BackgroundChecks(look, clock)
+    assert not looks
+    assert [check.name for check in found.results()] == ["1"]
+    assert found.results() == found.results()
+    clock.advance(checks.EVERY_SECONDS)
+    until(lambda: [check.name for check in found.results()] == ["2"], "it is looked again")
+    found.close()
+    assert len(looks) == 2
+
+
+def test_a_look_that_hangs_leaves_the_results_before_and_is_told(clock):
+    go_on = threading.Event()
+    looks = []
+
+    def look():
+        looks.append(1)
+        if len(looks) == 2:
+            go_on.wait(60)
+        return [Check("disk", detail=str(len(looks)))]
+
+    found = BackgroundChecks(look, clock)
+    before = found.results()
+    clock.advance(checks.EVERY_SECONDS)
+    assert found.results() == before
+    clock.advance(checks.HANGS_SECONDS + 1)
+    *others, last = found.results()
+    assert tuple(others) == before
+    assert "have not ended for 11 s" in last.reason
+    assert len(looks) == 2
+    go_on.set()
+    until(lambda: found.results() == (Check("disk", detail="2"),), "the look has ended")
+    found.close()
+
+
+def test_a_first_look_that_takes_long_is_no_health(clock, monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(checks, "FIRST_WAIT_SECONDS", 0.01)
+    found = BackgroundChecks(lambda: [Check("a")] if go_on.wait(60) else [], clock)
+    assert overall(found.results()) == "unhealthy"
+    go_on.set()
+    until(lambda: overall(found.results()) == "healthy", "the look has ended")
+    found.close()
