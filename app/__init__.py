@@ -1,4 +1,4 @@
-"""A speech backend that stays inside a memory budget it knows."""
+"""A speech backend that stays inside a memory limit."""
 
 from __future__ import annotations
 

@@ -149,7 +149,9 @@ def _read_origins(text: str) -> str:
 
 def _read_header(text: str) -> str:
     if not SENT.issuperset(text):
-        raise ValueError("has a character no header carries: ASCII letters, digits and signs, without spaces")
+        raise ValueError(
+            "has a character that no HTTP header carries: use ASCII letters, digits and signs, no spaces"
+        )
     return text
 
 
@@ -206,28 +208,28 @@ class Settings:
     web_threads: int = setting(24, "threads a web worker answers requests with", least=2, most=256)
     log_level: str = setting("info", "how much is logged", choices=("debug", "info", "warning", "error"))
     log_format: str = setting("text", "how it is written, one event a line", choices=("text", "json"))
-    monitoring: bool = setting(True, "false: nothing is counted, and the monitoring routes say so")
+    monitoring: bool = setting(True, "false: there are no metrics, and the monitoring routes answer 404")
     alert_error_percent: float = setting(
-        5.0, "alert when more of the requests of 5 minutes failed (status 5xx)", least=0, most=100
+        5.0, "alert when more percent of the requests of 5 minutes failed (status 5xx)", least=0, most=100
     )
     alert_latency_seconds: float = setting(
         30.0, "alert when a route's 95th percentile of 5 minutes is longer", least=0
     )
     alert_memory_percent: float = setting(
-        90.0, "alert when more of the memory budget is in use", least=0, most=100
+        90.0, "alert when more percent of the memory budget are in use", least=0, most=100
     )
     alert_disk_percent: float = setting(
-        90.0, "alert when more of the disk uploads wait on is in use", least=0, most=100
+        90.0, "alert when more percent of the disk with the uploads are in use", least=0, most=100
     )
     alert_engine_restarts: int = setting(
         3, "alert when more engine processes than this died within an hour", least=0
     )
     environment: str = setting(
-        "development", "where this runs; production: an open service (no API_KEYS) is warned about"
+        "development", "where this runs; production: log and /health warn if there are no API_KEYS"
     )
     api_keys: str = setting(
         "",
-        "keys that are let in, comma separated, each as it is or as sha256: and its hash; empty: everybody",
+        "API keys, comma separated, each as it is or as sha256: and its hash; empty: everybody may call",
         secret=True,
     )
     rate_limit: str = setting(
@@ -239,7 +241,7 @@ class Settings:
         least=0,
     )
     redis_url: str = setting(
-        "", "Redis, where limits are counted over all workers and machines, and jobs noted with CELERY_BROKER_URL",
+        "", "Redis: counts limits over all workers and machines, and keeps the jobs with CELERY_BROKER_URL",
         secret=True, read=_read_redis_url,
     )  # fmt: skip
     trusted_proxies: int = setting(
@@ -265,7 +267,7 @@ class Settings:
     )
 
     memory_budget_mb: int = setting(
-        0, "what the whole service may weigh; 0: the container's limit, else the machine's memory", least=0
+        0, "memory for the whole service; 0: the container's limit, else the machine's memory", least=0
     )
     memory_reserve_mb: int = setting(12, "part of the budget that is kept free", least=0)
 
@@ -292,12 +294,12 @@ class Settings:
     openai_timeout_seconds: int = setting(120, "how long it may take", least=1)
 
     tts_engine: str = setting(
-        "auto", "who speaks; auto: gtts (texts go to Google), else neural, else espeak (both offline)",
+        "auto", "synthesizer; auto: gtts (texts go to Google), else neural, else espeak (both offline)",
         choices=("auto", "gtts", "neural", "espeak"),
     )  # fmt: skip
     tts_language: str = setting("en", "language of texts when a request names none", read=_read_language_tag)
     tts_max_characters: int = setting(4096, "longest text that is spoken", least=1, most=100_000)
-    tts_timeout_seconds: int = setting(25, "how long until the first audio, all engines together", least=1)
+    tts_timeout_seconds: int = setting(25, "time until the first audio, all synthesizers together", least=1)
     tts_cache_mb: int = setting(64, "speech kept on disk for identical requests; 0: none", least=0)
     tts_cache_dir: str = setting(
         str(PROJECT / "cache" / "speech"), "where it is kept", read=os.path.expanduser
@@ -315,22 +317,27 @@ class Settings:
     max_upload_mb: int = setting(25, "largest upload, in MiB", least=1)
     max_audio_minutes: int = setting(240, "longest recording", least=1)
     client_idle_seconds: float = setting(
-        20.0, "a client that sends or takes nothing for this long is left", least=0.1, most=600
+        20.0,
+        "the connection of a client that sends or takes nothing for this long is closed",
+        least=0.1,
+        most=600,
     )
     upload_dir: str = setting(
-        "", "where uploads wait on disk; empty: the system's temporary directory", read=os.path.expanduser
+        "",
+        "directory for uploads while they are worked on; empty: the system's temporary one",
+        read=os.path.expanduser,
     )
 
     data_dir: str = setting(
         str(PROJECT / "data"), "where jobs and their recordings are kept", read=os.path.expanduser
     )
     job_ttl_hours: float = setting(24.0, "how long a finished job is kept", least=0.01)
-    job_disk_mb: int = setting(1024, "what jobs may take of the disk; past it new ones are refused", least=1)
-    job_attempts: int = setting(3, "times a job is tried whose engine or worker fails", least=1, most=20)
+    job_disk_mb: int = setting(1024, "disk space for jobs; new ones beyond it are refused", least=1)
+    job_attempts: int = setting(3, "how often a job is tried if its engine or worker fails", least=1, most=20)
     job_time_limit_minutes: int = setting(120, "how long one attempt at a job may take", least=1)
     job_part_minutes: int = setting(
         10,
-        "with CELERY_BROKER_URL, recordings longer than this are cut at silences and shared out; 0: never",
+        "with CELERY_BROKER_URL, recordings longer than this are cut at pauses and shared among workers; 0: never",
         least=0,
     )
     celery_broker_url: str = setting(

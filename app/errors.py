@@ -4,7 +4,7 @@ Every error of ours, and how each reads over HTTP.
     ServiceError
     ├── InvalidRequest          400  a field is missing, unknown or out of range
     │   ├── InvalidAudio        400  the bytes are not audio this service can decode
-    │   ├── UnsupportedFormat   400  an answer was asked for in a format that is not spoken here
+    │   ├── UnsupportedFormat   400  an answer was asked for in a format that does not exist here
     │   ├── ModelCannotTranslate 400 an English-only model was asked for another language
     │   └── NothingToSay        400  the text has nothing in it that can be spoken
     ├── Unauthorized            401  the API key is missing or unknown
@@ -14,9 +14,9 @@ Every error of ours, and how each reads over HTTP.
     ├── Conflict                409  the job's state, or an Idempotency-Key used before, does not allow it
     ├── TooLarge                413  the upload has too many bytes
     │   └── AudioTooLong        413  the recording has too many minutes
-    ├── RateLimited             429  too many requests: `Retry-After` says when there may be more
+    ├── RateLimited             429  too many requests: `Retry-After` says when to try again
     │   └── AudioLimited        429  too many seconds of audio within an hour
-    ├── InsufficientStorage     507  the disk space set aside for jobs is taken
+    ├── InsufficientStorage     507  the disk space for jobs is used up
     └── Unavailable             503  try again: `Retry-After` says when
         ├── QueueFull           503  every seat is taken
         ├── InsufficientMemory  503  the engine does not fit into the budget now
@@ -73,7 +73,7 @@ class InvalidAudio(InvalidRequest):
 
 
 class UnsupportedFormat(InvalidRequest):
-    """An answer was asked for in a format that is not spoken here."""
+    """An answer was asked for in a format that does not exist here."""
 
     code = "unsupported_format"
 
@@ -133,7 +133,7 @@ class AudioTooLong(TooLarge):
 
 
 class RateLimited(ServiceError):
-    """Too many requests; `Retry-After` says when there may be more."""
+    """Too many requests; `Retry-After` says when to try again."""
 
     status, code = 429, "rate_limit_exceeded"
 
@@ -149,7 +149,7 @@ class AudioLimited(RateLimited):
 
 
 class InsufficientStorage(ServiceError):
-    """The disk space set aside for jobs is taken."""
+    """The disk space for jobs is used up."""
 
     status, code = 507, "insufficient_storage"
 

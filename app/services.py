@@ -162,6 +162,7 @@ def _kept_here(settings: Settings) -> Check:
         return Check("jobs", f"{directory} is full: {free_mb:.0f} MB free; remove jobs, or set DATA_DIR")
     if broken := [name for name in names if ".broken-" in name]:
         return Check(
-            "jobs", f"the database was broken and begun anew; see {broken[0]} in {directory}, then remove it"
+            "jobs",
+            f"the database was damaged and made again; look at {broken[0]} in {directory}, then remove it",
         )
     return Check("jobs", detail=f"{free_mb:.0f} MB free")

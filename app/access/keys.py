@@ -59,9 +59,7 @@ def _problem(entry: str) -> str:
     if not entry:
         return "is empty"
     if not SENT.issuperset(entry):
-        return (
-            "has a character no header carries: keys are of ASCII letters, digits and signs, without spaces"
-        )
+        return "has a character that no HTTP header carries: use ASCII letters, digits and signs, no spaces"
     if entry.lower().startswith(HASHED):
         digits = entry[len(HASHED) :]
         if len(digits) != DIGEST_LETTERS or not set(digits) <= set(string.hexdigits):

@@ -42,7 +42,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="The speech service's own commands; none needs the server but memory.",
+    help="Commands of the speech service; only `memory` needs a running server.",
 )
 def cli() -> None:
     """All commands. Their help is an argument: under PYTHONOPTIMIZE=2 click would find no docstrings."""

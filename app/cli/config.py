@@ -13,7 +13,7 @@ from ..startup import read_settings
 HIDDEN = "***"
 
 
-@click.command(help="The settings in effect and where each comes from; secrets are masked.")
+@click.command(help="The settings and where each comes from; secrets are masked.")
 @click.option("--changed", is_flag=True, help="Only those that are not the default.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def config(changed: bool, as_json: bool) -> None:

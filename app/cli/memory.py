@@ -20,12 +20,14 @@ Report = dict[str, Any]  # what GET /api/memory answers
 
 
 @click.command(
-    help="What the service at URL weighs, process by process, against its budget; by default the one on PORT here."
+    help="The memory of the service at URL, by process, beside its budget; by default the one on PORT here."
 )
 @click.argument("url", required=False)
 @click.option("--once", is_flag=True, help="One look instead of a live view.")
 @click.option("--every", type=click.FloatRange(0.5, 3600), default=2.0, show_default=True, help="Seconds.")
-@click.option("--api-key", envvar="API_KEY", help="Where the service has API_KEYS; or the variable API_KEY.")
+@click.option(
+    "--api-key", envvar="API_KEY", help="A key, if the service has API_KEYS; or the variable API_KEY."
+)
 def memory(url: str | None, once: bool, every: float, api_key: str | None) -> None:
     """Drawn anew every few seconds on a terminal; elsewhere one look after the other."""
     base = (url or f"http://127.0.0.1:{Settings.from_env().port}").rstrip("/")
@@ -57,7 +59,7 @@ def look(base: str, api_key: str | None) -> Report:
             return report
     except urllib.error.HTTPError as error:
         error.close()
-        remedy = "; give the key with --api-key or API_KEY" if error.code == 401 else ""
+        remedy = "; send a key with --api-key or API_KEY" if error.code == 401 else ""
         raise click.ClickException(f"{base} answers {error.code} {error.reason}{remedy}") from None
     except OSError as error:
         reason = getattr(error, "reason", error)

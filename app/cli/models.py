@@ -14,7 +14,7 @@ def models() -> None:
     """Each is a directory in MODEL_DIR."""
 
 
-@models.command("fetch", help="Have the model NAME, by default the one that is set, on this machine; once.")
+@models.command("fetch", help="Download the model NAME, by default the one that is set, unless it is here.")
 @click.argument("name", required=False)
 def fetch_model(name: str | None) -> None:
     """Print where the model is; 1 where it can't be had."""
@@ -38,7 +38,7 @@ def fetch_model(name: str | None) -> None:
     sys.exit(1)
 
 
-@models.command("list", help="The models that are known, what each costs, and which are here.")
+@models.command("list", help="The models that are known, the memory each needs, and which are here.")
 def list_models() -> None:
     """A line each: name, cost, "installed"."""
     from ..speech import models as known
@@ -72,4 +72,6 @@ def remove_model(name: str) -> None:
     shutil.rmtree(leaving)
     click.echo(f"removed {model_dir / name}")
     if name == settings.whisper_model and not settings.disable_local_whisper:
-        click.echo(f"it is the one that is set: `python -m app models fetch {name}` brings it back", err=True)
+        click.echo(
+            f"it is the one that is set: `python -m app models fetch {name}` downloads it again", err=True
+        )

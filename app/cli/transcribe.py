@@ -49,11 +49,13 @@ def language_code(context: click.Context, option: click.Parameter, name: str | N
     callback=output.destination,
     help="A file; - is standard output, the default.",
 )
-@click.option("--language", callback=language_code, help="ISO 639-1 code or English name; else it is heard.")
+@click.option(
+    "--language", callback=language_code, help="ISO 639-1 code or English name; else it is detected."
+)
 @click.option(
     "--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True
 )
-@click.option("--word-timestamps", is_flag=True, help="When each word was said, too.")
+@click.option("--word-timestamps", is_flag=True, help="Also the time of each word.")
 @click.option(
     "--beam-size", type=click.IntRange(1, 10), help="Hypotheses kept; by default WHISPER_BEAM_SIZE."
 )

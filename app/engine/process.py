@@ -281,7 +281,7 @@ class Engine:
             self.observer.ended(self.name, "timeout" if timeout else "closed" if self._closed else killed)
         how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
         log.warning("engine=%s pid=%d ended: %s", self.name, process.pid, how)
-        return f"{how}, the kernel's way to take memory back" if code == -signal.SIGKILL else how
+        return f"{how}, probably because memory ran out" if code == -signal.SIGKILL else how
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """Close its input, which it takes as the word to leave; kill it when it stays."""

@@ -69,5 +69,5 @@ def _presented() -> Iterator[str]:
 
 
 def _refusal() -> Unauthorized:
-    wrong = "the API key is none of this service's" if any(_presented()) else "an API key is needed"
+    wrong = "the API key is not valid" if any(_presented()) else "an API key is needed"
     return Unauthorized(f"{wrong}; send one as Authorization: Bearer KEY, or as X-API-Key: KEY")

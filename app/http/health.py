@@ -20,7 +20,7 @@ page.record_once(lambda state: mimetypes.knownfiles.clear())
 
 @health.get("/")
 def index() -> Response:
-    """Name, version, how memory is kept small, and where everything is; for a browser, the page."""
+    """Name, version and links; for a browser, the page."""
     response = dashboard() if _wants_page() else _about()
     response.vary.add("Accept")
     return response
@@ -44,7 +44,7 @@ def _about() -> Response:
 
 @health.get("/health")
 def report() -> Response:
-    """Each thing the service needs, with the reason when it is not well."""
+    """Each thing the service needs, and what is wrong with it."""
     own = services()
     uptime_seconds = round(time.time() - own.started_at, 1)
     body, status = _report(own.checks(), uptime_seconds)

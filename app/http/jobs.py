@@ -68,7 +68,7 @@ def page() -> Response:
 
 @jobs.get("/<id>")
 def show(id: str) -> Response:
-    """How far a job is, and what came of it."""
+    """A job's state, progress and result."""
     job = _job(id)
     result = _result(job) if job.state == "succeeded" else None
     return jsonify(**async_jobs.job_dict(job, services().jobs), text=job.text, result=result)
@@ -119,7 +119,7 @@ def _audio(job: Job) -> Response:
 
 @jobs.get("/<id>/events")
 def events(id: str) -> Response:
-    """A job's progress and text as they come, until it ends."""
+    """A job's progress and text as events, until it ends."""
     job = _job(id)
     watchers = services().jobs.watchers
     if not watchers.acquire(blocking=False):

@@ -1,5 +1,5 @@
 """
-What the service counted: for Prometheus, and as JSON for people.
+Metrics: for Prometheus, and as JSON for people.
 
 The rooms behind are imported by the views: with MONITORING=false the worker does without their 1.5 MB.
 """
@@ -45,7 +45,7 @@ def performance() -> Response:
 
 @monitoring.get("/api/monitoring/production")
 def production() -> Response:
-    """Since when, which version, how much failed, what is alarming."""
+    """Uptime, version, error rates, recent errors and alerts."""
     watched = _watched()
     from ..monitoring import reports
 
@@ -54,7 +54,7 @@ def production() -> Response:
 
 @monitoring.get("/api/monitoring/security")
 def security() -> Response:
-    """Who was turned away, and why; `?window=1h`."""
+    """Refused requests: the reasons and the addresses; `?window=1h`."""
     watched = _watched()
     from ..monitoring import reports
 

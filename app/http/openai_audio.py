@@ -53,11 +53,11 @@ TRANSLATION = (
     Text("model", "one of OpenAI's names, or the local model's", required=True),
     Text("prompt", "text that came before, in the style the answer should have"),
     Choice("response_format", "diarized_json is refused", "json", of=FORMATS, refusal=UnsupportedFormat),
-    Number("temperature", "0 starts greedy and rises where the text turns out improbable", most=1),
+    Number("temperature", "0: greedy, and rising if the text is improbable", most=1),
 )
 TRANSCRIPTION = (
     *TRANSLATION,
-    Text("language", "ISO 639-1 code or English name; heard when it is not given"),
+    Text("language", "ISO 639-1 code or English name; detected if it is not given"),
     Choices("timestamp_granularities[]", "what verbose_json lists", ["segment"], of=("segment", "word")),
     Flag("stream", "server-sent events as segments are found", False),
     Field("include[]"),

@@ -26,11 +26,11 @@ Schema = dict[str, Any]
 
 TAGS = {
     "Voice": "Recordings to text, text to speech",
-    "Jobs": "The same, put off: accepted at once, done once, asked about later",
-    "OpenAI": "The same in OpenAI's dialect: its clients work with this server as their base URL",
+    "Jobs": "The same as jobs: accepted at once, done in the background",
+    "OpenAI": "The same by OpenAI's API: its clients need only this server as their base URL",
     "Health": "Whether the service is up, and what it can do",
-    "Memory": "How large it is, and a way to ask for memory back",
-    "Monitoring": "What the service counted",
+    "Memory": "How much memory the service takes, and a way to free some",
+    "Monitoring": "Metrics",
     "Description": "This description",
 }
 # Either of them, where the service has keys.
@@ -39,16 +39,16 @@ KEYS: Schema = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 WINDOW = (Text("window", "how far back: a time up to 1h, such as 30s, 5m or 1h"),)
-LATER = "A job instead, where `Prefer: respond-async` asked for one; Location has it"
+LATER = "A job, because of `Prefer: respond-async`; Location has its address"
 REASONS = {
-    400: "A field is missing, unknown or out of range, or the recording is none; the message says what is accepted",
+    400: "A field is missing, unknown or out of range, or the file is no recording; the message says what is accepted",
     401: "The service has API_KEYS, and none of them was sent",
-    404: "Nothing here goes by that name, or it is turned off",
+    404: "Nothing here has that name, or it is turned off",
     409: "The job's state does not allow it, or the Idempotency-Key was used for something else",
     413: "The upload has too many bytes, or the recording too many minutes",
-    429: "Past RATE_LIMIT or AUDIO_SECONDS_PER_HOUR, where they are set; Retry-After says when there may be more",
-    503: "Not now: Retry-After says when to try again, X-Should-Retry whether that helps",
-    507: "The disk space set aside for jobs is taken",
+    429: "RATE_LIMIT or AUDIO_SECONDS_PER_HOUR is used up; Retry-After says when to try again",
+    503: "Not possible now; Retry-After says when to try again, X-Should-Retry whether that helps",
+    507: "The disk space for jobs is used up",
 }
 
 
@@ -179,21 +179,21 @@ OPERATIONS: dict[str, Operation] = {
         example="-F audio=@recording.webm $URL/api/v1/pam/voice/transcribe",
     ),
     "voice.speak": Operation(
-        "Voice", "A text, spoken; the audio comes while it is made", AUDIO, json=SPEAK,
-        errors=(400, 409, 503, 507), statuses={202: LATER, 304: "The audio is the one of If-None-Match"},
+        "Voice", "A text as speech; the audio is sent while it is made", AUDIO, json=SPEAK,
+        errors=(400, 409, 503, 507), statuses={202: LATER, 304: "The audio is still that of If-None-Match"},
         example="-d '{\"text\": \"Hello.\", \"format\": \"mp3\"}' -H 'Content-Type: application/json' -o hello.mp3 "
         "$URL/api/v1/pam/voice/speak",
     ),
     "voice.test": Operation(
-        "Voice", "A test sentence, spoken; with Accept: application/json, each engine's outcome and time",
+        "Voice", "A spoken test sentence; with Accept: application/json, whether each synthesizer works",
         {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(503,), example="-o test.wav $URL/api/v1/pam/voice/test",
     ),
     "voice.voices": Operation(
-        "Voice", "Every voice that can be asked for", json(obj(voices=many(VOICE), languages=many(str))),
+        "Voice", "Every voice", json(obj(voices=many(VOICE), languages=many(str))),
         query=VOICES, errors=(400,), example="$URL/api/v1/pam/voice/voices?language=de",
     ),
     "voice.condition": Operation(
-        "Voice", "The engines, what they can do now, and what keeps them from it; wakes none",
+        "Voice", "The engines, whether they work, and why not; starts none",
         json(
             obj(
                 status=STATUS, transcription=some(CHECK, model=maybe(str)), synthesis=CHECK,
@@ -218,11 +218,11 @@ OPERATIONS: dict[str, Operation] = {
         example="$URL/api/v1/pam/voice/jobs?state=queued",
     ),
     "jobs.show": Operation(
-        "Jobs", "How far a job is, and what came of it", json(JOB_SHOWN), errors=(404,),
+        "Jobs", "A job's state, progress and result", json(JOB_SHOWN), errors=(404,),
         example="$URL/api/v1/pam/voice/jobs/ID",
     ),
     "jobs.events": Operation(
-        "Jobs", "A job's progress and text as they come, until it ends", EVENTS, errors=(404, 503),
+        "Jobs", "A job's progress and text as events, until it ends", EVENTS, errors=(404, 503),
         example="-N $URL/api/v1/pam/voice/jobs/ID/events",
     ),
     "jobs.result": Operation(
@@ -254,30 +254,30 @@ OPERATIONS: dict[str, Operation] = {
         "-H 'Content-Type: application/json' -o hello.mp3 $URL/v1/audio/speech",
     ),
     "openai_audio.models": Operation(
-        "OpenAI", "Every model that can be asked for", json(obj(object={"const": "list"}, data=many(MODEL))),
+        "OpenAI", "Every model", json(obj(object={"const": "list"}, data=many(MODEL))),
         example="$URL/v1/models",
     ),
     "openai_audio.model": Operation("OpenAI", "One model", json(MODEL), errors=(404,)),
     "openai_audio.speaking_models": Operation(
-        "OpenAI", "The models that speech can be asked of", json(obj(models=many(obj(id=str))))
+        "OpenAI", "The models that speak", json(obj(models=many(obj(id=str))))
     ),
     "openai_audio.voices": Operation(
         "OpenAI", "OpenAI's voices and every local one", json(obj(voices=many(obj(id=str, name=str))))
     ),
     "health.index": Operation(
-        "Health", "Name, version, how memory is kept small, and where everything is; for a browser, the page",
+        "Health", "Name, version and links; for a browser, the page",
         {
             **json(obj(name=str, version=str, status=STATUS, memory_optimization=dict, links=dict)),
             "text/html": TEXT,
         },
     ),
     "health.report": Operation(
-        "Health", "Each thing the service needs, with the reason when it is not well", json(REPORT),
+        "Health", "Each thing the service needs, and what is wrong with it", json(REPORT),
         statuses={503: "Nothing works"}, example="$URL/health",
     ),
     "health.live": Operation("Health", "The web process answers", json(obj(status=str))),
     "health.ready": Operation(
-        "Health", "Whether requests can be served, and what can't", json(obj(status=str, failing=dict)),
+        "Health", "Whether requests can be served, and why not", json(obj(status=str, failing=dict)),
         statuses={503: "Nothing works"},
     ),
     "memory.sizes": Operation(
@@ -302,15 +302,15 @@ OPERATIONS: dict[str, Operation] = {
         errors=(400, 404), example="$URL/api/monitoring/performance?window=5m",
     ),
     "monitoring.production": Operation(
-        "Monitoring", "Since when, which version, how much failed, what is alarming", json({"type": "object"}),
+        "Monitoring", "Uptime, version, error rates, recent errors and alerts", json({"type": "object"}),
         errors=(404,),
     ),
     "monitoring.security": Operation(
-        "Monitoring", "Who was turned away, and why", json({"type": "object"}), query=WINDOW, errors=(400, 404),
+        "Monitoring", "Refused requests: reasons, addresses", json({"type": "object"}), query=WINDOW, errors=(400, 404),
     ),
     "openapi.document": Operation("Description", "This description, for programs", json({"type": "object"})),
     "page.dashboard": Operation(
-        "Health", "The page: memory as it goes, health, requests, the queue; to speak and to listen",
+        "Health", "The page: memory, health, requests and queue; transcription and speech to try",
         {"text/html": TEXT},
     ),
     "openapi.page": Operation("Description", "This description, for people", {"text/html": TEXT}),
@@ -342,7 +342,7 @@ def describe(app: Flask) -> dict[str, Any]:
         "info": {
             "title": "pam-voice",
             "version": __version__,
-            "description": "Speech to text and text to speech, inside a memory budget it knows.",
+            "description": "Speech to text and text to speech, within a memory limit.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],

@@ -52,7 +52,7 @@ Begin = Callable[[int], "Upload"]  # makes the place for a recording of at most 
 TRANSCRIPT_FORMATS = ("json", "text", "srt", "vtt")
 STREAM = Flag("stream", "server-sent events as segments are found", False)
 TRANSCRIBE = (
-    Recording("audio", "the recording; the field may be called file, too", required=True),
+    Recording("audio", "the recording; the field may also be called file", required=True),
     Choice(
         "format",
         "what is answered: JSON, plain text or subtitles",
@@ -62,13 +62,13 @@ TRANSCRIBE = (
     ),
     STREAM,
     Choice("task", "translate: into English", "transcribe", of=("transcribe", "translate")),
-    Text("language", "ISO 639-1 code or English name; heard when it is not given"),
+    Text("language", "ISO 639-1 code or English name; detected if it is not given"),
     Text("prompt", "text that came before, in the style the answer should have"),
-    Text("hotwords", "words that may come up"),
-    Number("temperature", "0 starts greedy and rises where the text turns out improbable", most=1),
+    Text("hotwords", "words that are likely to occur"),
+    Number("temperature", "0: greedy, and rising if the text is improbable", most=1),
     Number("beam_size", "hypotheses kept while decoding; WHISPER_BEAM_SIZE", least=1, most=10, whole=True),
-    Flag("word_timestamps", "when each word was said, too", False),
-    Flag("condition_on_previous_text", "each window is told what the one before said", True),
+    Flag("word_timestamps", "also the time of each word", False),
+    Flag("condition_on_previous_text", "decode each window with the text of the one before", True),
 )
 SPEAK = (
     Text("text", 'the text to speak, such as {"text": "Hello."}', required=True),
@@ -78,7 +78,7 @@ SPEAK = (
     Choice("format", "the audio's format", "mp3", of=AUDIO_FORMATS, refusal=UnsupportedFormat),
     Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
     Number("pitch", "1.0 is the voice's own; espeak-ng only", 1.0, least=0.5, most=2),
-    Flag("stream", "false: the audio is sent when it is whole, with its length", True),
+    Flag("stream", "false: the audio is sent when it is complete, with its length", True),
 )
 
 

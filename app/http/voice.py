@@ -84,7 +84,7 @@ def _events(transcription: Transcription) -> Iterator[bytes]:
 
 @voice.post("/speak")
 def speak() -> Response:
-    """A text, spoken; the audio comes while it is made."""
+    """A text as speech; the audio is sent while it is made."""
     return _speak(receive_fields())
 
 
@@ -134,7 +134,7 @@ def _since(began: float) -> float:
 
 @voice.get("/voices")
 def voices() -> Response:
-    """Every voice that can be asked for; `?language=` narrows it down."""
+    """Every voice; `?language=` narrows it down."""
     found = services().speech.synthesis.voices(params.read(VOICES, request.args)["language"])
     shown = ("id", "name", "language", "engine", "offline")
     return jsonify(
@@ -145,7 +145,7 @@ def voices() -> Response:
 
 @voice.get("/health")
 def condition() -> Response:
-    """The engines, what they can do now, and what keeps them from it; wakes none."""
+    """The engines, whether they work, and why not; starts none."""
     speech = services().speech
     checks = speech.checks()
     return jsonify(

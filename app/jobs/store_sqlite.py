@@ -62,7 +62,7 @@ class SqliteStore:
                 self._snapshots.write(job)
                 self._insert(job)
         except (sqlite3.OperationalError, OSError) as error:
-            raise InsufficientStorage(f"the job can't be written down: {error}") from None
+            raise InsufficientStorage(f"the job can't be saved: {error}") from None
         return job
 
     def find(self, owner: str, idempotency_key: str) -> Job | None:

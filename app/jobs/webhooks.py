@@ -69,7 +69,8 @@ def check_url(url: str, settings: Settings) -> None:
     """InvalidRequest, with the reason, where no webhook may go to *url*."""
     if not settings.webhook_secret:
         raise InvalidRequest(
-            "this service sends no webhooks: WEBHOOK_SECRET, which signs them, is not set", "webhook_url"
+            "this service sends no webhooks, because WEBHOOK_SECRET, which signs them, is not set",
+            "webhook_url",
         )
     try:
         destination(url, private=settings.webhook_private_addresses)

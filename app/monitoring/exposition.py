@@ -73,9 +73,11 @@ def metrics(services: Services) -> Iterable[Metric]:
         memory.add_metric([role], weight * MB)
     yield memory
     # A worker knows the cost of its own engines only, so the sum of what is there stands for the use.
-    yield _gauge("service_memory_budget_bytes", "What the service may weigh", budget.limit_mb * workers * MB)
+    yield _gauge(
+        "service_memory_budget_bytes", "Memory budget of the service", budget.limit_mb * workers * MB
+    )
     used = max(budget.used_mb(), sum(process.footprint.pss_mb for process in processes))
-    yield _gauge("service_memory_budget_used_bytes", "What it weighs, reservations included", used * MB)
+    yield _gauge("service_memory_budget_used_bytes", "Memory in use, reservations included", used * MB)
     if group := cgroup.memory_group():
         yield _gauge("service_cgroup_memory_usage_bytes", "The control group's usage", group.usage_bytes)
         if group.limit_bytes is not None:
@@ -85,7 +87,11 @@ def metrics(services: Services) -> Iterable[Metric]:
     with contextlib.suppress(OSError):
         free = free_bytes(services.settings.data_dir)
         yield _gauge("service_data_disk_free_bytes", "Left on the disk jobs are kept on (DATA_DIR)", free)
-    yield _gauge("service_disk_used_ratio", "Of the disk uploads wait on", disk(services.settings).used_share)
+    yield _gauge(
+        "service_disk_used_ratio",
+        "Used share of the disk with the uploads",
+        disk(services.settings).used_share,
+    )
     yield from _jobs(services)
     if services.monitoring is not None:
         starts = services.monitoring.slot.memory.starts
@@ -107,8 +113,8 @@ def _jobs(services: Services) -> Iterable[Metric]:
     yield states
     yield _gauge("jobs_queue_length", "Jobs that wait", counts.queued)
     oldest = counts.oldest_waiting_seconds
-    yield _gauge("jobs_oldest_waiting_seconds", "How long the first of them has waited", oldest)
-    yield _gauge("jobs_stored_bytes", "What jobs take of JOB_DISK_MB", counts.stored_bytes)
+    yield _gauge("jobs_oldest_waiting_seconds", "How long the oldest waiting job has waited", oldest)
+    yield _gauge("jobs_stored_bytes", "Disk space that jobs take", counts.stored_bytes)
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:

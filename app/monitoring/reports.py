@@ -210,7 +210,7 @@ def _in_trouble(counts: Counts) -> dict[str, float]:
 
 
 def security(monitoring: Monitoring, seconds: float) -> Report:
-    """Who was turned away, and why."""
+    """Refused requests: the reasons and the addresses."""
     total = counts_of(monitoring.metrics.collect()).single["http_refusals"]
     window, since = monitoring.windows.last(seconds)
     counted = window.single["http_refusals"]

@@ -135,7 +135,7 @@ class Synthesis:
                 reasons.append(self._failed(attempt, error))
             except ServiceError as error:
                 reasons.append(self._failed(attempt, error))
-        raise SynthesisUnavailable("nobody could speak: " + "; ".join(reasons))
+        raise SynthesisUnavailable("no synthesizer could speak: " + "; ".join(reasons))
 
     def _failed(self, attempt: Attempt, error: ServiceError) -> str:
         """Log why *attempt* failed; the reason as the caller is told it."""

@@ -135,7 +135,7 @@ def test_openais_client_is_let_in_with_the_key_and_told_without(guarded):
         assert spoken.content
     with OpenAI(base_url=f"{guarded.url}/v1", api_key="not-a-key-of-this-service", max_retries=0) as client:
         assert list(client.models.list())
-        with pytest.raises(AuthenticationError, match="none of this service"):
+        with pytest.raises(AuthenticationError, match="not valid"):
             client.audio.speech.create(model="tts-1", voice="alloy", input="Hello.")
 
 

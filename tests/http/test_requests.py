@@ -11,7 +11,7 @@ from app.errors import InsufficientStorage, InvalidRequest
 from app.files import nameless
 from app.http.requests import Upload, receive_fields
 
-from ..likeness import likeness
+from ..likeness import understood
 from ..recordings import AUSTEN_SHORT, NEURAL, recorded_as
 from ..server import Server, form
 
@@ -30,7 +30,7 @@ def server():
 
 def heard(answer, clip=AUSTEN_SHORT):
     assert answer.status == 200, answer.body
-    return likeness(answer.json["text"], clip.text) > 0.8
+    return understood(answer.json["text"], clip.text)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ OF_SERVICES: tuple[Callable[[Services], Iterable[Finding]], ...] = (
 
 
 @click.command(
-    help="Look at everything the service needs and say what to do; leaves with 1 when there is an error."
+    help="Check everything the service needs and say what to do; ends with status 1 if there is an error."
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--try", "try_out", is_flag=True, help="Also speak a sentence and transcribe it: some seconds.")

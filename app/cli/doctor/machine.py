@@ -30,7 +30,7 @@ ALIKE = 0.85  # of difflib's ratio: WHISPER_MODLE for WHISPER_MODEL, not WHISPER
 HEARTBEAT = "/dev/shm"  # noqa: S108 (gunicorn.conf.py's worker_tmp_dir)
 WRITTEN_BYTES = 1 << 16
 SHORTEST_KEY = 16  # characters; fewer can be tried out
-WRONG = "set it right or leave it out; .env.example says what each accepts"
+WRONG = "correct it or leave it out; .env.example says what each accepts"
 MAKE_KEY = 'set API_KEYS, such as to what `python -c "import secrets; print(secrets.token_urlsafe())"` prints'
 INSTALL = "pip install -r requirements.txt"
 
@@ -91,7 +91,7 @@ def memory(settings: Settings) -> Iterator[Finding]:
     if group and group.oom_kills:
         yield warning(
             "memory",
-            f"the kernel has ended {group.oom_kills} processes of this container for want of memory",
+            f"the kernel has killed {group.oom_kills} processes of this container because memory ran out",
             "set MEMORY_BUDGET_MB to what the host grants, or see what else runs in the container",
         )
 

@@ -165,7 +165,7 @@ def synthesizers(services: Services) -> Iterator[Finding]:
         else:
             yield error(name, problems[name], REMEDIES[name])
     if not able:
-        others = "" if engine == "auto" else "; TTS_ENGINE=auto lets others stand in"
+        others = "" if engine == "auto" else "; with TTS_ENGINE=auto another synthesizer speaks instead"
         yield error("synthesis", "nobody can speak", f"see the lines above{others}")
 
 

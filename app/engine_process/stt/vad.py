@@ -106,7 +106,8 @@ def load() -> Silero:
     path = Path(next(iter(places or [""]))) / "assets" / "silero_vad_v6.onnx"
     if not path.is_file():
         raise protocol.Refused(
-            "misconfigured", "the package faster-whisper 1.2.1 is not installed; it has the gate"
+            "misconfigured",
+            "the package faster-whisper 1.2.1 is not installed; it has the detector's weights",
         )
     return Silero(path)
 
