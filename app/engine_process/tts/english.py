@@ -1,50 +1,503 @@
-"""English that espeak-ng reads badly by itself, written as it is said."""
+"""
+English as it is written, in words: money, numbers, dates, units, addresses, abbreviations, signs.
+
+espeak-ng 1.52 reads "$9.99" as "dollar nine point nine nine" and "5 km" as "five kay em", hibari 0.2.1 reads
+"2.10.3" as "two ten three" and "e.g." as "ee jee". Both read words alike, so all that is no word is written as words
+here. Each rule leaves nothing but words, which no later one touches, so their order decides.
+"""
 
 import calendar
+import json
 import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-# espeak-ng 1.52 says "dollar nine point nine nine", "dash eleven dash", "kay em".
-AMOUNT = re.compile(
-    r"([$€£¥])\s?(\d+(?:,\d{3})*)(?:\.(\d\d))?(?![\d.,]*\d)(\s(?:thousand|million|billion|trillion)\b)?"
-)
-CURRENCIES = {"$": ("dollar", "cent"), "€": ("euro", "cent"), "£": ("pound", "penny"), "¥": ("yen", "")}
-PLURALS = {"penny": "pence", "yen": "yen"}
-DATE = re.compile(r"(?<![\w-])(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?![\w-])")
-RANGE = re.compile(r"(?<![\w.,/-])(\d{1,4})\s?[-–]\s?(\d{1,4})(?![\w.,/-]*\d)")
-MEASURE = re.compile(
-    r"(?<![\w.])(\d[\d,.]*)\s?(km/h|km|cm|mm|kg|mg|ml|mph|GB|MB|kB|ms|hrs?|mins?|secs?)(?!\w)"
-)
-UNITS = {
-    "km/h": "kilometre per hour", "km": "kilometre", "cm": "centimetre", "mm": "millimetre",
-    "kg": "kilogram", "mg": "milligram", "ml": "millilitre", "mph": "mile per hour",
-    "GB": "gigabyte", "MB": "megabyte", "kB": "kilobyte", "ms": "millisecond",
-    "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute", "sec": "second", "secs": "second",
-}  # fmt: skip
+from .numerals import cardinal, digits, number, ordinal, plural, roman, year
+from .text import shortened
 
+# Currencies, units, abbreviations, signs and their words.
+TABLES: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
+PART_LIMIT = 1000  # characters that are looked at together; some rules take the square of their time
+BEFORE = r"(?<![\w.,:/$€£-])"  # where a figure begins that is not the middle of something
 
-def as_said(text: str) -> str:
-    """*text* with amounts of money, dates, ranges and measures in words; numbers stay figures."""
-    text = AMOUNT.sub(amount, text)
-    text = DATE.sub(lambda date: f"{int(date[3])} {calendar.month_name[int(date[2])]} {date[1]}", text)
-    text = RANGE.sub(r"\1 to \2", text)
-    return MEASURE.sub(lambda measure: f"{measure[1]} {counted(UNITS[measure[2]], measure[1])}", text)
-
-
-def amount(found: re.Match[str]) -> str:
-    """An amount of money in words: 9 dollars and 99 cents."""
-    symbol, whole, hundredths, scale = found.groups()
-    unit, part = CURRENCIES[symbol]
-    if scale or not part or not hundredths:
-        point = f".{hundredths}" if hundredths else ""
-        return f"{whole}{point}{scale or ''} {counted(unit, whole + point + (scale or ''))}"
-    if hundredths == "00":
-        return f"{whole} {counted(unit, whole)}"
-    return f"{whole} {counted(unit, whole)} and {int(hundredths)} {counted(part, str(int(hundredths)))}"
+SCALE = r"\s?(?:thousand|million|billion|trillion|mn|bn|tn|[kKmMbBT])\b(?![\w-])"
+POWERS = {"²": "square ", "³": "cubic ", "^2": "square ", "^3": "cubic "}
+MONTHS = {month: month for month in calendar.month_name if month} | {
+    short: full for short, full in zip(calendar.month_abbr, calendar.month_name, strict=True) if short
+}
+MONTHS["Sept"] = "September"
+DAYS = {day[:3]: day for day in calendar.day_name} | {"Tues": "Tuesday", "Thurs": "Thursday"}
+MONTH = rf"\b({'|'.join(MONTHS)})\b\.?"
+SPELLED = {".": "dot", "_": "underscore", "@": "at", "+": "plus", "-": "dash", "/": "slash"}
+AFTER_NAMES = ("Incorporated", "Limited", "Corporation", "Company", "Junior", "Senior", "P H D", "M D")
+FRACTIONS = {2: "half", 4: "quarter"}
+ROMAN = r"(?=[IVXLCM])(M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?<=[IVXLCDM])\b(?!['’])"
+COUNTED = re.compile(r" (?!(?:is|was|as|has|this|its|his)\b)[a-z]+s\b")
+SENTENCE_AFTER = re.compile(r"\s*$|\s+[\"“'(]?[A-Z]")
 
 
-def counted(unit: str, number: str) -> str:
-    """*unit* as it is said after *number*."""
-    if number == "1":
-        return unit
-    first, *rest = unit.split(" ", 1)
-    return " ".join([PLURALS.get(first, first + "s"), *rest])
+def as_said(text: str, language: str) -> str:
+    """*text* with all that is no word in words, where *language* is English; outside America, 2/3/2026 is in March."""
+    tag = language.lower()
+    if tag.split("-")[0] != "en":
+        return text
+    day_first = tag not in ("en", "en-us") and not tag.startswith("en-us-")
+    lines = []
+    for line in text.split("\n"):
+        if line.isupper() and len(line.split()) > 4:
+            line = line.lower()  # else hibari spells "SAT"
+        said = []
+        for part in shortened(line, PART_LIMIT):
+            for pattern, replacement in rules(day_first=day_first):
+                part = pattern.sub(replacement, part)
+            said.append(part)
+        lines.append(re.sub(r"\s+", " ", " ".join(said)).replace(" ,", ",").strip())
+    return "\n".join(lines)
+
+
+def letters(word: str) -> str:
+    """*word* letter by letter; "A" by itself would be an article."""
+    return " ".join("eh" if letter in "aA" else letter.upper() for letter in word)
+
+
+def spelled(name: str) -> str:
+    """A host, a file's name or the like: its words, with its signs named."""
+    words = []
+    for part in re.findall(r"[^\W\d_]+|\d+|[._@+/:~-]", name):
+        if part.isdecimal():
+            words.append(number(part))
+        elif not part[0].isalpha():
+            words.append(SPELLED.get(part, ""))
+        elif part not in TABLES["domains"] and (len(part) < 3 or not re.search("[aeiouyAEIOUY]", part)):
+            words.append(letters(part))
+        else:
+            words.append(part)
+    return " ".join(filter(None, words))
+
+
+def dotted(found: re.Match[str]) -> str:
+    """Words with dots between, as in example.com or notes.txt; two sentences that lack a space are parted."""
+    name = found[0]
+    parts = name.split("/")[0].split(".")
+    if all(len(part) == 1 for part in parts):
+        return name
+    if re.fullmatch(r"[a-z]{2,}\.[A-Z][a-z]*", name):
+        return name.replace(".", ". ")
+    return spelled(name)
+
+
+def money(found: re.Match[str]) -> str:
+    """An amount of money: nine dollars and ninety-nine cents; "a $5 bill" has one dollar as its kind."""
+    groups = found.groupdict()
+    sign = groups["sign"] or groups["after"]
+    unit, part = TABLES["currencies"][sign]
+    unit = TABLES["countries"].get(groups.get("country") or "", "") + unit
+    scale = (groups["scale"] or "").strip()
+    scale = TABLES["scales"].get(scale, scale)
+    amount, to = groups["amount"], groups["to"]
+    whole, _, hundredths = amount.replace(",", "").partition(".")
+    minus = "minus " if groups["minus"] else ""
+    per = f" per {TABLES['per'].get(groups['per'], groups['per'])}" if groups["per"] else ""
+    article = groups["article"] or ""
+    if part and len(hundredths) == 2 and not scale and not to:
+        said = f"{number(whole or '0')} {unit if int(whole or '0') == 1 else plural(unit)}"
+        if hundredths != "00":
+            cents = f"{cardinal(int(hundredths))} {part if hundredths == '01' else plural(part)}"
+            said = f"{said} and {cents}" if int(whole or "0") else cents
+        return f"{article}{minus}{said}{per}"
+    single = article or (amount == "1" and not scale and not to)
+    figures = number(amount) + (f" to {number(to)}" if to else "") + (f" {scale}" if scale else "")
+    return f"{article}{minus}{figures} {unit if single else plural(unit)}{per}"
+
+
+def measure(found: re.Match[str]) -> str:
+    """A number with its unit: five kilometers per hour; "a 5-km run" has one kilometer as its kind."""
+    amount, to, hyphen, unit, power, per, squared = found.groups()
+    noun = POWERS.get(power or "", "") + TABLES["units"][unit]
+    figures = number(amount) + (f" to {number(to)}" if to else "")
+    single = hyphen or (amount in ("1", "-1") and not to)
+    per = f" per {TABLES['per'].get(per, TABLES['units'].get(per, per))}" if per else ""
+    return f"{figures} {noun if single else plural(noun)}{per}{' squared' if squared else ''}"
+
+
+def height(found: re.Match[str]) -> str:
+    """Feet and inches: 6'2"."""
+    feet, inches = found[1], found[2]
+    said = f"{number(feet)} {'foot' if feet == '1' else 'feet'}"
+    return said + (f" {number(inches)} {'inch' if inches == '1' else 'inches'}" if inches else "")
+
+
+def inches(found: re.Match[str]) -> str:
+    """A number of inches, unless the sign ends a quotation."""
+    if found.string.count('"', 0, found.start()) % 2 and found[2] == '"':
+        return found[0]
+    single = found[1] == "1" or re.match(" [a-z]", found.string[found.end() :])  # a 27" screen
+    return f"{number(found[1])} {'inch' if single else 'inches'}"
+
+
+def date(year_: str, month: int, day: int) -> str | None:
+    """November second, twenty twenty-six; None where there is no such day."""
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    if len(year_) == 2:
+        year_ = ("19" if int(year_) > 50 else "20") + year_
+    return f"{calendar.month_name[month]} {ordinal(day)}" + (f", {year(int(year_))}" if year_ else "")
+
+
+def iso_date(found: re.Match[str]) -> str:
+    """A date with the year first."""
+    return date(found[1], int(found[2]), int(found[3])) or found[0]
+
+
+def slashed_date(found: re.Match[str]) -> str:
+    """A date as Americans write it, unless there is no such month."""
+    first, second, year_ = int(found[1]), int(found[2]), found[3]
+    return date(year_, first, second) or date(year_, second, first) or found[0]
+
+
+def european_date(found: re.Match[str]) -> str:
+    """A date with the day first."""
+    first, second, year_ = int(found[1]), int(found[2]), found[3]
+    return date(year_, second, first) or date(year_, first, second) or found[0]
+
+
+def month_day(found: re.Match[str]) -> str:
+    """November 2, 2026."""
+    month, day, year_ = MONTHS[found[1]], int(found[2]), found[3]
+    return (
+        f"{month} {ordinal(day)}" + (f", {year(int(year_))}" if year_ else "") if 1 <= day <= 31 else found[0]
+    )
+
+
+def day_month(found: re.Match[str]) -> str:
+    """2 November 2026: the second of November."""
+    day, month, year_ = int(found[1]), MONTHS[found[2]], found[3]
+    if not 1 <= day <= 31:
+        return found[0]
+    return f"the {ordinal(day)} of {month}" + (f", {year(int(year_))}" if year_ else "")
+
+
+def time(found: re.Match[str]) -> str:
+    """Ten thirty; three oh five PM; ten o'clock."""
+    hour, minute, second, half = found.groups()
+    hours, minutes = int(hour), int(minute or "0")
+    said = cardinal(hours)
+    if minutes:
+        said += f" {'oh ' if minutes < 10 else ''}{cardinal(minutes)}"
+    elif not half:
+        said += " o'clock" if 1 <= hours <= 12 else " hundred hours" if hours else " hundred"
+    if second and second != "00":
+        said += f" and {cardinal(int(second))} {'second' if int(second) == 1 else 'seconds'}"
+    if half:
+        said += f" {half.upper()}M"
+    return said + ("." if found[0].endswith(".") and SENTENCE_AFTER.match(found.string, found.end()) else "")
+
+
+def phone(found: re.Match[str]) -> str:
+    """A telephone number or another that is read digit by digit, in its groups."""
+    written = found[0]
+    groups = re.findall(r"\d+", written)
+    total = sum(map(len, groups))
+    lengths = [len(group) for group in groups]
+    if len(groups) == 2 and lengths == [3, 4] and written[0] not in "+(":
+        low, high = map(int, groups)
+        if groups[1][0] != "0" and low % 10 == high % 10 == 0 and low < high:
+            return written  # 500-1000 is a range
+        is_phone = "-" in written or "." in written
+    else:
+        is_phone = (
+            written[0] in "+("
+            or lengths[-2:] == [3, 4]
+            or (len(groups) > 2 and "-" in written)
+            or (groups[0][0] == "0" and len(groups[0]) > 1)
+            or (len(groups) > 3 and set(lengths) == {4})
+        )
+    if total < 7 or not is_phone or ("." in written and len(groups) < 3 and lengths != [3, 4]):
+        return written
+    return ("plus " if written[0] == "+" else "") + ", ".join(map(digits, groups))
+
+
+def version(found: re.Match[str]) -> str:
+    """2.10.3, or an address such as 10.0.0.12, or a date such as 24.12.2026."""
+    letter, figures, port, mask = found.groups()
+    parts = figures.split(".")
+    if not letter and len(parts) == 3 and len(parts[2]) == 4:
+        day = date(parts[2], int(parts[1]), int(parts[0]))
+        if day:
+            return day
+    between = " dot " if len(parts) == 4 and not letter else " point "
+    said = ("version " if letter else "") + between.join(number(part) for part in parts)
+    return said + (f" port {digits(port)}" if port else "") + (f" slash {number(mask)}" if mask else "")
+
+
+def fraction(found: re.Match[str]) -> str:
+    """One half, three quarters, one and a half; 8/10 is eight out of ten."""
+    whole, above, below = found[1], int(found[2]), int(found[3])
+    if not whole and 12 < below < 32 and below not in (16, 20) and 0 < above < 13:
+        return date("", above, below) or found[0]
+    if not below or above >= below or (below in (10, 100) and not whole):
+        over = " out of " if below in (5, 10, 20, 50, 100) and above <= below else " over "
+        said = f"{cardinal(above)}{over}{cardinal(below)}"
+    else:
+        name = FRACTIONS.get(below) or ordinal(below)
+        name = name if above == 1 else "halves" if below == 2 else f"{name}s"
+        said = f"{'a' if whole and above == 1 else cardinal(above)} {name}"
+    return f"{number(whole)} and {said}" if whole else said
+
+
+def decade(found: re.Match[str]) -> str:
+    """1990s, '90s, 1900s."""
+    century, tens = found[1], found[2]
+    if tens == "00":
+        if not century:
+            return found[0]
+        return "two thousands" if century == "20" else f"{cardinal(int(century))} hundreds"
+    tens = cardinal(int(tens))
+    said = tens[:-1] + "ies" if tens.endswith("y") else f"{tens}s"
+    return (f"{cardinal(int(century))} " if century else "") + said
+
+
+def range_(found: re.Match[str]) -> str:
+    """Ten to twenty; 1990 to 1995; 2019-20."""
+    low, high = found[1], found[2]
+    if len(low) == 4 and len(high) in (2, 4) and 1000 < int(low) < 2100:
+        return f"{year(int(low))} to {year(int(high)) if len(high) == 4 else number(high)}"
+    return f"{number(low)} to {number(high)}"
+
+
+def ruler(found: re.Match[str]) -> str:
+    """Henry the eighth."""
+    return f"{found[1]} the {ordinal(roman(found[2]))}"
+
+
+def numbered(found: re.Match[str]) -> str:
+    """Chapter four, World War two."""
+    return f"{found[1]} {cardinal(roman(found[2]))}"
+
+
+def hashtag(found: re.Match[str]) -> str:
+    """The words of a hashtag."""
+    words = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_", " ", found[1])
+    return f"hashtag {words}"
+
+
+def power(found: re.Match[str]) -> str:
+    """X squared, ten cubed, two to the power of eight."""
+    base = number(found[1]) if found[1][0].isdecimal() else found[1]
+    exponent = found[2].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")).lstrip("^*")
+    if exponent in "23":
+        return f"{base} {'squared' if exponent == '2' else 'cubed'}"
+    return f"{base} to the power of {number(exponent) if exponent[-1].isdecimal() else exponent}"
+
+
+def scientific(found: re.Match[str]) -> str:
+    """Six times ten to the power of twenty-three."""
+    return f"{number(found[1])} times ten to the power of {number(found[2].lstrip('+'))}"
+
+
+def abbreviation(found: re.Match[str]) -> str:
+    """The words an abbreviation stands for; its full stop stays where a sentence ends with it."""
+    said: str = TABLES["abbreviations"][found[0]]
+    ends = found[0].endswith(".") and (found[0][0].islower() or said in AFTER_NAMES)
+    return said + ("." if ends and SENTENCE_AFTER.match(found.string, found.end()) else "")
+
+
+def saint_or_street(found: re.Match[str]) -> str:
+    """St. Louis, Main St."""
+    after = found.string[found.end() : found.end() + 2]
+    street = re.search(r"[A-Z\d]\w* $", found.string[: found.start()]) and not re.match(r" [A-Z]", after)
+    return ("Street" if street else "Saint") + ("." if street and not after.strip() else "")
+
+
+def calendar_year_or_number(found: re.Match[str]) -> str:
+    """A number of four digits is a year, unless things follow that are counted."""
+    figures = found[0]
+    counted = COUNTED.match(found.string, found.end())
+    return number(figures) if counted or figures[1:] == "000" else year(int(figures))
+
+
+def plain(found: re.Match[str]) -> str:
+    """A number that is nothing else; one of ten digits and more that does not end in zeros is read by digits."""
+    figures = found[0]
+    if len(figures) > 9 and figures.isdecimal() and not figures.endswith("000"):
+        return digits(figures)
+    return number(figures)
+
+
+def mixed(found: re.Match[str]) -> str:
+    """Letters and digits without a space between: MP3, H2O, 1080p, 3f2a9c."""
+    parts = re.findall(r"\d+|[^\W\d_]+", found[0])
+    if len(parts) > 4:
+        return " ".join(digits(part) if part.isdecimal() else letters(part) for part in parts)
+    said = []
+    for part in parts:
+        if not part.isdecimal():
+            said.append(letters(part) if part.isupper() and len(part) < 4 else part)
+        elif len(part) == 4 and part[1:] != "000" and part[0] != "0":
+            said.append(year(int(part)))
+        else:
+            said.append(number(part))
+    return " ".join(said)
+
+
+Replacement = str | Callable[[re.Match[str]], str]
+
+
+def one_of(words: Iterable[str]) -> str:
+    """A pattern for any of *words*, the longest first."""
+    return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+
+
+@cache
+def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
+    """The rules, in their order."""
+    sign = f"[{''.join(one for one in TABLES['currencies'] if len(one) == 1)}]"
+    code = "|".join(one for one in TABLES["currencies"] if len(one) == 3)
+    to = rf"(?:\s?[-–—]\s?{sign}?(?P<to>{NUMBER}))?(?P<scale>{SCALE})?"
+    per = r"(?:\s?/\s?(?P<per>[A-Za-z]{1,9})\b)?"
+    article = r"(?P<article>\b[Aa]n? )?(?P<minus>(?<![\w.])[-−])?"
+    unit = one_of(TABLES["units"])
+    fraction_of = r"(?:(?<![\w./,-])(\d+)[ -])?(?<![\w./,-])(\d{1,3})/(\d{1,3})(?![\w/]|\.\d)"
+    found: list[tuple[str, Replacement]] = [
+        (r"\d{40,}", lambda figures: digits(figures[0])),
+        (r"(?<=\d)[’′](?=\d)|(?<=\d)’(?=\s?\d)", "'"),
+        (r"[’‘](?=\w)", "'"),
+        (r"(?<!\w)(?:[:;=]-?[)(DPpO]|<3)(?!\w)", ""),
+        (r"[™®•·|†‡]", " "),
+        (r"©", " copyright "),
+        (r"(?<!\w)[Α-Ωα-ω](?!\w)", lambda greek: unicodedata.name(greek[0]).split()[-1].lower()),
+        (r"[₀-₉]", lambda index: str(ord(index[0]) - ord("₀"))),
+        (r"\bRs\.?\s?(?=\d)", "₹"),
+        (r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", lambda mail: spelled(mail[0])),
+        (rf"(?<![\w.])(?:{one_of(TABLES['abbreviations'])})(?![\w/+#]|(?<=\.)[a-z])(?=\W|$)", abbreviation),
+        (r"\b[St]t\.(?=\s|$)(?! \d)", saint_or_street),
+        (
+            rf"(?<![\w.])({one_of(TABLES['before_number'])})\s?(?=[\d.]*\d)",
+            lambda said: TABLES["before_number"][said[1]] + " ",
+        ),
+        (r"(?<![\w&])#([^\W\d]\w*)", hashtag),
+        (r"(?<!\w)@(?=\w)", "at "),
+        (r"(?<![\w.])((?:[A-Z]\. ?){2,})(?=[A-Z][a-z])", lambda initials: initials[1].replace(".", " ")),
+        (rf"\b([A-Z][a-z]+ )([B-HJ-Z])\. (?=[A-Z][a-z])(?!(?:{'|'.join(TABLES['opening'])})\b)", r"\1\2 "),
+        (
+            r"\b([A-Z]{2}) (\d{5})(?:-(\d{4}))?\b(?![\d,.-]\d)",
+            lambda code: f"{code[1]} {digits(code[2] + (code[3] or ''))}",
+        ),
+        (r"\\", " backslash "),
+        # Dates and times.
+        (
+            r"(\d:\d\d|\d\s?[aApP][mM]|\bnoon|\bmidnight|\b\d{1,2})\s?[-–]\s?"
+            r"(?=\d{1,2}(?::\d\d|\s?[aApP][mM]\b)|noon\b|midnight\b)",
+            r"\1 to ",
+        ),
+        (rf"\b({'|'.join(DAYS)})(?:\.(?=[-–,])|\.?(?=,? (?:\d|{MONTH})))", lambda day: DAYS[day[1]]),
+        (rf"{BEFORE}(\d{{4}})-(\d\d)-(\d\d)(?![\w-]|\.\d)", iso_date),
+        (rf"{BEFORE}(\d{{4}})-(\d\d)-(\d\d)T(?=\d\d:)", lambda day: iso_date(day) + ", "),
+        (rf"{BEFORE}(\d{{4}})/(\d\d)/(\d\d)(?![\w/])", iso_date),
+        (
+            rf"{BEFORE}(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}|\d\d)(?![\w/])",
+            european_date if day_first else slashed_date,
+        ),
+        (rf"{MONTH} (\d{{1,2}})(?:st|nd|rd|th)?\b(?![:/%.,]\d)(?:,? (\d{{4}})\b)?", month_day),
+        (rf"(?:\b[Tt]he )?{BEFORE}(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?{MONTH}(?:,? (\d{{4}})\b)?", day_month),
+        (
+            rf"\b({'|'.join(short for short in calendar.month_abbr if short and short != 'May')}|Sept)\.",
+            lambda m: MONTHS[m[1]],
+        ),
+        (
+            r"(?<![\w:.])([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?Z?(?:\s?([AaPp])\.?[Mm]\b\.?)?(?![\w:])",
+            time,
+        ),
+        (r"(?<![\w:.$€£])(1[0-2]|0?[1-9])()()\s?([AaPp])\.?[Mm]\b\.?(?!\w)", time),
+        # Money.
+        (
+            rf"{article}(?:(?P<country>{one_of(TABLES['countries'])})|(?<![\w.]))(?P<sign>{sign})(?P<after>)\s?(?P<amount>{NUMBER}){to}{per}",
+            money,
+        ),
+        (rf"{article}\b(?P<sign>{code})(?P<after>) ?(?P<amount>{NUMBER}){to}{per}", money),
+        (
+            rf"{article}{BEFORE}(?P<sign>)(?P<amount>{NUMBER}){to} ?(?P<after>{sign}(?!\d)|(?:{code})\b){per}",
+            money,
+        ),
+        # What is read digit by digit.
+        (
+            r"(?<![\w.+/-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]\d{1,7}){1,5}(?![\w/-]|\.\d|,\d)",
+            phone,
+        ),
+        (
+            r"(?<![\w.])([vV](?=\d))?(\d+(?:\.\d+){2,3}|(?<=[vV])\d+(?:\.\d+)?)(?![\w.]*\w)(?::(\d{2,5}))?(?:/(\d{1,2})\b)?",
+            version,
+        ),
+        (r"(?<![\w@./-])(?:https?://)?[^\W\d][\w-]*(?:\.[\w-]+)+(?:/[\w./-]*\w)?(?:\(\))?(?!\w)", dotted),
+        (r"(?<![\w./<])(?:~|\.\.?)?(?:/[\w.-]*[^\W\d][\w.-]*)+/?", lambda path: spelled(path[0])),
+        # Measures.
+        (r"(?<!\w)'?(1[0-9]|20|)(\d0)'?s\b", decade),
+        (r"(?<![\w.])(\d{1,2})\s?ft\.?,?\s(\d{1,2}(?:\.\d+)?)\s?in\b\.?", height),
+        (r"(?<![\w'])(\d{1,2})['′] ?(\d{1,2}(?:\.\d+)?)(?:\"|″|”|'')?(?![\w'])", height),
+        (r"(?<![\w'])(\d{1,4})(?:′|'(?= (?:tall|long|wide|high|deep|x|×|by)\b))()", height),
+        (r"(?<![\w'.])(\d+(?:\.\d+)?)(″|\"(?!\w))", inches),
+        (r"(\d*)([½⅓⅔¼¾⅕⅛⅜⅝⅞])", lambda sign: f"{sign[1]} {TABLES['vulgar'][sign[2]]}".strip()),
+        (fraction_of, fraction),
+        (r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d+)\b", scientific),
+        (
+            rf"(?<![\w.,])(?<![A-Za-z]-)([-−]?(?:{NUMBER}))(?:%?\s?[-–]\s?({NUMBER}))?(?:\s?|(-))({unit})(\^?[²³23])?"
+            r"(?:/([A-Za-z]{1,3})(\^?[²2])?)?(?:\.(?= [a-z]))?"
+            r"(?![\w²³^/]|'(?!s\b))(?<! in)",
+            measure,
+        ),
+        (rf"(?<![\w.])((?:{NUMBER})|[^\W\d]{{1,3}})(\*\*-?\d+|\^-?\w|\^\(?-?\d+|[⁻⁰¹²³⁴-⁹]+)(?!\w)", power),
+        (r"(?<=\d)\s?[xX]\s?(?=\d)", " by "),
+        (r"(?<=\d)\s?[*×]\s?(?=[\d(])|(?<=[\w)])[*](?=[\w(])|(?<=\w) \* (?=\w)", " times "),
+        (
+            rf"{BEFORE}(\d{{1,3}}):(\d{{1,3}})(?![\w:])",
+            lambda ratio: f"{number(ratio[1])} to {number(ratio[2])}",
+        ),
+        # Numbers with letters.
+        (r"(?<![\w.])\d+\.\d+(?=[A-Za-z]{1,3}\b)", lambda figures: number(figures[0]) + " "),
+        (r"\b((?:19|20)\d\d)/(\d\d)\b(?!/)", lambda season: f"{year(int(season[1]))} {number(season[2])}"),
+        (r"\b(\d+)(?:st|nd|rd|th)\b", lambda rank: ordinal(int(rank[1])) if len(rank[1]) < 15 else rank[0]),
+        (rf"(?<![\w.,])({NUMBER})(?:k)\b(?!-)", lambda many: f"{number(many[1])} thousand"),
+        (
+            rf"(?<![\w.,])({NUMBER})(?:M|bn)\b(?!-)",
+            lambda many: f"{number(many[1])} {'billion' if many[0][-1] == 'n' else 'million'}",
+        ),
+        (
+            rf"\b({'|'.join(TABLES['rulers'])}) (?!I\b(?! (?:of|was|and|ruled|died)\b| *[.,;:)]| *$)){ROMAN}",
+            ruler,
+        ),
+        (rf"\b((?:{'|'.join(TABLES['numbered'])})s?) {ROMAN}", numbered),
+        (r"\b([A-Z][a-z]+|and|to) (?=[IVX]{2})" + ROMAN, numbered),
+        (
+            r"\b(?=[MDCLXVI]{5,})" + ROMAN,
+            lambda numeral: (
+                year(roman(numeral[1])) if roman(numeral[1]) >= 1000 else cardinal(roman(numeral[1]))
+            ),
+        ),
+        # Ranges and signs.
+        (rf"{BEFORE}(\d{{1,4}})\s?[-–]\s?(\d{{1,4}})(?![\w-]|[.,/]\d|\s*[=+*/])", range_),
+        (r"(?<=\d)\s?[-−–]\s?(?=\d[\d.]*\s*=)|(?<==)\s?[-−](?=\d)|(?<=\d) - (?=\d)", " minus "),
+        (r"(?<![\w)])[-−](?=\.?\d)", "minus "),
+        (
+            rf"(?<=[\w)])\s?({one_of(TABLES['signs'])})\s?(?=[\w(.-])(?<!\w-)",
+            lambda sign: f" {TABLES['signs'][sign[1]]} ",
+        ),
+        (r"(?<!\S)([<>≤≥]=?)\s?(?=\d)", lambda sign: TABLES["limits"][sign[1]] + " "),
+        (r"(?<=\w)\+(?!\w)", " plus"),
+        (r"(?<!\S)\+(?=\d)", "plus "),
+        (r" & ", " and "),
+        (r"(?<=[A-Za-z])/(?=[A-Za-z])", " slash "),
+        (r"(?<=\d)\s?/\s?(?=\d)", " slash "),
+        (r"(?<=\w)\(\)", ""),
+        (r"(?<=[^\W\d])-(?=\d)|(?<=\d)-(?=[^\W\d])", " "),
+        # What is left are numbers.
+        (r"(?<![\w.,])(?:10[1-9]|1[1-9]\d|20\d)\d(?![\w%]|[.,]\d)", calendar_year_or_number),
+        (r"\b(?=\w*\d)(?=\w*[^\W\d_])[^\W_]+\b", mixed),
+        (r"(?<=\d)\.(?=\d+\.)", " point "),
+        (NUMBER, plain),
+        (r"[_~^]", " "),
+    ]
+    return [(re.compile(pattern), replacement) for pattern, replacement in found]

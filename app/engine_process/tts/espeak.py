@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 from collections.abc import Iterator, Sequence
 
 from ...engine import protocol
@@ -21,6 +22,7 @@ CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes
 WORDS_PER_MINUTE = 175  # espeak-ng's normal rate; it can do 80 to 450 without dropping sound
 PATH_LIMIT = 100  # bytes, leaving as many for the names inside
 SENTENCE_LIMIT = 400  # characters, about 30 s of speech: 1.3 MB
+SIGN_FIRST = re.compile(r"([$€£¥])\s?(\d[\d.,\u00a0]*\d|\d)")
 BUFFER_MILLISECONDS = 200
 
 
@@ -62,8 +64,8 @@ class Espeak:
 
     def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
         """16-bit mono samples of *text*, one sentence at a time."""
-        if manner.language.lower().startswith("en"):
-            text = as_said(text)
+        text = as_said(text, manner.language)
+        text = SIGN_FIRST.sub(r"\2 \1", text)  # "$5" is "dollar five" to it
         parts = list(sentences(text, SENTENCE_LIMIT))
         for number, sentence in enumerate(parts, 1):
             if self._library.espeak_SetVoiceByName(manner.voice.encode()) != 0:

@@ -4,12 +4,12 @@ import contextlib
 import ctypes
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...engine import protocol
+from .english import as_said
 from .manner import Manner
 from .pronunciation import reader
 from .text import shortened
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 VOICE_SHA256 = {"heart": "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"}
 SENTENCE_LIMIT = 200  # characters, about 12 s: what is synthesized at once decides the peak (3 MB a second)
 PHONEME_LIMIT = 400  # the most the voice was made for
-LONG_NUMBER = re.compile(r"\d[\d,]{24,}")  # hibari has no name for 10^36; digits one by one
 SEED = 0  # of the breath in the voice: the same text sounds the same, so a cached answer is the answer
 
 
@@ -55,8 +54,7 @@ class Neural:
 
         voice = self._voice(manner.voice)
         noise = numpy.random.default_rng(SEED)
-        text = LONG_NUMBER.sub(lambda number: " ".join(number[0].replace(",", "")), text)
-        for sentence in Hibari.split_sentences(text):
+        for sentence in Hibari.split_sentences(as_said(text, manner.language)):
             for part in shortened(sentence, SENTENCE_LIMIT):
                 for phonemes in split_phonemes(voice.phonemize(part)):
                     samples = voice.from_ids(voice.ids(phonemes), manner.speed, noise)

@@ -181,7 +181,7 @@ def spoken_characters(text: str) -> Iterator[str]:
         elif character == "\n" or category[0] in "LNP" or category in ("Mn", "Mc", "Sc"):
             kept = "" if "\ufe00" <= character <= "\ufe0f" else character
         elif category in ("Sm", "So", "Sk"):
-            kept = character if ord(character) < FIRST_PICTOGRAM or character in "≈≠≤≥−×÷" else " "
+            kept = character if ord(character) < FIRST_PICTOGRAM or character in "≈≠≤≥−×÷√∞" else " "
         elif category[0] == "Z" or category == "Cc":
             kept = " "
         else:  # format, private and unassigned characters: marks of direction, soft hyphens, tags
