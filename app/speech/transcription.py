@@ -158,8 +158,8 @@ class LocalTranscriber:
             "language": request.language or self._language or None,
             "prompt": request.prompt,
             "hotwords": request.hotwords,
-            # Zero asks for the default: start greedy, raise it where the text turns out improbable.
-            "temperatures": [request.temperature] if request.temperature else None,
+            # Zero asks for the default: greedy, and other attempts where the text turns out doubtful.
+            "temperature": request.temperature or None,
             "beam_size": request.beam_size or self._beam_size,
             "word_timestamps": request.word_timestamps,
             "condition_on_previous_text": request.condition_on_previous_text,

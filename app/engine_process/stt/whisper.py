@@ -22,7 +22,6 @@ from .tokens import Vocabulary
 from .windows import FRAMES_PER_SECOND, Segment, Task, Transcriber
 
 SURVEY = "survey"
-TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 # Silence longer than a speaker's pause is passed over, but for the second before the next word or, where none
 # comes in this window, for its last: the model puts a text's beginning at the beginning of the silence before it.
 LONGEST_PAUSE_FRAMES = 300
@@ -183,7 +182,7 @@ class WhisperEngine:
             prompt=vocabulary.encode(" " + prompt.strip()) if prompt else [],
             hotwords=vocabulary.encode(" " + hotwords.strip()) if hotwords else [],
             beam_size=header.get("beam_size") or 1,
-            temperatures=header.get("temperatures") or TEMPERATURES,
+            temperature=header.get("temperature"),
             word_timestamps=header.get("word_timestamps", False),
             condition_on_previous_text=header.get("condition_on_previous_text", True),
         )

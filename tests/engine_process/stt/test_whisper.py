@@ -11,7 +11,6 @@ from tests import recordings
 from tests.likeness import understood
 
 TASK = {"task": "transcribe", "max_audio_seconds": 3600.0}
-GENERATION = {"temperatures": [0.0]}
 
 
 def ask(engine, path, **options):
@@ -85,9 +84,7 @@ def test_segments_are_those_of_the_stock_call(whisper, model_dir, options):
         recordings.AUSTEN.path,
         **{stock_names.get(name, name): value for name, value in options.items()},
     )
-    found = kinds(
-        ask(whisper, recordings.AUSTEN.path, no_speech_gate=False, **GENERATION, **options), "segment"
-    )
+    found = kinds(ask(whisper, recordings.AUSTEN.path, no_speech_gate=False, **options), "segment")
     # Not the same computation: the spectrum is ours, and what differs in its last digits may turn a word.
     assert understood("".join(each["text"] for each in found), "".join(each.text for each in expected))
     assert [each["end"] for each in found] == pytest.approx([each.end for each in expected], abs=0.5)
@@ -97,7 +94,7 @@ def test_segments_are_those_of_the_stock_call(whisper, model_dir, options):
 def test_words_are_those_of_the_stock_call(whisper, model_dir):
     expected = stock(model_dir, recordings.AUSTEN.path, word_timestamps=True)
     found = kinds(
-        ask(whisper, recordings.AUSTEN.path, word_timestamps=True, no_speech_gate=False, **GENERATION),
+        ask(whisper, recordings.AUSTEN.path, word_timestamps=True, no_speech_gate=False),
         "segment",
     )
     ours = {word["word"]: word["start"] for each in found for word in each["words"]}
@@ -181,6 +178,44 @@ def test_sessions_taking_turns_do_not_mix(whisper):
             else:
                 del pending[number]
     assert texts == alone
+
+
+def repeated(clip, times, pause_seconds, level=1.0):
+    """*clip* several times, with pauses."""
+    samples = (samples_of(clip) * level).astype(np.int16)
+    pause = np.zeros(int(16000 * pause_seconds), np.int16)
+    return recordings.wav(np.concatenate([piece for _ in range(times) for piece in (samples, pause)]))
+
+
+@pytest.mark.parametrize(
+    ("clip", "times", "pause_seconds"),
+    [
+        (recordings.AUSTEN_SHORT, 3, 0),
+        (recordings.AUSTEN_SHORT, 9, 0),
+        (recordings.AUSTEN_SHORT, 12, 1.2),
+        (recordings.NEURAL, 5, 2.5),
+        (recordings.ESPEAK, 12, 2),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_what_is_truly_said_several_times_is_heard_as_often(whisper, upload, clip, times, pause_seconds):
+    """The same text at each run, and no words nobody said: the decoder's samples had other ones each time."""
+    path = upload(repeated(clip, times, pause_seconds))
+    found = kinds(ask(whisper, path), "segment")
+    said, heard = words_of(clip.text) * times, words_of("".join(each["text"] for each in found))
+    assert len(heard) == pytest.approx(len(said), rel=0.13)
+    assert len(set(heard) ^ set(said)) <= len(set(said)) // 3
+    assert found == kinds(ask(whisper, path), "segment")
+
+
+@pytest.mark.parametrize("clip", [recordings.AUSTEN, recordings.NEURAL], ids=lambda clip: clip.name)
+@pytest.mark.parametrize("phrase", ["again and ", "Thank you. "])
+def test_a_loop_of_the_decoder_is_stopped(whisper, clip, phrase):
+    """A context that repeats itself makes the model go on with it, at a log probability of -0.05."""
+    heard = words_of(text_of(ask(whisper, clip.path, prompt=phrase * 30)))
+    said = words_of(clip.text)
+    assert len(heard) < 1.5 * len(said)
+    assert len(set(heard) ^ set(said)) <= len(said) // 3
 
 
 @pytest.mark.parametrize(

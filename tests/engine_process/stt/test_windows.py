@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from app.engine_process.stt.generate import Hypothesis
 from app.engine_process.stt.recording import Recording
 from app.engine_process.stt.tokens import Vocabulary
-from app.engine_process.stt.windows import Task, Transcriber
+from app.engine_process.stt.windows import Doubt, Task, Transcriber
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,50 @@ def test_the_prompt_has_hotwords_then_what_was_said_then_the_task(transcriber, v
 def test_the_prompt_leaves_the_model_room_to_answer(transcriber):
     full = transcriber(prompt=[1] * 1000, hotwords=[2] * 1000)
     assert len(full.prompt(full.context)) <= 448
+
+
+HARBOR = " The harbor wakes before the town does."
+
+
+def listening_to(transcriber, speech_seconds):
+    """A transcriber whose detector heard so many seconds of speech, from the beginning on."""
+    listener = transcriber()
+    listener.recording.detector = object()  # there is one
+    listener.recording.verdicts = [at * 0.032 < speech_seconds for at in range(1000)]
+    return listener
+
+
+@pytest.mark.parametrize(
+    ("speech_seconds", "logprob", "no_speech", "parts", "doubt"),
+    [
+        (9, -0.3, 0.1, (0.0, HARBOR, 3.0), Doubt.SOME),  # and who speaks for the other six?
+        (3, -0.3, 0.1, (0.0, HARBOR, 3.0), Doubt.NONE),
+        (3, -1.2, 0.1, (0.0, HARBOR, 3.0), Doubt.SOME),
+        (0, -1.2, 0.9, (0.0, HARBOR, 3.0), Doubt.NONE),  # silence, and nobody says otherwise
+        (3, -1.2, 0.9, (0.0, HARBOR, 3.0), Doubt.SILENCE),
+        (3, -0.2, 0.1, (0.0, 29.0), Doubt.SILENCE),
+    ],
+)
+def test_what_speaks_against_a_text(transcriber, said, speech_seconds, logprob, no_speech, parts, doubt):
+    listener = listening_to(transcriber, speech_seconds)
+    hypothesis = Hypothesis(said(*parts), 0.0, logprob, 1.0, no_speech)
+    assert listener.doubt(hypothesis, None, 0, 3000) == doubt
+
+
+@pytest.mark.parametrize(
+    ("logprob", "cut_off", "parts"),
+    [
+        (-0.1, True, (0.0, HARBOR * 3, 9.0)),
+        (-0.8, False, (0.0, HARBOR * 3, 9.0)),
+        (-0.1, False, (0.0, HARBOR * 3, 3.0)),  # in three seconds
+        (
+            -0.1,
+            False,
+            (0.0, HARBOR, 3.0, 3.0, HARBOR, 6.0, 20.0, HARBOR, 23.0),
+        ),  # the last while nobody speaks
+    ],
+)
+def test_a_repetition_nobody_can_have_said_is_a_loop(transcriber, said, logprob, cut_off, parts):
+    listener = listening_to(transcriber, 9)
+    hypothesis = Hypothesis(said(*parts), 0.0, logprob, 3.0, 0.1, cut_off)
+    assert listener.doubt(hypothesis, None, 0, 3000) == Doubt.LOOP
