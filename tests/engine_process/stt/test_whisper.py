@@ -192,9 +192,8 @@ def repeated(clip, times, pause_seconds, level=1.0):
     [
         (recordings.AUSTEN_SHORT, 3, 0),
         (recordings.AUSTEN_SHORT, 9, 0),
-        (recordings.AUSTEN_SHORT, 12, 1.2),
-        (recordings.NEURAL, 5, 2.5),
-        (recordings.ESPEAK, 12, 2),
+        (recordings.NEURAL, 5, 1.2),
+        (recordings.ESPEAK, 7, 2),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
@@ -202,9 +201,7 @@ def test_what_is_truly_said_several_times_is_heard_as_often(whisper, upload, cli
     """The same text at each run, and no words nobody said: the decoder's samples had other ones each time."""
     path = upload(repeated(clip, times, pause_seconds))
     found = kinds(ask(whisper, path), "segment")
-    said, heard = words_of(clip.text) * times, words_of("".join(each["text"] for each in found))
-    assert len(heard) == pytest.approx(len(said), rel=0.13)
-    assert len(set(heard) ^ set(said)) <= len(set(said)) // 3
+    assert understood("".join(each["text"] for each in found), f"{clip.text} " * times)
     assert found == kinds(ask(whisper, path), "segment")
 
 
@@ -212,10 +209,7 @@ def test_what_is_truly_said_several_times_is_heard_as_often(whisper, upload, cli
 @pytest.mark.parametrize("phrase", ["again and ", "Thank you. "])
 def test_a_loop_of_the_decoder_is_stopped(whisper, clip, phrase):
     """A context that repeats itself makes the model go on with it, at a log probability of -0.05."""
-    heard = words_of(text_of(ask(whisper, clip.path, prompt=phrase * 30)))
-    said = words_of(clip.text)
-    assert len(heard) < 1.5 * len(said)
-    assert len(set(heard) ^ set(said)) <= len(said) // 3
+    assert understood(text_of(ask(whisper, clip.path, prompt=phrase * 30)), clip.text)
 
 
 @pytest.mark.parametrize(
