@@ -170,7 +170,10 @@ def keys(settings: Settings) -> Iterator[Finding]:
 
 def checks(services: Services) -> Iterator[Finding]:
     """What the service itself finds wrong in `/health`, as far as the lines before do not say it."""
+    said = {"transcription", "synthesis", "access", "rate limits"}
+    if services.settings.celery_broker_url:
+        said.add("jobs")
     for check in services.checks():
-        if check.reason and check.name not in ("transcription", "synthesis", "access"):
+        if check.reason and check.name not in said:
             detail, _, remedy = check.reason.rpartition("; ")
             yield error(check.name, detail or remedy, remedy)
