@@ -1,14 +1,17 @@
 """A few threads per worker; the hooks end what the worker began."""
 
 import gc
+import os
 import sys
 
 from app import logs, memory, startup
 from app.config import is_ipv6
 from app.monitoring.shared_memory import WorkerSlots
+from app.server import mount
 from app.server.worker import Worker
 
 settings = startup.settings_or_exit()
+prefix = "/" + os.environ.pop("SCRIPT_NAME", "").strip("/")  # else gunicorn would look at it
 gc.disable()  # until the worker is loaded: what imports leave behind is not worth looking for, 15 ms
 memory.keep_heap_small()
 
@@ -69,6 +72,8 @@ def on_exit(server):
 def post_worker_init(worker):
     """Tell the app that it serves, and as whose child; leave what is loaded now out of later collections."""
     worker.wsgi.extensions["services"].begin(worker.ppid, goes_on=lambda: worker.alive)
+    if prefix != "/":
+        worker.wsgi.wsgi_app = mount(worker.wsgi.wsgi_app, prefix)
     if worker.age == 1:  # the first; others would only repeat it
         startup.introduce(worker.wsgi.extensions["services"], worker.sockets[0].getsockname())
     # Frozen without a look at it: of 58,000 objects 127 are garbage, and to find them took 27 ms of the start.

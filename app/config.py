@@ -101,7 +101,8 @@ def _read_dsn(text: str) -> str:
 def _read_redis_url(text: str) -> str:
     parts = _url_parts(text)
     if parts is None or not (
-        (parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)
+        (parts.scheme in ("redis", "rediss") and parts.hostname and (parts.path[1:] or "0").isdecimal())
+        or (parts.scheme == "unix" and parts.path)
     ):
         raise ValueError(
             "is no redis://, rediss:// or unix:// address such as redis://:PASSWORD@HOST:6379/0; "
@@ -160,9 +161,11 @@ def _read_secret(text: str) -> str:
         import base64
 
         try:
-            base64.b64decode(text[len("whsec_") :], validate=True)
+            if base64.b64decode(text[len("whsec_") :], validate=True):
+                return text
         except ValueError:
-            raise ValueError("begins with whsec_, and what follows is not base64") from None
+            pass
+        raise ValueError("begins with whsec_, and what follows is not base64")
     return text
 
 
@@ -225,7 +228,9 @@ class Settings:
         3, "alert when more engine processes than this died within an hour", least=0
     )
     environment: str = setting(
-        "development", "where this runs; production: log and /health warn if there are no API_KEYS"
+        "development",
+        "where this runs; production: log and /health warn if there are no API_KEYS",
+        read=str.lower,
     )
     api_keys: str = setting(
         "",
@@ -314,7 +319,7 @@ class Settings:
     )
     engine_idle_seconds: int = setting(60, "an engine unused for this long is closed", least=0)
     engine_timeout_seconds: int = setting(60, "an engine without progress for this long is ended", least=1)
-    max_upload_mb: int = setting(25, "largest upload, in MiB", least=1)
+    max_upload_mb: int = setting(25, "largest upload, in MiB", least=1, most=1 << 20)
     max_audio_minutes: int = setting(240, "longest recording", least=1)
     client_idle_seconds: float = setting(
         20.0,

@@ -70,6 +70,7 @@ def problems(settings: Settings, *, worker: bool = False) -> Iterator[tuple[str,
     yield from _directories(settings)
     yield from _memory(settings)
     yield from _packages(settings)
+    yield from _voices(settings)
     if settings.job_storage_url:
         yield from _storage(settings)
 
@@ -185,6 +186,22 @@ def _packages(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from (("packages", each) for each in telemetry.missing(settings))
     if settings.celery_broker_url.startswith("sqs") and importlib.util.find_spec("boto3") is None:
         yield "broker", "CELERY_BROKER_URL: sqs:// needs packages; run `pip install celery[sqs]`"
+
+
+def _voices(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.tts_language == "en":  # whoever speaks at all speaks it
+        return
+    from .speech.chain import ENGINES
+    from .speech.voices import Voices, find_espeak
+
+    voices = Voices(find_espeak(), neural_download=settings.neural_voice_download)
+    engines = [settings.tts_engine] if settings.tts_engine in ENGINES else ENGINES
+    known = voices.languages(engines)  # none where no synthesizer is installed
+    if known and not any(voices.speaking(settings.tts_language, engine) for engine in engines):
+        yield (
+            "synthesis",
+            f"TTS_LANGUAGE: nobody here speaks {settings.tts_language!r}; accepted: {', '.join(known)}",
+        )
 
 
 def _storage(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -6,15 +6,18 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
 from app.config import PROJECT, Settings
+from app.engine.budget import MACHINE, granted
 from app.startup import settings_or_exit, url
 
 from .processes import free_port, until
+from .recordings import AUSTEN_SHORT
 from .server import Server
 
 LONG_KEY = "0123456789abcdef0123456789abcdef"
@@ -74,6 +77,12 @@ WRONG = [
     ("MEMORY_RESERVE_MB=1000 MEMORY_BUDGET_MB=1000", "WHISPER_MODEL: the engine of tiny.en needs 195", "budget"),
     ("WHISPER_MODEL=tiny-en", "WHISPER_MODEL: no model is called 'tiny-en'; known are tiny.en, ", "budget"),
     ("WHISPER_MODEL=large-v3 MEMORY_BUDGET_MB=512", "WHISPER_MODEL: the engine of large-v3 needs ", "budget"),
+    ("WHISPER_MODEL=TMP", "WHISPER_MODEL: model.bin and config.json are not both in 'TMP'", "budget"),
+    ("REDIS_URL=redis://localhost/first", "REDIS_URL: the value is no redis://", "settings"),
+    ("MAX_UPLOAD_MB=9999999", "MAX_UPLOAD_MB: '9999999' is more than 1048576", "settings"),
+    ("TTS_LANGUAGE=tlh", "TTS_LANGUAGE: nobody here speaks 'tlh'; accepted: ", "synthesis"),
+    ("TTS_LANGUAGE=english TTS_ENGINE=espeak", "TTS_LANGUAGE: nobody here speaks 'english'; acc", "synthesis"),
+    ("WEBHOOK_SECRET=whsec_", "WEBHOOK_SECRET: the value begins with whsec_, and what follows is", "settings"),
     ("WHISPER_LANGUAGE=klingon", "WHISPER_LANGUAGE: 'klingon' is unknown; accepted are af, ", "settings"),
     ("WHISPER_LANGUAGE=German", "WHISPER_LANGUAGE: 'de' is unknown to the model tiny.en, which is for", "budget"),
     ("MODEL_DIR=FILE", "MODEL_DIR: FILE is not a directory", "model"),
@@ -249,3 +258,30 @@ def test_on_a_dyno_the_remedy_for_a_missing_model_is_one_of_a_dyno(tmp_path):
         answer = server.upload("/api/v1/pam/voice/transcribe", b"RIFF")
         assert (answer.status, answer.error["code"]) == (503, "model_missing")
         assert "git push heroku main" in answer.error["message"]
+
+
+def test_below_a_prefix_and_without_it_the_service_answers():
+    with Server(SCRIPT_NAME="/speech/") as server:
+        for path, status in (
+            ("/health", 200),
+            ("/speech/health", 200),
+            ("/speech", 200),
+            ("/speechhealth", 404),
+        ):
+            assert server.get(path).status == status, path
+
+
+def test_production_is_production_however_it_is_written():
+    with Server(ENVIRONMENT="Production", API_KEYS=LONG_KEY) as server:
+        until(lambda: "API keys: " in server.log, "what was started is said")
+        # Of a machine without a container's limit, and of no other, this is to be said.
+        assert ("MEMORY_BUDGET_MB is not set" in server.log) == (granted()[1] == MACHINE)
+
+
+def test_a_relative_path_of_a_model_is_the_caller_s(tmp_path):
+    (tmp_path / "mine").symlink_to(Path(Settings.from_env().model_dir) / "tiny.en")
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "transcribe", str(AUSTEN_SHORT.path), "--model", "./mine"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

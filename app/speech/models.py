@@ -112,7 +112,14 @@ def choose(settings: Settings, budget_mb: float) -> tuple[Model, int]:
         name = next((each for each in fitting(room) if each in here), "tiny.en")
     model = describe(name, model_dir)
     if model is None:
-        raise ConfigError(f"WHISPER_MODEL: no model is called {name!r}; known are {', '.join(CATALOGUE)}")
+        what = (
+            f"{WEIGHTS} and {CONFIG} are not both in {name!r}"
+            if "/" in name
+            else f"no model is called {name!r}"
+        )
+        raise ConfigError(
+            f"WHISPER_MODEL: {what}; known are {', '.join(CATALOGUE)}, or a directory with those two"
+        )
     cost_mb = round(model.cost_mb + SESSION_MB * settings.engine_seats)  # one more is a job's
     if cost_mb > room:
         raise ConfigError(

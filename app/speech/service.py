@@ -135,7 +135,8 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
     model_dir = Path(settings.model_dir)
     options = {
         "model": model.name,
-        "model_dir": str(models.find(model.name, model_dir) or model_dir / model.name),
+        # Absolute: the engine's process has a working directory of its own.
+        "model_dir": str((models.find(model.name, model_dir) or model_dir / model.name).absolute()),
         "threads": settings.stt_threads or cgroup.processors(),
     }
     engine = Engine(

@@ -1,5 +1,6 @@
 """`doctor`: why it does not work here, in one command."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -73,11 +74,13 @@ def findings(*, try_out: bool) -> Iterator[Finding]:
 
     What stops the start comes first. Of a thing that has an error nothing more is said.
     """
-    yield from machine.misspelt()
     try:
         settings = Settings.from_env()
+        yield from machine.misspelt()
     except ConfigError as problem:
         yield from (error("settings", sentence, machine.WRONG) for sentence in problem.sentences)
+        with contextlib.suppress(ConfigError):  # where `.env` itself can't be read
+            yield from machine.misspelt()
         return
     wrong = [error(name, sentence, machine.WRONG) for name, sentence in problems(settings)]
     yield from machine.settings(settings)
