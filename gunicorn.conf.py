@@ -71,7 +71,7 @@ def on_exit(server):
 
 def post_worker_init(worker):
     """Tell the app that it serves, and as whose child; leave what is loaded now out of later collections."""
-    worker.wsgi.extensions["services"].begin(worker.ppid, goes_on=lambda: worker.alive)
+    worker.wsgi.extensions["services"].begin(worker.ppid, is_running=lambda: worker.alive)
     if prefix != "/":
         worker.wsgi.wsgi_app = mount(worker.wsgi.wsgi_app, prefix)
     if worker.age == 1:  # the first; others would only repeat it

@@ -41,7 +41,7 @@ class Services:
     root_pid: int = field(default_factory=os.getpid)  # gunicorn's master, once its hook has told
     started_at: float = field(default_factory=time.time)
     monitoring: Monitoring | None = None
-    goes_on: Callable[[], bool] = lambda: True  # False once this worker is about to leave
+    is_running: Callable[[], bool] = lambda: True  # False once this worker is about to end
     _jobs: Jobs | None = None
     _retry: threading.Timer | None = None
     _jobs_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -61,20 +61,20 @@ class Services:
             speech.watch(services.monitoring.metrics)
         return services
 
-    def begin(self, root_pid: int, goes_on: Callable[[], bool]) -> None:
+    def begin(self, root_pid: int, is_running: Callable[[], bool]) -> None:
         """
         The worker serves from now on: go on with the jobs there are.
 
         What has none does not weigh their 1.5 MB, most of it SQLite; workers' 11 MB, most of it their broker's
         library, come with the first job or the first look at how many there are.
         """
-        self.root_pid, self.goes_on = root_pid, goes_on
+        self.root_pid, self.is_running = root_pid, is_running
         if not self.settings.celery_broker_url and _has_jobs(self.settings):
             self._begin_jobs()
 
     def _begin_jobs(self) -> None:
         try:
-            self.jobs.begin()
+            self.jobs.start()
         except ServiceError as error:  # a full disk, most likely; the rest of the service can do without
             log.error("jobs: %s; the next try is in %d s", error.message, JOBS_RETRY_SECONDS)
             self._retry = threading.Timer(JOBS_RETRY_SECONDS, self._begin_jobs)
@@ -86,9 +86,11 @@ class Services:
         """The jobs, built when they are first asked for."""
         with self._jobs_lock:
             if self._jobs is None:
-                from .jobs import service
+                from .jobs.build import build
 
-                self._jobs = service.build(self)
+                self._jobs = build(
+                    self.settings, self.speech, self.access.allowance, lambda: self.is_running()
+                )
             return self._jobs
 
     def job_counts(self) -> Counts | None:

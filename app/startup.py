@@ -206,7 +206,10 @@ def _voices(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _storage(settings: Settings) -> Iterator[tuple[str, str]]:
     """Whether a byte can be written and read there; tried in another process, whose libraries would stay with us."""
-    command = [sys.executable, "-c", "from app.jobs.fleet import try_storage; try_storage()"]
+    code = (
+        "import sys, app.config as c, app.jobs.files as f; sys.exit(f.check_storage(c.Settings.from_env()))"
+    )
+    command = [sys.executable, "-c", code]
     environment = {**os.environ, "JOB_STORAGE_URL": settings.job_storage_url}
     try:
         done = subprocess.run(  # noqa: S603 (our own command)

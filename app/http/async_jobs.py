@@ -133,7 +133,7 @@ def job_dict(job: Job, jobs: Jobs) -> dict[str, Any]:
     """A job as JSON has it, without its text and result."""
     from ..jobs.job import iso
 
-    position, seconds = jobs.forecast(job)
+    position, seconds = jobs.eta(job)
     return {
         "id": job.id,
         "kind": job.kind,
@@ -144,7 +144,8 @@ def job_dict(job: Job, jobs: Jobs) -> dict[str, Any]:
         "started_at": iso(job.started_at, "milliseconds"),
         "finished_at": iso(job.finished_at, "milliseconds"),
         "attempts": job.attempt,
-        "progress": {"seconds_done": round(job.seconds_done, 2)},
+        "worker": job.worker or None,
+        "progress": {"seconds_done": round(job.seconds_done, 2), "at": iso(job.progress_at, "milliseconds")},
         "error": job.error,
         "webhook": {"state": job.webhook_state, "attempts": job.webhook_attempts}
         if job.webhook_url

@@ -82,10 +82,10 @@ def _result(job: Job) -> dict[str, Any]:
 
 
 def _transcript(job: Job) -> dict[str, Any]:
-    from ..jobs import transcript
+    from ..jobs.files import read_segments
 
     with services().jobs.result(job) as file:
-        segments = [told_segment(one) for one in transcript.read(file)]
+        segments = [told_segment(one) for one in read_segments(file)]
     return {"text": job.text, **job.result, "segments": segments}
 
 
@@ -98,10 +98,10 @@ def result(id: str) -> Response:
         return _audio(job)
     if format not in MEDIA_TYPES:
         return jsonify(_transcript(job))
-    from ..jobs import transcript
+    from ..jobs.files import read_segments
 
     with services().jobs.result(job) as file:
-        response = render_transcript(transcript.read(file), format)
+        response = render_transcript(read_segments(file), format)
     response.set_etag(f"{job.id}-{format}")
     return partial(response, response.content_length or 0)
 
@@ -151,7 +151,7 @@ def _progress(job: Job, own: Services, wanted: Callable[[], bool]) -> Generator[
             yield COMMENT
             spoke_at = time.monotonic()
         time.sleep(LOOK_SECONDS)
-        if not wanted() or not own.goes_on():
+        if not wanted() or not own.is_running():
             return
         try:
             job = own.jobs.get(job.id, job.owner)

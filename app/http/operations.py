@@ -160,7 +160,7 @@ JOB_ERROR = some(obj(message=str, code=str), param=maybe(str))
 JOB = obj(
     id=str, kind={"type": "string", "enum": ["transcribe", "speak"]}, state={"type": "string", "enum": [*STATES]},
     position=int, estimated_seconds=float, created_at=str, started_at=maybe(str), finished_at=maybe(str),
-    attempts=int, progress=obj(seconds_done=float), error=maybe(JOB_ERROR),
+    attempts=int, worker=maybe(str), progress=obj(seconds_done=float, at=maybe(str)), error=maybe(JOB_ERROR),
     webhook=maybe(obj(state=str, attempts=int)),
 )  # fmt: skip
 JOB_SHOWN = some(JOB, text=str, result=maybe(dict))

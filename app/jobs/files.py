@@ -1,30 +1,66 @@
-"""Recordings and results of jobs in a directory of this machine, private to this user."""
+"""Recordings and results of jobs: in a directory, or in storage that web and workers share."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
-import secrets
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..errors import InsufficientStorage
-from ..files import give_name
+from ..files import PART_SUFFIX, atomic_write, give_name
+from ..speech.transcription import Segment, Word
+from .job import Files, is_part, whole_id
+
+if TYPE_CHECKING:
+    from ..config import Settings
 
 KEPT_FREE_BYTES = 32 << 20  # of the disk, for the database, results, and everybody else
-RECORDING, RESULT, PART = "recording", "result", ".part"
+RECORDING, RESULT = "recording", "result"
+CHUNK_BYTES = 1 << 20
+BLOCK_BYTES = 5 << 20  # the least S3 takes as a part of an upload; s3fs would keep 50 MiB in memory
+
+
+def build(settings: Settings) -> Files:
+    """The files of JOB_STORAGE_URL, or of DATA_DIR where it is empty; OSError when the directory can't be made."""
+    url = settings.job_storage_url if settings.celery_broker_url else ""
+    if url.startswith("file://") or not url:
+        return LocalFiles(Path(url.removeprefix("file://") or settings.data_dir) / "jobs")
+    return SharedStorage(url, settings.upload_dir or None)
+
+
+def check_storage(settings: Settings) -> str | None:
+    """
+    Write a byte where jobs' files are kept, read it back and remove it; why that failed, None when it did not.
+
+    It may take as long as the storage's library tries, and that of S3 takes 30 MB: call it in a process of its own.
+    """
+    name = f"check-{os.urandom(8).hex()}"
+    try:
+        files = build(settings)
+        with files.new_result(name) as file:
+            file.write(b"1")
+        with files.result(name) as file:
+            read = file.read()
+        files.remove(name)
+    except Exception as error:  # each storage's library has its own
+        return f"{type(error).__name__}: {error}"
+    return None if read == b"1" else "what is read is not what was written"
 
 
 class LocalFiles:
     """
-    A directory for each job in *directory*, which is made when needed. Threads and processes may share it.
+    A directory for each job in *directory*, which is made when needed. Threads, processes and, on a network disk,
+    machines may share it. The results of a job's parts are in the directory of the job.
 
-    A file has its name only once it is whole; what a killed process was writing has none, or one that ends in
-    PART.
+    A file gets its name once it is complete; what a killed process was writing ends in PART_SUFFIX.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -33,7 +69,7 @@ class LocalFiles:
         self.upload_directory: str | None = str(directory)
 
     def check_room(self, size_bytes: int) -> None:
-        """InsufficientStorage when so much more would leave less than KEPT_FREE_BYTES of the disk."""
+        """InsufficientStorage when *size_bytes* more would leave less than KEPT_FREE_BYTES of the disk."""
         disk = os.statvfs(self.directory)
         free = disk.f_bavail * disk.f_frsize
         if free - size_bytes < KEPT_FREE_BYTES:
@@ -43,7 +79,7 @@ class LocalFiles:
             )
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
-        """Give *upload* a name; copied only where it is on another disk, or can't have one."""
+        """Give *upload* a name; it is copied only where it is on another disk, or can't have a name."""
         with _or_full():
             path = self._path(id, RECORDING)
             path.parent.mkdir(exist_ok=True, mode=0o700)
@@ -51,37 +87,23 @@ class LocalFiles:
                 give_name(upload.fileno(), path)
             except OSError:
                 upload.seek(0)
-                with self._new(path) as copy:
+                with atomic_write(path) as copy:
                     shutil.copyfileobj(upload, copy, 1 << 16)
 
     @contextmanager
     def recording(self, id: str) -> Iterator[str]:
-        """Its path; FileNotFoundError."""
-        path = self._path(id, RECORDING)
+        """Its path, for a part that of the whole; FileNotFoundError."""
+        path = self._path(whole_id(id), RECORDING)
         path.stat()
         yield str(path)
 
     @contextmanager
     def new_result(self, id: str) -> Iterator[BinaryIO]:
-        """A file that becomes the result, and is on the disk by then: a power cut leaves no empty result."""
-        with self._new(self._path(id, RESULT)) as file:
+        """A file that becomes the result."""
+        path = self._path(id, RESULT)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        with atomic_write(path, durable=True) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-
-    @contextmanager
-    def _new(self, path: Path) -> Iterator[BinaryIO]:
-        # Where workers share a disk, one that was taken for dead may write at the same time as its successor.
-        part = path.with_name(f"{path.name}-{secrets.token_hex(4)}{PART}")
-        part.parent.mkdir(exist_ok=True, mode=0o700)
-        try:
-            with open(part, "wb", opener=private) as file:
-                yield file
-            part.rename(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise
 
     def result(self, id: str) -> BinaryIO:
         """The result, opened; FileNotFoundError."""
@@ -89,24 +111,120 @@ class LocalFiles:
 
     def drop_unfinished(self, id: str) -> None:
         """Remove what a process that is dead was writing."""
-        for path in self._path(id, RESULT).parent.glob(f"*{PART}"):
+        for path in self._path(id, RESULT).parent.glob(f"*{PART_SUFFIX}"):
             path.unlink(missing_ok=True)
 
     def drop_recording(self, id: str) -> None:
-        """Remove the recording."""
-        self._path(id, RECORDING).unlink(missing_ok=True)
+        """Remove the recording of a job."""
+        if not is_part(id):
+            self._path(id, RECORDING).unlink(missing_ok=True)
 
     def remove(self, id: str) -> None:
-        """Remove the job's directory."""
-        shutil.rmtree(self._path(id, RESULT).parent, ignore_errors=True)
+        """Remove the job's directory, or the result of a part."""
+        if is_part(id):
+            self._path(id, RESULT).unlink(missing_ok=True)
+        else:
+            shutil.rmtree(self.directory / id, ignore_errors=True)
 
     def _path(self, id: str, name: str) -> Path:
-        return self.directory / id / name
+        return self.directory / _key(id, name)
 
 
-def private(path: str, flags: int) -> int:
-    """Opens a file that nobody else may read."""
-    return os.open(path, flags, 0o600)
+class SharedStorage:
+    """
+    The files of jobs at an fsspec URL, `s3://bucket/folder` for one, in the same layout.
+
+    Everything goes through in chunks. Threads may share it. A result is written to this machine's disk first,
+    and sent when it is complete: object stores show a file when it is complete and not before.
+    """
+
+    upload_directory: str | None = None
+
+    def __init__(self, url: str, directory: str | None = None) -> None:
+        import fsspec  # only where JOB_STORAGE_URL is set
+
+        # fsspec's own types say Any throughout
+        self._storage, self._root = cast("tuple[Any, str]", fsspec.url_to_fs(url, use_listings_cache=False))
+        self._directory = directory
+
+    def check_room(self, size_bytes: int) -> None:
+        """Shared storage has room, or says so when it is written to."""
+
+    def keep_recording(self, id: str, upload: IO[bytes]) -> None:
+        """Send *upload*."""
+        upload.seek(0)
+        self._send(upload, self._at(id, RECORDING))
+
+    @contextmanager
+    def recording(self, id: str) -> Iterator[str]:
+        """The path of a copy on this machine; FileNotFoundError."""
+        with tempfile.NamedTemporaryFile(dir=self._directory, buffering=0) as here:
+            with self._open(whole_id(id), RECORDING) as there:
+                shutil.copyfileobj(there, here, CHUNK_BYTES)
+            yield here.name
+
+    @contextmanager
+    def new_result(self, id: str) -> Iterator[BinaryIO]:
+        """A file that is sent when the block ends."""
+        with tempfile.TemporaryFile(dir=self._directory) as here:
+            yield here
+            here.seek(0)
+            self._send(here, self._at(id, RESULT))
+
+    def result(self, id: str) -> BinaryIO:
+        """The result, opened; FileNotFoundError."""
+        return self._open(id, RESULT)
+
+    def drop_recording(self, id: str) -> None:
+        """Remove the recording of a job."""
+        if not is_part(id):
+            self._drop(self._at(id, RECORDING))
+
+    def remove(self, id: str) -> None:
+        """Remove everything of the job, or the result of a part."""
+        self._drop(self._at(id, RESULT) if is_part(id) else f"{self._root}/{id}")
+
+    def _at(self, id: str, name: str) -> str:
+        return f"{self._root}/{_key(id, name)}"
+
+    def _open(self, id: str, name: str) -> BinaryIO:
+        return cast("BinaryIO", self._storage.open(self._at(id, name), "rb", block_size=BLOCK_BYTES))
+
+    def _send(self, here: IO[bytes], path: str) -> None:
+        self._storage.makedirs(path.rpartition("/")[0], exist_ok=True)
+        try:
+            there = self._storage.open(path, "wb", block_size=BLOCK_BYTES, autocommit=False)
+            try:
+                shutil.copyfileobj(here, there, CHUNK_BYTES)
+                there.close()
+            except BaseException:
+                there.discard()
+                raise
+            there.commit()
+        except OSError as error:
+            raise InsufficientStorage(f"the shared storage (JOB_STORAGE_URL) took no file: {error}") from None
+
+    def _drop(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._storage.rm(path, recursive=True)
+
+
+def write_segment(file: BinaryIO, segment: Segment) -> None:
+    """Append *segment* to a transcript: a line of JSON for each, so that its length costs no memory."""
+    file.write(json.dumps(asdict(segment), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+
+def read_segments(lines: Iterable[bytes]) -> Iterator[Segment]:
+    """The segments of a transcript, read as they are asked for."""
+    for line in lines:
+        found = json.loads(line)
+        yield Segment(**{**found, "words": [Word(**word) for word in found["words"]]})
+
+
+def _key(id: str, name: str) -> str:
+    """Where a file of the job or part is: the parts' files are beside those of their job."""
+    whole = whole_id(id)
+    return f"{whole}/{name}{id[len(whole) :]}"
 
 
 @contextmanager

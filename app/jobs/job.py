@@ -1,63 +1,198 @@
-"""A job: what was asked for, how far it is, what came of it; and what keeps and hands out jobs."""
+"""A job: what was asked for, how far it is, what came of it; and the interfaces of what keeps and queues jobs."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import IO, Any, BinaryIO, Protocol
 
+from ..errors import InsufficientStorage
 from . import STATES
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = STATES
 FINISHED = (SUCCEEDED, FAILED, CANCELLED)
 TRANSCRIBE, SPEAK = "transcribe", "speak"
 
+RECORD_BYTES = 4096  # of JOB_DISK_MB for each job beside its files: its row or hash, and a directory
+WEBHOOKS_READ = 8  # webhooks that are read at once: each comes with its job's text
+PART_MARK = "~"
+
 
 @dataclass(slots=True)
 class Job:
     """
-    One piece of work and where it stands. Times are seconds since 1970.
+    One piece of work and its state. Times are seconds since 1970.
 
-    *attempt* counts how often it was begun: whoever works on it holds the number it was begun with, and a
-    store takes nothing from a worker whose number is no longer the job's, so a job ends once.
+    *attempt* counts how often the job was claimed. Each worker holds the number of its own attempt, and a store
+    accepts nothing from a worker whose attempt is no longer the current one; so a job ends exactly once.
+
+    The methods are the changes of state. Stores call them on a job inside a transaction, and save the job when the
+    method returns True; so every store follows the same rules.
     """
 
     id: str
     kind: str  # TRANSCRIBE or SPEAK
-    asked: dict[
-        str, Any
-    ]  # what TranscriptionRequest or SpeakRequest is made of, without the recording's path
+    params: dict[str, Any]  # arguments of TranscriptionRequest (without the path) or of SpeakRequest
     owner: str = ""  # the id of the API key that made it; empty where none is needed
     state: str = QUEUED
     created_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
-    due_at: float = 0.0  # it is not begun before: when it failed, it waits a little
+    due_at: float = 0.0  # it is not claimed before this time: after a failure it waits
     attempt: int = 0
     failures: int = 0  # how many attempts ended because an engine or a worker failed
+    worker: str = ""  # the process that claimed the current or last attempt
+    progress_at: float | None = None  # when *seconds_done* last grew
     seconds_done: float = 0.0  # of audio
     text: str = ""  # of a transcript, as far as it is known
-    result: dict[str, Any] = field(
-        default_factory=dict
-    )  # what is known of the finished work beside its bytes
-    error: dict[str, Any] | None = None  # message, code and param, as the envelope has them
+    result: dict[str, Any] = field(default_factory=dict)  # facts about the result beside its bytes
+    error: dict[str, Any] | None = None  # message, code and param, as in an error response
     size_bytes: int = 0  # of its recording, or of its text
     result_bytes: int = 0
     idempotency_key: str = ""
-    fingerprint: str = ""  # of what was asked: the same key with another one is a mistake
+    fingerprint: str = ""  # hash of the request: the same key with another request is a mistake
     webhook_url: str = ""
     webhook_state: str = ""  # "", "pending", "delivered" or "failed"
     webhook_attempts: int = 0
     webhook_due_at: float | None = None
-    extra: dict[str, Any] = field(
-        default_factory=dict
-    )  # what routes note for later: its URL, who pays for it
+    extra: dict[str, Any] = field(default_factory=dict)  # what routes keep with it: its URL, who pays for it
 
     @property
-    def stored_bytes(self) -> int:
-        """What it takes of JOB_DISK_MB: a recording is dropped once its job has succeeded."""
+    def file_bytes(self) -> int:
+        """How much of JOB_DISK_MB its files take: a recording is removed once its job has succeeded."""
         return self.result_bytes + (self.size_bytes if self.state != SUCCEEDED else 0)
+
+    def claim(self, now: float, worker: str) -> bool:
+        """Queued becomes running, with the next attempt; False when it is not queued or not yet due."""
+        if self.state != QUEUED or self.due_at > now:
+            return False
+        self.state, self.started_at, self.attempt = RUNNING, now, self.attempt + 1
+        self.worker, self.progress_at = worker, now
+        self.seconds_done, self.text = 0.0, ""
+        return True
+
+    def is_held_by(self, held: Job) -> bool:
+        """Whether *held*, a worker's copy of this job, is of the current attempt."""
+        return self.state == RUNNING and self.attempt == held.attempt
+
+    def note_progress(self, held: Job) -> bool:
+        """Take over the progress of *held*; False when its attempt is over."""
+        if not self.is_held_by(held):
+            return False
+        self.seconds_done, self.text, self.progress_at = held.seconds_done, held.text, held.progress_at
+        return True
+
+    def finish(self, held: Job, state: str, now: float, error: dict[str, Any] | None) -> bool:
+        """Running becomes *state*, with the results of *held*; False when its attempt is over."""
+        if not self.is_held_by(held):
+            return False
+        for name in ("seconds_done", "text", "progress_at", "result", "result_bytes", "failures"):
+            setattr(self, name, getattr(held, name))
+        self._end(state, now, error)
+        return True
+
+    def put_back(self, held: Job, due_at: float) -> bool:
+        """Running becomes queued again, with the failures of *held*; False when its attempt is over."""
+        if not self.is_held_by(held):
+            return False
+        self.state, self.due_at, self.failures = QUEUED, due_at, held.failures
+        self.seconds_done, self.text = 0.0, ""
+        self._forget_parts()
+        return True
+
+    def requeue(self) -> bool:
+        """Failed or cancelled becomes queued, with everything but the attempt as in a new job; else False."""
+        if self.state not in (FAILED, CANCELLED):
+            return False
+        new = Job(self.id, self.kind, self.params)
+        for name in (
+            "state", "started_at", "finished_at", "due_at", "failures", "worker", "progress_at", "seconds_done",
+            "text", "result", "error", "result_bytes", "webhook_state", "webhook_attempts", "webhook_due_at",
+        ):  # fmt: skip
+            setattr(self, name, getattr(new, name))
+        self._forget_parts()
+        return True
+
+    def cancel(self, now: float) -> bool:
+        """Queued or running becomes cancelled; False when it had ended."""
+        if self.state in FINISHED:
+            return False
+        self._end(CANCELLED, now, None)
+        return True
+
+    def claim_webhook(self, read: Job, due_at: float) -> bool:
+        """Count one more try, with the next at *due_at*; False when *read* is older than another process's claim."""
+        if self.webhook_state != "pending" or self.webhook_attempts != read.webhook_attempts:
+            return False
+        self.webhook_attempts, self.webhook_due_at = self.webhook_attempts + 1, due_at
+        return True
+
+    def end_webhook(self, read: Job, state: str) -> bool:
+        """No more tries for the end that *read* told of; False when the job was requeued since."""
+        if self.webhook_state != "pending" or self.attempt != read.attempt:
+            return False
+        self.webhook_state, self.webhook_due_at = state, None
+        return True
+
+    def _end(self, state: str, now: float, error: dict[str, Any] | None) -> None:
+        self.state, self.finished_at, self.error = state, now, error
+        if self.webhook_url:
+            self.webhook_state, self.webhook_due_at = "pending", now
+
+    def _forget_parts(self) -> None:
+        self.extra = {name: value for name, value in self.extra.items() if name != "parts"}
+
+
+# What a job's fields are called where jobs are stored. `params` was `asked` in 0.2.0.
+STORED_NAMES = {"asked" if each.name == "params" else each.name: each.name for each in fields(Job)}
+
+
+def to_record(job: Job) -> dict[str, Any]:
+    """The fields of *job* by their stored names."""
+    return {stored: getattr(job, name) for stored, name in STORED_NAMES.items()}
+
+
+def from_record(record: Mapping[str, Any]) -> Job:
+    """The job of *record*. Names that a newer version added are left out; missing ones are as in a new job."""
+    return Job(**{STORED_NAMES[stored]: value for stored, value in record.items() if stored in STORED_NAMES})
+
+
+def part_ids(job: Job) -> list[str]:
+    """
+    The ids of the parts that a long *job* is divided into, which are jobs of their own.
+
+    They contain the attempt of *job*: parts of an earlier attempt are not mixed up with those of a later one.
+    """
+    return [
+        f"{job.id}{PART_MARK}{job.attempt}{PART_MARK}{number}" for number in range(job.extra.get("parts", 0))
+    ]
+
+
+def is_part(id: str) -> bool:
+    """Whether *id* is that of a part; clients never see those."""
+    return PART_MARK in id
+
+
+def whole_id(id: str) -> str:
+    """The id of the job that *id* is a part of; *id* itself when it is no part."""
+    return id.partition(PART_MARK)[0]
+
+
+def process_name() -> str:
+    """The machine of this process and its number there, as `Job.worker` has them."""
+    return f"{os.uname().nodename}/{os.getpid()}"
+
+
+def require_room(taken_bytes: int, more_bytes: int, limit_bytes: int) -> None:
+    """InsufficientStorage when jobs that take *taken_bytes* have no room for *more_bytes* and a record."""
+    if taken_bytes + more_bytes + RECORD_BYTES > limit_bytes:
+        raise InsufficientStorage(
+            f"jobs take {taken_bytes >> 20} of {limit_bytes >> 20} MB (JOB_DISK_MB); remove jobs that have ended "
+            "(DELETE), or try again when their time is over (JOB_TTL_HOURS)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,138 +202,146 @@ class Counts:
     queued: int
     running: int
     oldest_waiting_seconds: float
-    stored_bytes: int
+    stored_bytes: int  # of JOB_DISK_MB: files, and RECORD_BYTES for each job
     by_state: dict[str, int] = field(default_factory=dict)
+    oldest_progress_seconds: float = 0.0  # since the running job that stands still the longest got further
+    workers: int | None = None  # that were seen in the last seconds; None where jobs run in the service
 
 
 NO_COUNTS = Counts(0, 0, 0.0, 0, dict.fromkeys(STATES, 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How long jobs of a kind took lately, in seconds of work: on the average, and for a byte of what was sent."""
+class Throughput:
+    """Seconds of work that the last jobs of a kind took: on average for a job, and for a byte that was sent."""
 
     job_seconds: float
     byte_seconds: float
 
 
 class Store(Protocol):
-    """Where jobs stand. Every change is one transaction; two workers never hold the same attempt."""
+    """
+    Where the state of jobs is kept. Every change is one transaction; two workers never hold the same attempt.
+
+    tests/jobs/test_stores.py says what all stores have in common.
+    """
 
     def add(self, job: Job, limit_bytes: int) -> Job:
         """
-        Keep a new job; the one that is there already when its owner used its idempotency key before.
+        Keep a new job, and return it; or return the job whose owner used the same idempotency key before.
 
         InsufficientStorage when all jobs would then take more than *limit_bytes*.
         """
 
     def find(self, owner: str, idempotency_key: str) -> Job | None:
-        """The job *owner* made with that key."""
+        """The job that *owner* made with that key."""
 
     def get(self, id: str) -> Job | None:
-        """The job, if it is there."""
+        """The job, if there is one."""
 
     def page(self, owner: str, *, state: str, before: str, limit: int) -> list[Job]:
         """
-        Jobs of *owner* without their texts, newest first: those in *state* and older than the job *before*,
+        Jobs of *owner* without their texts, newest first: only those in *state*, and older than the job *before*,
         where these are not empty.
         """
 
     def ahead(self, job: Job) -> int:
-        """How many jobs that are queued or running come before it."""
+        """How many jobs come before *job*, which is queued: those that run, and those queued earlier."""
 
-    def pace(self, kind: str) -> Pace | None:
-        """How long the last jobs of *kind* that succeeded took; None before the first."""
+    def throughput(self, kind: str) -> Throughput | None:
+        """Of the last 20 jobs of *kind* that succeeded; None before the first."""
 
-    def begin(self, id: str, now: float) -> Job | None:
-        """Queued becomes running, with the next attempt; None when it is not queued (any more) or not yet due."""
+    def claim(self, id: str, now: float, worker: str) -> Job | None:
+        """The job, now run by *worker*; None when it is not queued (any more) or not yet due."""
 
     def progress(self, job: Job) -> bool:
         """
-        Note *job*'s seconds_done and text; False when its worker should stop: it was cancelled, removed, or
-        given to somebody else.
+        Save the seconds_done, text and progress_at of *job*; False when its worker should stop, because the job
+        was cancelled, removed, or given to another worker.
         """
 
     def finish(self, job: Job, state: str, now: float, error: dict[str, Any] | None = None) -> bool:
         """
-        The end of *job*'s attempt, with its seconds_done, text, result and result_bytes; False, and nothing
-        changes, when the attempt is no longer the current one.
+        End the attempt of *job* with its seconds_done, text, result and result_bytes; False, and nothing changes,
+        when that attempt is no longer the current one.
         """
 
     def put_back(self, job: Job, due_at: float) -> bool:
-        """Running becomes queued again, with *job*'s failures; False when its attempt is no longer the current one."""
+        """Queue a running job again, with its failures; False when the attempt is no longer the current one."""
 
     def requeue(self, id: str) -> bool:
-        """Failed or cancelled becomes queued, as new; False when it is something else."""
+        """Queue a failed or cancelled job again, as new; False when it is in another state."""
 
     def cancel(self, id: str, now: float) -> bool:
-        """Queued or running becomes cancelled; False when it had ended."""
+        """Cancel a queued or running job; False when it had ended."""
 
     def remove(self, id: str) -> None:
-        """Forget it."""
+        """Delete the job from the store."""
 
     def finished_before(self, when: float) -> list[str]:
         """The ids of jobs that ended before *when*, at most 100."""
 
     def webhooks_due(self, now: float) -> list[Job]:
-        """Finished jobs whose webhook is pending and due by *now*, the soonest first, at most 100."""
+        """Finished jobs whose webhook is pending and due by *now*, the soonest first, at most WEBHOOKS_READ."""
 
-    def webhook_begin(self, job: Job, due_at: float) -> bool:
+    def next_webhook_at(self) -> float | None:
+        """When the next pending webhook is due; None when there is none."""
+
+    def claim_webhook(self, job: Job, due_at: float) -> bool:
         """
-        Claim the next try for the job's webhook, which counts it, and have the one after it at *due_at*; False
-        when the webhook is no longer pending or somebody else has tried since *job* was read.
+        Claim and count the next try for the webhook of *job*, with the one after it at *due_at*; False when the
+        webhook is no longer pending, or another process has claimed this try since *job* was read.
         """
 
-    def webhook_ended(self, job: Job, state: str) -> None:
-        """The webhook is "delivered", or has "failed" for good."""
+    def end_webhook(self, job: Job, state: str) -> None:
+        """The webhook is "delivered", or "failed" for good, unless the job was requeued since it was read."""
 
     def counts(self, now: float) -> Counts:
         """How much there is to do."""
 
 
 class Files(Protocol):
-    """Where recordings wait and results are kept."""
+    """Where recordings and results are kept. An id is that of a job, or of a part of one."""
 
-    upload_directory: (
-        str | None
-    )  # uploads that are received there need not be copied; None: it makes no difference
+    # Uploads received in this directory need not be copied; None where they are copied in any case.
+    upload_directory: str | None
 
     def check_room(self, size_bytes: int) -> None:
-        """InsufficientStorage when so much more would fill what they are kept on."""
+        """InsufficientStorage when *size_bytes* more would fill the disk."""
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
         """Keep *upload*, an open file that is complete; InsufficientStorage when it does not fit."""
 
     def recording(self, id: str) -> AbstractContextManager[str]:
-        """The path of the recording on this machine, for the block; FileNotFoundError."""
+        """The path of the recording on this machine, valid inside the block; FileNotFoundError."""
 
     def new_result(self, id: str) -> AbstractContextManager[BinaryIO]:
-        """A file to write the result to: kept, whole, when the block ends well, and dropped when it does not."""
+        """A file to write the result to. It becomes the result when the block ends, and is dropped on an error."""
 
     def result(self, id: str) -> BinaryIO:
         """The result, opened; FileNotFoundError."""
 
     def drop_recording(self, id: str) -> None:
-        """The recording is needed no more."""
+        """Remove the recording of a job; that of a part stays, because the other parts need it."""
 
     def remove(self, id: str) -> None:
-        """Remove everything of the job."""
+        """Remove all files of the job, or the result of the part."""
 
 
 class Queue(Protocol):
-    """How jobs get to whoever runs them."""
+    """How jobs reach the workers."""
 
-    def begin(self) -> None:
-        """The worker serves from now on: go on with the jobs there are."""
+    def start(self) -> None:
+        """Called once the web worker serves: continue with the jobs that were left from before."""
 
     def check(self) -> None:
-        """BrokerUnavailable when jobs can't be given out now; asked before a recording is received."""
+        """BrokerUnavailable when jobs can't be given to workers now; called before a recording is received."""
 
     def changed(self, job: Job) -> None:
-        """*job* is queued now, or was cancelled."""
+        """*job* was queued or cancelled."""
 
     def close(self) -> None:
-        """Run no more jobs here; what is being worked on goes back into the queue."""
+        """Run no more jobs here; the one that runs is put back into the queue."""
 
 
 def iso(moment: float | None, timespec: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Doing one job: the same for the thread in a web worker and for a worker on another machine."""
+"""Runs one job: the same in the thread of a web worker and in a worker on another machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..errors import (
 from ..memory import Throttle
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import Transcription, TranscriptionRequest
-from . import transcript
+from .files import write_segment
 from .job import FAILED, SUCCEEDED, TRANSCRIBE, Files, Job, Store
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOTE_SECONDS = 1.0  # how often progress is written down, and a cancelled job noticed
+PROGRESS_SECONDS = 1.0  # how often progress is saved, and a cancelled job noticed
 ROOM_SECONDS = 5.0  # until a job that found no room is tried again
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 2.0, 300.0  # after a failure, doubled with each
 
@@ -46,31 +46,34 @@ def run(
     attempts: int,
     allowance: Allowance | None = None,
     time_limit_seconds: float = math.inf,
-    wanted: Callable[[], bool] = lambda: True,
+    is_running: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.time,
 ) -> None:
     """
-    Do *job*, which was begun: afterwards it has ended, or is queued again because it should be tried once more.
+    Run *job*, which was claimed: afterwards it has ended, or is queued again for another try.
 
-    *wanted* is asked now and then whether this process goes on; when it does not, the job is put back.
+    *is_running* is called now and then; once it says that this process is about to end, the job is put back.
     """
-    due = Throttle(NOTE_SECONDS, clock)
+    due = Throttle(PROGRESS_SECONDS, clock)
     deadline = clock() + time_limit_seconds
     still_ours = True
+    seconds_seen = job.seconds_done
 
-    def go_on() -> bool:
-        nonlocal still_ours
+    def should_continue() -> bool:
+        nonlocal still_ours, seconds_seen
+        if job.seconds_done != seconds_seen:
+            job.progress_at, seconds_seen = clock(), job.seconds_done
         if still_ours and due():
             still_ours = store.progress(job)
-        return still_ours and wanted() and clock() < deadline
+        return still_ours and is_running() and clock() < deadline
 
     try:
         recording = files.recording(job.id) if job.kind == TRANSCRIBE else nullcontext("")
         with recording as path, files.new_result(job.id) as output:
-            perform(job, path, output, speech, wanted=go_on, allowance=allowance)
+            perform(job, path, output, speech, should_continue=should_continue, allowance=allowance)
             job.result_bytes = output.tell()
             if not (still_ours := store.progress(job)):
-                raise ClientGone  # and the result does not replace that of whoever has the job now
+                raise ClientGone  # so that this result does not replace that of the worker that has the job now
     except ClientGone:
         if not still_ours:
             log.info("job=%s stopped: it was cancelled", job.id)
@@ -101,13 +104,13 @@ def perform(
     output: BinaryIO,
     speech: Speech,
     *,
-    wanted: Callable[[], bool],
+    should_continue: Callable[[], bool],
     allowance: Allowance | None = None,
 ) -> None:
     """
-    Do the work itself: write its result to *output*, and keep *job*'s seconds_done, text and result up to date.
+    Do the work: write its result to *output*, and keep the seconds_done, text and result of *job* up to date.
 
-    *wanted* is asked at every segment and while there is nothing to do but wait; ClientGone when it says no.
+    *should_continue* is called at every segment and while the work waits; ClientGone when it returns False.
     *allowance* is charged as the work goes on; AudioLimited when it is used up.
     """
     if allowance is not None:
@@ -115,24 +118,26 @@ def perform(
     meter = allowance.meter(job.extra["caller"]) if allowance is not None else None
     if job.kind == TRANSCRIBE:
         transcription = speech.transcribe(
-            TranscriptionRequest(path=path, background=True, **job.asked), wanted
+            TranscriptionRequest(path=path, background=True, **job.params), should_continue
         )
         with closing(meter.transcription(transcription) if meter else transcription) as transcription:
-            _transcribe(job, transcription, output, wanted)
+            _transcribe(job, transcription, output, should_continue)
     else:
-        request = SpeakRequest(**job.asked, stream=False, background=True)
-        spoken = speech.speak(request, wanted)
+        request = SpeakRequest(**job.params, stream=False, background=True)
+        spoken = speech.speak(request, should_continue)
         with closing(meter.spoken(spoken, request.text) if meter else spoken) as spoken:
-            _keep(job, spoken, output)
+            _speak(job, spoken, output)
 
 
-def _transcribe(job: Job, transcription: Transcription, output: BinaryIO, wanted: Callable[[], bool]) -> None:
+def _transcribe(
+    job: Job, transcription: Transcription, output: BinaryIO, should_continue: Callable[[], bool]
+) -> None:
     said = ""
     for segment in transcription:
-        transcript.write(output, segment)
+        write_segment(output, segment)
         said += segment.text
         job.text, job.seconds_done = said.strip(), transcription.seconds_done
-        if not wanted():
+        if not should_continue():
             raise ClientGone
     job.seconds_done = transcription.duration_seconds
     job.result = {
@@ -142,7 +147,7 @@ def _transcribe(job: Job, transcription: Transcription, output: BinaryIO, wanted
     }
 
 
-def _keep(job: Job, spoken: Spoken, output: BinaryIO) -> None:
+def _speak(job: Job, spoken: Spoken, output: BinaryIO) -> None:
     for chunk in spoken.audio:
         output.write(chunk)
     job.seconds_done = spoken.duration_seconds or 0.0
@@ -155,13 +160,12 @@ def _keep(job: Job, spoken: Spoken, output: BinaryIO) -> None:
 
 
 def _failed(job: Job, store: Store, error: ServiceError, *, attempts: int, now: float) -> None:
-    """Try again later what may succeed then; end what will not, or failed too often."""
-    if isinstance(error, QueueFull | InsufficientMemory):  # that is no fault of the job's
+    """Put the job back where another try may succeed; end it where none can, or too many have failed."""
+    if isinstance(error, QueueFull | InsufficientMemory):  # not a failure of the job
         store.put_back(job, now + ROOM_SECONDS)
         return
-    if (
-        isinstance(error, AudioLimited) and not job.seconds_done
-    ):  # one that was begun would only be begun again
+    # Work that had begun would begin again, be charged again, and reach the limit again.
+    if isinstance(error, AudioLimited) and not job.seconds_done:
         store.put_back(job, now + (error.retry_after_seconds or 1))
         return
     job.failures += 1

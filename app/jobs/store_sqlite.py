@@ -1,166 +1,165 @@
-"""Where jobs stand, in one SQLite file: for all web workers of one machine."""
+"""
+The store of jobs in one SQLite file, for all web workers of one machine.
+
+Beside it every job has a copy, `ID/job.json`, from which the jobs come back should the database break.
+"""
 # ruff: noqa: S608 (statements are put together from this file's own texts; values are bound)
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
 import logging
+import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import InsufficientStorage
+from ..files import atomic_write
 from . import STATES
-from .job import CANCELLED, QUEUED, RUNNING, Counts, Job, Pace
-from .schema import NAMES, STORED, connect, job_of, values_of
-from .snapshots import Snapshots
+from .job import (
+    QUEUED,
+    RECORD_BYTES,
+    RUNNING,
+    STORED_NAMES,
+    WEBHOOKS_READ,
+    Counts,
+    Job,
+    Throughput,
+    from_record,
+    require_room,
+    to_record,
+)
 
 log = logging.getLogger(__name__)
 
-ROW_BYTES = 4096  # a job counts with so much beside its files
-PACE_JOBS = 20
+DATABASE, BROKEN, COPY = "jobs.sqlite3", ".broken-", "job.json"
+CACHE_KB = 64  # of pages in memory, where SQLite's default is 2 MB
+BUSY_SECONDS = 5.0  # how long a change of another process is waited for
+THROUGHPUT_JOBS = 20
 
-TAKEN = f"""
-SELECT coalesce(sum(result_bytes + {ROW_BYTES} + CASE state WHEN 'succeeded' THEN 0 ELSE size_bytes END), 0)
-FROM jobs
+JSON_COLUMNS = ("asked", "result", "error", "extra")
+# The text is last: to read what is stored after a long one, SQLite goes through all its pages.
+COLUMNS = (*(name for name in STORED_NAMES if name != "text"), "text")
+TABLE = f"""
+CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(COLUMNS)});
+CREATE UNIQUE INDEX IF NOT EXISTS job_ids ON jobs (id);
+CREATE UNIQUE INDEX IF NOT EXISTS job_keys ON jobs (owner, idempotency_key) WHERE idempotency_key != '';
+CREATE INDEX IF NOT EXISTS job_states ON jobs (state, number, due_at, created_at, size_bytes, result_bytes);
+CREATE INDEX IF NOT EXISTS job_owners ON jobs (owner, number);
+CREATE INDEX IF NOT EXISTS job_ends ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS job_webhooks ON jobs (webhook_due_at) WHERE webhook_state = 'pending';
 """
-AS_ENDED = """
-finished_at = :now, webhook_state = CASE webhook_url WHEN '' THEN '' ELSE 'pending' END,
-webhook_due_at = CASE webhook_url WHEN '' THEN NULL ELSE :now END
+STORED_BYTES = f"""
+SELECT coalesce(sum(result_bytes + {RECORD_BYTES} + CASE state WHEN 'succeeded' THEN 0 ELSE size_bytes END), 0)
+FROM jobs
 """
 
 
 class SqliteStore:
     """
-    A Store in the file *path*. One per worker: one connection, shared by its threads one at a time.
+    A Store in the file *path*. One per web worker: one connection, which its threads use one at a time.
 
     What is committed survives a killed process, since the system has it; after a power cut the last commits may
-    be missing, and the file is whole (WAL with synchronous=NORMAL). *snapshots* has a copy of every job beside it.
+    be missing, and the file is whole (WAL with synchronous=NORMAL). *restore*: take up the jobs of the copies.
     """
 
-    def __init__(self, path: Path, snapshots: Snapshots, *, restore: bool = False) -> None:
-        self._snapshots = snapshots
+    def __init__(self, path: Path, *, restore: bool = False) -> None:
+        self._directory = path.parent
         self._lock = threading.Lock()
         self._connection = connect(path)
         if restore and (count := self._restore()):
             log.warning("jobs: %d were brought back from the copies beside their files", count)
 
     def add(self, job: Job, limit_bytes: int) -> Job:
-        """Keep *job*, or give back the one its idempotency key stands for."""
+        """Keep a new job."""
         try:
-            with self._changing() as db:
-                if job.idempotency_key and (there := self._find(job.owner, job.idempotency_key)):
-                    return there
-                (taken,) = db.execute(TAKEN).fetchone()
-                if taken + job.size_bytes + ROW_BYTES > limit_bytes:
-                    raise InsufficientStorage(
-                        f"jobs take {taken >> 20} of {limit_bytes >> 20} MB (JOB_DISK_MB); remove jobs that are "
-                        "finished (DELETE), or try again when their time is over (JOB_TTL_HOURS)"
-                    )
-                self._snapshots.write(job)
+            with self._transaction() as db:
+                if job.idempotency_key and (earlier := self._find(job.owner, job.idempotency_key)):
+                    return earlier
+                require_room(db.execute(STORED_BYTES).fetchone()[0], job.file_bytes, limit_bytes)
+                self._write_copy(job)
                 self._insert(job)
         except (sqlite3.OperationalError, OSError) as error:
             raise InsufficientStorage(f"the job can't be saved: {error}") from None
         return job
 
     def find(self, owner: str, idempotency_key: str) -> Job | None:
-        """The job *owner* made with that key."""
+        """The job with that key."""
         with self._lock:
             return self._find(owner, idempotency_key)
 
     def get(self, id: str) -> Job | None:
-        """The job, if it is there."""
+        """The job."""
         with self._lock:
-            return next(self._jobs("id = ?", id), None)
+            return self._first("id = ?", id)
 
     def page(self, owner: str, *, state: str, before: str, limit: int) -> list[Job]:
-        """Jobs of *owner*, newest first, without their texts."""
-        which, values = "owner = ?", [owner]
+        """Jobs of *owner*."""
+        where, values = "owner = ?", [owner]
         if state:
-            which, values = f"{which} AND state = ?", [*values, state]
+            where, values = f"{where} AND state = ?", [*values, state]
         if before:
-            which, values = f"{which} AND number < (SELECT number FROM jobs WHERE id = ?)", [*values, before]
+            where, values = f"{where} AND number < (SELECT number FROM jobs WHERE id = ?)", [*values, before]
         with self._lock:
-            return list(
-                self._jobs(f"{which} ORDER BY number DESC LIMIT {limit:d}", *values, names=STORED[:-1])
-            )
+            return self._jobs(f"{where} ORDER BY number DESC LIMIT {limit:d}", *values, columns=COLUMNS[:-1])
 
     def ahead(self, job: Job) -> int:
-        """How many running and queued jobs come before it."""
-        query = """SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')
-                    AND number < (SELECT number FROM jobs WHERE id = ?)"""
-        with self._lock:
-            (count,) = self._connection.execute(query, (job.id,)).fetchone()
-        return int(count)
+        """How many jobs come before it."""
+        query = """SELECT count(*) FROM jobs WHERE state = 'running' AND id != ?1
+                    OR state = 'queued' AND number < (SELECT number FROM jobs WHERE id = ?1)"""
+        return int(self._value(query, job.id))
 
-    def pace(self, kind: str) -> Pace | None:
-        """How long the last of *kind* took."""
+    def throughput(self, kind: str) -> Throughput | None:
+        """Of the last jobs of *kind*."""
         query = f"""SELECT count(*), sum(seconds), sum(size_bytes) FROM (
                       SELECT finished_at - started_at AS seconds, size_bytes FROM jobs INDEXED BY job_ends
                       WHERE state = 'succeeded' AND kind = ? AND finished_at IS NOT NULL
-                      ORDER BY finished_at DESC LIMIT {PACE_JOBS})"""
+                      ORDER BY finished_at DESC LIMIT {THROUGHPUT_JOBS})"""
         with self._lock:
             count, seconds, size = self._connection.execute(query, (kind,)).fetchone()
-        return Pace(seconds / count, seconds / max(1, size)) if count else None
+        return Throughput(seconds / count, seconds / max(1, size)) if count else None
 
-    def begin(self, id: str, now: float) -> Job | None:
+    def claim(self, id: str, now: float, worker: str) -> Job | None:
         """Queued becomes running."""
-        with self._changing() as db:
-            which = "id = ? AND state = 'queued' AND due_at <= ?"
-            return self._begin(db, next(self._jobs(which, id, now), None), now)
+        return self._change(id, lambda job: job.claim(now, worker))
 
-    def begin_next(self, now: float) -> Job | None:
-        """The same for the one that waits longest; None when none is due."""
-        with self._changing() as db:
-            which = "state = 'queued' AND due_at <= ? ORDER BY number LIMIT 1"
-            return self._begin(db, next(self._jobs(which, now), None), now)
-
-    def _begin(self, db: sqlite3.Connection, job: Job | None, now: float) -> Job | None:
-        if job is not None:
-            job.state, job.started_at, job.attempt = RUNNING, now, job.attempt + 1
-            job.seconds_done, job.text = 0.0, ""
-            query = "UPDATE jobs SET state = ?, started_at = ?, attempt = ?, seconds_done = 0, text = '' WHERE id = ?"
-            db.execute(query, (job.state, now, job.attempt, job.id))
-        return job
+    def claim_next(self, now: float, worker: str) -> Job | None:
+        """The same for the job that waits longest; None when none is due. For the one process that runs jobs."""
+        query = "SELECT id FROM jobs WHERE state = 'queued' AND due_at <= ? ORDER BY number LIMIT 1"
+        id = self._value(query, now)
+        return None if id is None else self.claim(id, now, worker)
 
     def progress(self, job: Job) -> bool:
-        """Note how far it is."""
-        return self._change_attempt(job, "seconds_done = :seconds_done, text = :text")
+        """Save how far it is."""
+        return self._change(job.id, lambda stored: stored.note_progress(job)) is not None
 
     def finish(self, job: Job, state: str, now: float, error: dict[str, Any] | None = None) -> bool:
-        """The end of *job*'s attempt."""
-        job.error = error
-        values = "seconds_done = :seconds_done, text = :text, result = :result, result_bytes = :result_bytes"
-        return self._change_attempt(
-            job,
-            f"state = :new, error = :error, failures = :failures, {values}, {AS_ENDED}",
-            new=state,
-            now=now,
-        )
+        """End the attempt."""
+        return self._change(job.id, lambda stored: stored.finish(job, state, now, error)) is not None
 
     def put_back(self, job: Job, due_at: float) -> bool:
         """Running becomes queued."""
-        changes = "state = :new, due_at = :due_at, failures = :failures, seconds_done = 0, text = ''"
-        job.due_at = due_at
-        return self._change_attempt(job, changes, new=QUEUED)
+        return self._change(job.id, lambda stored: stored.put_back(job, due_at)) is not None
 
     def requeue(self, id: str) -> bool:
         """Failed or cancelled becomes queued."""
-        changes = """state = :new, due_at = 0, failures = 0, seconds_done = 0, text = '', error = 'null',
-                     finished_at = NULL, webhook_state = '', webhook_attempts = 0, webhook_due_at = NULL"""
-        return self._change(id, "state IN ('failed', 'cancelled')", changes, new=QUEUED)
+        return self._change(id, lambda stored: stored.requeue()) is not None
 
     def cancel(self, id: str, now: float) -> bool:
         """Queued or running becomes cancelled."""
-        changes = f"state = :new, {AS_ENDED}"
-        return self._change(id, "state IN ('queued', 'running')", changes, new=CANCELLED, now=now)
+        return self._change(id, lambda stored: stored.cancel(now)) is not None
 
     def remove(self, id: str) -> None:
-        """Forget it."""
-        self._snapshots.remove(id)
-        with self._changing() as db:
+        """Delete it, and its copy."""
+        (self._directory / id / COPY).unlink(missing_ok=True)
+        with self._transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (id,))
 
     def finished_before(self, when: float) -> list[str]:
@@ -170,44 +169,42 @@ class SqliteStore:
             return [id for (id,) in self._connection.execute(query, (when,))]
 
     def next_end(self) -> float | None:
-        """When the first of the jobs that have ended did."""
-        with self._lock:
-            query = "SELECT min(finished_at) FROM jobs WHERE finished_at IS NOT NULL"
-            found: float | None = self._connection.execute(query).fetchone()[0]
+        """When the first of the finished jobs ended."""
+        found: float | None = self._value("SELECT min(finished_at) FROM jobs WHERE finished_at IS NOT NULL")
         return found
 
     def next_due(self) -> float | None:
-        """When the first of the queued jobs may begin."""
-        with self._lock:
-            query = "SELECT min(due_at) FROM jobs WHERE state = 'queued'"
-            found: float | None = self._connection.execute(query).fetchone()[0]
+        """When the first of the queued jobs may be claimed."""
+        found: float | None = self._value("SELECT min(due_at) FROM jobs WHERE state = 'queued'")
         return found
 
     def abandoned(self) -> list[Job]:
-        """Jobs that are running; for the one process that runs them, before it runs any: their runner is dead."""
+        """Jobs that are running; for the one process that runs jobs, before it claims any: their worker is dead."""
         with self._lock:
-            return list(self._jobs("state = 'running'"))
+            return self._jobs("state = 'running'")
 
     def webhooks_due(self, now: float) -> list[Job]:
-        """What is to be told by now."""
-        # Few at a time: each comes with its text.
-        which = "webhook_state = 'pending' AND webhook_due_at <= ? ORDER BY webhook_due_at LIMIT 8"
-        with self._lock:
-            return list(self._jobs(which, now))
-
-    def webhook_begin(self, job: Job, due_at: float) -> bool:
-        """Claim a try."""
-        return self._change(
-            job.id,
-            "webhook_state = 'pending' AND webhook_attempts = :tried",
-            "webhook_attempts = webhook_attempts + 1, webhook_due_at = :due_at",
-            tried=job.webhook_attempts,
-            due_at=due_at,
+        """Jobs whose webhook is due."""
+        where = (
+            f"webhook_state = 'pending' AND webhook_due_at <= ? ORDER BY webhook_due_at LIMIT {WEBHOOKS_READ}"
         )
+        with self._lock:
+            return self._jobs(where, now)
 
-    def webhook_ended(self, job: Job, state: str) -> None:
+    def next_webhook_at(self) -> float | None:
+        """When the next is due."""
+        found: float | None = self._value(
+            "SELECT min(webhook_due_at) FROM jobs WHERE webhook_state = 'pending'"
+        )
+        return found
+
+    def claim_webhook(self, job: Job, due_at: float) -> bool:
+        """Claim a try."""
+        return self._change(job.id, lambda stored: stored.claim_webhook(job, due_at)) is not None
+
+    def end_webhook(self, job: Job, state: str) -> None:
         """No more tries."""
-        self._change(job.id, "1", "webhook_state = :new, webhook_due_at = NULL", new=state)
+        self._change(job.id, lambda stored: stored.end_webhook(job, state))
 
     def counts(self, now: float) -> Counts:
         """How much there is to do."""
@@ -215,70 +212,76 @@ class SqliteStore:
             by_state = dict(
                 self._connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
             )
-            (oldest,) = self._connection.execute(
-                "SELECT min(created_at) FROM jobs WHERE state = 'queued'"
-            ).fetchone()
-            (taken,) = self._connection.execute(TAKEN).fetchone()
+        oldest = self._value("SELECT min(created_at) FROM jobs WHERE state = 'queued'")
+        progress = self._value("SELECT min(progress_at) FROM jobs WHERE state = 'running'")
         return Counts(
             queued=by_state.get(QUEUED, 0),
             running=by_state.get(RUNNING, 0),
             oldest_waiting_seconds=max(0.0, now - oldest) if oldest is not None else 0.0,
-            stored_bytes=taken,
+            stored_bytes=self._value(STORED_BYTES),
             by_state={state: by_state.get(state, 0) for state in STATES},
+            oldest_progress_seconds=max(0.0, now - progress) if progress is not None else 0.0,
         )
 
     def has(self, id: str) -> bool:
-        """Whether there is a job of that name."""
-        with self._lock:
-            return self._connection.execute("SELECT 1 FROM jobs WHERE id = ?", (id,)).fetchone() is not None
+        """Whether there is a job with this id."""
+        return self._value("SELECT 1 FROM jobs WHERE id = ?", id) is not None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._connection.close()
 
     def _restore(self) -> int:
-        """Take up what the snapshots know and a broken database forgot; how many jobs that were."""
-        count = 0
-        with self._changing():
-            for job in self._snapshots.read_all():
+        """Take up the jobs of the copies, oldest first; how many there were. What can't be read is left out."""
+        found: list[Job] = []
+        for path in self._directory.glob(f"*/{COPY}"):
+            try:
+                found.append(from_record(json.loads(path.read_bytes())))
+            except (OSError, ValueError, TypeError, AttributeError) as error:
+                log.warning("jobs: %s can't be read: %s", path.parent.name, error)
+        with self._transaction():
+            for job in sorted(found, key=lambda one: one.created_at):
+                if job.state == RUNNING:
+                    job.state = QUEUED
                 self._insert(job)
-                count += 1
-        return count
+        return len(found)
 
     def _insert(self, job: Job) -> None:
-        marks = ", ".join("?" * len(STORED))
-        query = f"INSERT INTO jobs ({', '.join(STORED)}) VALUES ({marks})"
-        self._connection.execute(query, values_of(job, STORED))
+        columns = to_columns(to_record(job))
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        self._connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", [*columns.values()])
 
-    def _change_attempt(self, job: Job, changes: str, **values: object) -> bool:
-        return self._change(
-            job.id,
-            "attempt = :attempt AND state = 'running'",
-            changes,
-            **dict(zip(NAMES, values_of(job, NAMES), strict=True)),
-            **values,
-        )
+    def _change(self, id: str, edit: Callable[[Job], bool]) -> Job | None:
+        """The job after *edit* changed it, saved; None when there is no such job, or *edit* returned False."""
+        with self._transaction() as db:
+            job = self._first("id = ?", id)
+            if job is None:
+                return None
+            before, state = to_record(job), job.state
+            if not edit(job):
+                return None
+            changed = {name: value for name, value in to_record(job).items() if value != before[name]}
+            if changed:
+                columns = to_columns(changed)
+                changes = ", ".join(f"{name} = ?" for name in columns)
+                db.execute(f"UPDATE jobs SET {changes} WHERE id = ?", [*columns.values(), id])
+            if job.state not in (state, RUNNING) or "webhook_state" in changed:  # progress needs no copy
+                try:
+                    self._write_copy(job)
+                except OSError as error:  # it matters only should the database break, too
+                    log.warning("job=%s could not be copied: %s", id, error.strerror)
+        return job
 
-    def _change(self, job_id: str, which: str, changes: str, **values: object) -> bool:
-        """Make *changes* to the job where it is as *which* says; whether it was."""
-        with self._changing() as db:
-            query = f"UPDATE jobs SET {changes} WHERE id = :job_id AND {which}"
-            changed = db.execute(query, {**values, "job_id": job_id}).rowcount == 1
-            if changed and "new" in values:  # how far it is need not be known twice
-                self._copy(job_id)
-        return changed
-
-    def _copy(self, job_id: str) -> None:
-        for job in self._jobs("id = ?", job_id):
-            try:
-                self._snapshots.write(job)
-            except OSError as error:  # it is needed only should the database break, too
-                log.warning("job=%s could not be copied: %s", job_id, error.strerror)
+    def _write_copy(self, job: Job) -> None:
+        path = self._directory / job.id / COPY
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        with atomic_write(path) as file:
+            file.write(json.dumps(to_record(job)).encode())
 
     @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, which other threads and workers wait for."""
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, which other threads and processes wait for."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -290,9 +293,101 @@ class SqliteStore:
                 raise
 
     def _find(self, owner: str, idempotency_key: str) -> Job | None:
-        which = "owner = ? AND idempotency_key = ? AND idempotency_key != ''"
-        return next(self._jobs(which, owner, idempotency_key), None)
+        return self._first(
+            "owner = ? AND idempotency_key = ? AND idempotency_key != ''", owner, idempotency_key
+        )
 
-    def _jobs(self, which: str, *values: object, names: tuple[str, ...] = STORED) -> Iterator[Job]:
-        for row in self._connection.execute(f"SELECT {', '.join(names)} FROM jobs WHERE {which}", values):
-            yield job_of(dict(zip(names, row, strict=True)))
+    def _first(self, where: str, *values: object) -> Job | None:
+        return next(iter(self._jobs(where, *values)), None)
+
+    def _jobs(self, where: str, *values: object, columns: tuple[str, ...] = COLUMNS) -> list[Job]:
+        rows = self._connection.execute(f"SELECT {', '.join(columns)} FROM jobs WHERE {where}", values)
+        return [from_columns(dict(zip(columns, row, strict=True))) for row in rows]
+
+    def _value(self, query: str, *values: object) -> Any:
+        with self._lock:
+            row = self._connection.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+
+def open_store(directory: Path) -> SqliteStore:
+    """
+    The database in *directory*. A broken one is set aside, and a new one begun with the jobs of the copies.
+
+    One process at a time, so that no two of them set it aside.
+    """
+    path = directory / DATABASE
+    guard = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        new = not path.exists() or not path.stat().st_size
+        try:
+            return SqliteStore(path, restore=new)
+        except sqlite3.OperationalError:
+            raise  # it can't be opened, which says nothing about what is in it
+        except sqlite3.DatabaseError as error:
+            aside = set_aside(path)
+            log.error("jobs: %s is broken (%s); kept as %s, a new one is begun", path, error, aside)
+            return SqliteStore(path, restore=True)
+    finally:
+        os.close(guard)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a broken database, and the files that belong to it, beside the directory of jobs; the new name."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = path.parent.parent / f"{path.name}{BROKEN}{stamp}"
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(f"{path}{suffix}", f"{aside}{suffix}")
+    return aside
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The database in *path*, made when there is none; sqlite3.DatabaseError when it is broken."""
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        there = {name for _, name, *_ in connection.execute("PRAGMA table_info(jobs)")}
+        if there and not there.issuperset(COLUMNS):
+            upgrade(connection, there)
+        connection.executescript(TABLE)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def upgrade(connection: sqlite3.Connection, there: set[str]) -> None:
+    """
+    Rewrite the table of an older version, which has the columns *there*, with all columns in today's order.
+
+    Columns can't be added before the text, and `ALTER TABLE` would read a long text for each of them.
+    """
+    new = dict.fromkeys(COLUMNS, "NULL") | {"worker": "''"}
+    values = ", ".join(name if name in there else new[name] for name in ("number", *COLUMNS))
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ALTER TABLE jobs RENAME TO jobs_before")
+    connection.execute(TABLE.partition(";")[0])
+    connection.execute(f"INSERT INTO jobs (number, {', '.join(COLUMNS)}) SELECT {values} FROM jobs_before")
+    connection.execute("DROP TABLE jobs_before")
+    connection.execute("COMMIT")
+
+
+def to_columns(record: dict[str, Any]) -> dict[str, object]:
+    """*record* as SQLite takes it."""
+    return {
+        name: json.dumps(value, separators=(",", ":")) if name in JSON_COLUMNS else value
+        for name, value in record.items()
+    }
+
+
+def from_columns(columns: dict[str, Any]) -> Job:
+    """The job of these columns, of which the text may be missing."""
+    return from_record({**columns, **{name: json.loads(columns[name]) for name in JSON_COLUMNS}})

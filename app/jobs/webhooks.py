@@ -1,5 +1,5 @@
 """
-Webhooks: whoever gave a job a `webhook_url` is told how it ended.
+Webhooks: the end of a job is posted to its `webhook_url`.
 
 What is sent follows the Standard Webhooks specification (github.com/standard-webhooks/standard-webhooks), so that
 receivers find libraries to check it with:
@@ -19,50 +19,34 @@ import hashlib
 import hmac
 import json
 import logging
-import math
-import subprocess
-import sys
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from .. import memory
-from ..config import PROJECT, Settings
-from ..engine.budget import Budget
-from ..errors import InsufficientMemory, InvalidRequest
-from .addresses import destination
-from .job import Job, iso
+from ..config import Settings
+from ..errors import InvalidRequest
+from .delivery import DELIVERED, FAILED, Delivery, destination, lookup
+from .job import WEBHOOKS_READ, Job, iso
 
 log = logging.getLogger(__name__)
 
 # From one try to the next; after the ninth, 7.6 hours after the first, it has failed.
 BACKOFF_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400)
-COMMAND = (sys.executable, "-m", "app.jobs.delivery")
-COST_MB = 20.0  # PSS of that process: 14 with one webhook, 16 with eight, beside other Python processes
-AT_ONCE = 8  # webhooks in one process: a receiver that does not answer holds up no others but these
 LONGEST_TEXT = 65_536  # characters; an hour of speech has 58,000
-LIFETIME_SECONDS = 20  # of that process: three addresses that take no connection in 5 s, and an answer
-NO_ROOM_SECONDS = 15.0  # until the budget is asked again
-
-DELIVERED, FAILED = "delivered", "failed"
+TRY_SECONDS = 20.0  # for a try: three addresses that take no connection in 5 s each, and an answer
+RETRY_SECONDS = 15.0  # when the store has failed, or every thread hangs in the resolver
 
 
 class Outbox(Protocol):
-    """The part of a job store that knows which webhooks are to be sent."""
+    """The part of a Store that knows which webhooks are to be sent; see there."""
 
-    def webhooks_due(self, now: float) -> list[Job]:
-        """Jobs whose webhook is pending and due by *now*, soonest first, at most a hundred."""
-
-    def webhook_begin(self, job: Job, due_at: float) -> bool:
-        """
-        Claim the next try: one more attempt, and pending again at *due_at*.
-
-        False, and nothing changes, when it is no longer pending or somebody else has begun this try.
-        """
-
-    def webhook_ended(self, job: Job, state: str) -> None:
-        """It was delivered, or has failed for good."""
+    def webhooks_due(self, now: float) -> list[Job]: ...  # noqa: D102
+    def next_webhook_at(self) -> float | None: ...  # noqa: D102
+    def claim_webhook(self, job: Job, due_at: float) -> bool: ...  # noqa: D102
+    def end_webhook(self, job: Job, state: str) -> None: ...  # noqa: D102
 
 
 def check_url(url: str, settings: Settings) -> None:
@@ -128,28 +112,27 @@ def signing_key(secret: str) -> bytes:
 
 class Webhooks:
     """
-    Sends what is due, each try in a process that is gone after it; a try that fails is due again later.
+    Sends the webhooks that are due, up to WEBHOOKS_READ at once, each in a thread; a try that fails is due again.
 
-    Owned by whoever owns the queue. It has a thread only while something is pending; `wake` may come from
-    any thread. Several processes may serve one outbox.
+    Owned by whoever owns the queue. Its own thread runs only while something is pending; `wake` may be called from
+    any thread. Several processes may serve one outbox. A receiver that does not answer delays only those that were
+    sent together with it, by *try_seconds* at most.
     """
-
-    name = "webhook"  # to the budget, whose tenant it is while a process runs
 
     def __init__(
         self,
         outbox: Outbox,
         settings: Settings,
-        budget: Budget | None = None,
         *,
-        lifetime_seconds: int = LIFETIME_SECONDS,
+        try_seconds: float = TRY_SECONDS,
         clock: Callable[[], float] = time.time,
+        resolve: Callable[[str, int], list[str]] = lookup,
     ) -> None:
-        self._outbox, self._settings, self._budget, self._clock = outbox, settings, budget, clock
-        self._lifetime_seconds = lifetime_seconds
+        self._outbox, self._settings, self._clock, self._resolve = outbox, settings, clock, resolve
+        self._try_seconds = try_seconds
         self._changed = threading.Condition()  # guards the four below
         self._thread: threading.Thread | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self._deliveries: list[Delivery] = []  # those under way, and those that hang in the resolver
         self._woken = False
         self._closed = False
 
@@ -168,8 +151,6 @@ class Webhooks:
         """Stop; what was being sent is due again when the service is back."""
         with self._changed:
             self._closed = True
-            if self._process is not None:
-                self._process.kill()
             self._changed.notify_all()
             thread = self._thread
         if thread is not None:
@@ -182,8 +163,8 @@ class Webhooks:
             try:
                 wait = self.send_due()
             except Exception:  # the store may be away for a while
-                log.exception("webhooks could not be sent; the next try is in %g s", NO_ROOM_SECONDS)
-                wait = NO_ROOM_SECONDS
+                log.exception("webhooks could not be sent; the next try is in %g s", RETRY_SECONDS)
+                wait = RETRY_SECONDS
             with self._changed:
                 if not (self._woken or self._closed or wait is None):
                     self._changed.wait(wait)
@@ -192,88 +173,57 @@ class Webhooks:
                     return
 
     def send_due(self) -> float | None:
-        """Send what is due now; the seconds until something will be, None when nothing is pending."""
-        due = self._outbox.webhooks_due(self._clock())
-        for first in range(0, len(due), AT_ONCE):
-            if not self._send(due[first : first + AT_ONCE]):
-                return NO_ROOM_SECONDS
-        pending = self._outbox.webhooks_due(math.inf)
-        return max(0.0, (pending[0].webhook_due_at or 0.0) - self._clock()) if pending else None
-
-    def _send(self, jobs: list[Job]) -> bool:
-        """Try *jobs*' webhooks; False, and none was tried, when there is no room for the process."""
-        try:
-            if self._budget is not None:
-                self._budget.admit(self, COST_MB)
-        except InsufficientMemory:
-            return False
-        try:
-            tries_before = {job.id: job.webhook_attempts for job in jobs}
-            begun = [job for job in jobs if self._outbox.webhook_begin(job, self._next_try(job))]
-            for job, (state, reason) in zip(begun, self._deliver(begun), strict=True):
-                tries = tries_before[job.id] + 1
-                if state == "failed" and tries <= len(BACKOFF_SECONDS):
-                    log.info("job=%s webhook: %s (try %d)", job.id, reason, tries)
-                    continue
-                if state != "delivered":
-                    log.warning("job=%s webhook given up: %s (try %d)", job.id, reason, tries)
-                self._outbox.webhook_ended(job, DELIVERED if state == "delivered" else FAILED)
-        finally:
-            if self._budget is not None:
-                self._budget.release(self)
-        return True
+        """Send some of what is due; the seconds until there is more to do, None when nothing is pending."""
+        with self._changed:
+            self._deliveries = [each for each in self._deliveries if each.is_alive()]
+            free = WEBHOOKS_READ - len(self._deliveries)
+        if not free:
+            return RETRY_SECONDS
+        due = self._outbox.webhooks_due(self._clock())[:free]
+        # Tries are counted before they are made: a process that ends in the middle of one has made it.
+        claimed = [job for job in due if self._outbox.claim_webhook(job, self._next_try(job))]
+        for job, (state, reason) in zip(claimed, self._deliver(claimed), strict=True):
+            tries = job.webhook_attempts + 1
+            if state == FAILED and tries <= len(BACKOFF_SECONDS):
+                log.info("job=%s webhook: %s (try %d)", job.id, reason, tries)
+                continue
+            if state != DELIVERED:
+                log.warning("job=%s webhook given up: %s (try %d)", job.id, reason, tries)
+            self._outbox.end_webhook(job, DELIVERED if state == DELIVERED else FAILED)
+        following = self._outbox.next_webhook_at()
+        return None if following is None else max(0.0, following - self._clock())
 
     def _next_try(self, job: Job) -> float:
         return self._clock() + BACKOFF_SECONDS[min(job.webhook_attempts, len(BACKOFF_SECONDS) - 1)]
 
     def _deliver(self, jobs: list[Job]) -> list[tuple[str, str]]:
-        """For each of *jobs*, what came of its try: "delivered", "failed" or "refused", and why."""
-        requests = []
+        """Try the webhooks of *jobs* side by side; the verdict on each."""
+        if not jobs:
+            return []
+        tls = ssl.create_default_context()  # one for all: the system's certificates take 0.8 MB each time
+        deliveries = []
         for job in jobs:
             body = payload(job)
             headers = signed_headers(self._settings.webhook_secret, job, body, self._clock())
-            requests.append(
-                {
-                    "url": job.webhook_url,
-                    "headers": headers,
-                    "body": body.decode(),
-                    "private": self._settings.webhook_private_addresses,
-                }
-            )
-        verdicts = [("failed", "no answer in time")] * len(jobs)
-        question = {"requests": requests, "lifetime_seconds": self._lifetime_seconds}
-        for line in self._ask(json.dumps(question)) if jobs else ():
-            verdict = json.loads(line)
-            verdicts[verdict["number"]] = (verdict["state"], verdict["reason"])
-        return verdicts
-
-    def _ask(self, question: str) -> list[str]:
-        """What the process says to *question*, line by line; it ends itself in time."""
+            private = self._settings.webhook_private_addresses
+            deliveries.append(
+                Delivery(
+                    job.webhook_url, headers, body,
+                    private=private, tls=tls, resolve=self._resolve, ended=self._notify,
+                )
+            )  # fmt: skip
         with self._changed:
-            if self._closed:
-                return []
-            self._process = subprocess.Popen(  # noqa: S603 (our own command)
-                COMMAND,
-                cwd=PROJECT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
+            self._deliveries += deliveries
+            for each in deliveries:
+                each.start()
+            self._changed.wait_for(
+                lambda: self._closed or all(each.verdict for each in deliveries), self._try_seconds
             )
-        try:
-            said, _ = self._process.communicate(question)
-        finally:
-            with self._changed:
-                process, self._process = self._process, None
-            process.wait()
-        # a process that was ended in mid-line has not said it
-        return [line for line in said.splitlines(keepends=True) if line.endswith("\n")]
+        for each in deliveries:
+            each.abort()
+        memory.give_back()
+        return [each.verdict or (FAILED, "") for each in deliveries]
 
-    def measured_mb(self) -> float:
-        """PSS of the process in MB, 0 without one."""
-        process = self._process
-        return memory.pss_mb(process.pid if process else None)
-
-    def stop_if_unused(self) -> bool:
-        """It is never there unused."""
-        return False
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()

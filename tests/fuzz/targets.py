@@ -20,7 +20,7 @@ from app.http import params, requests
 from app.http.monitoring import LONGEST_SECONDS, window
 from app.http.openai_audio import SPEECH, TRANSCRIPTION
 from app.http.requests import SPEAK, TRANSCRIBE
-from app.jobs.addresses import destination
+from app.jobs.delivery import destination
 from app.speech import languages, subtitles, whisper_languages
 from app.speech.transcription import Segment
 

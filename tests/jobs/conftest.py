@@ -1,8 +1,8 @@
 """What tests of jobs share: a directory with a store and files, and speech that does as it is told."""
 
 import secrets
+import shutil
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +11,8 @@ from app.engine.protocol import Message
 from app.files import nameless
 from app.jobs.files import LocalFiles
 from app.jobs.job import Job
-from app.jobs.local_worker import Thread, open_store
+from app.jobs.local_worker import JobWorker
+from app.jobs.store_sqlite import open_store
 from app.speech.audio_stream import Spoken
 from app.speech.transcription import Transcription
 
@@ -27,7 +28,6 @@ class TellingSpeech:
 
     words: list = field(default_factory=lambda: ["one", "two"])
     requests: list = field(default_factory=list)
-    budget: None = None
 
     def transcribe(self, request, wanted):
         self.requests.append(request)
@@ -69,10 +69,40 @@ def files(directory):
 
 
 @pytest.fixture
-def store(files):
+def sqlite_store(files):
     store = open_store(files.directory)
     yield store
     store.close()
+
+
+@pytest.fixture
+def store(sqlite_store):
+    return sqlite_store
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    """A real one, for tests that do not end it; None where it is not installed."""
+    if not shutil.which("redis-server"):
+        yield None
+        return
+    from .fleet.machines import Redis
+
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_store(redis_server):
+    """A store with nothing in it."""
+    from app.jobs.fleet.store import RedisStore
+    from app.jobs.fleet.transactions import connect
+
+    client = connect(redis_server.url)
+    client.flushall()
+    yield RedisStore(client)
+    client.close()
 
 
 @pytest.fixture
@@ -83,14 +113,8 @@ def speech():
 @pytest.fixture
 def thread(store, files, speech, clock):
     """What runs jobs, step by step as the test says; its own thread is not begun."""
-    allowance = None
-    services = SimpleNamespace(
-        settings=Settings(data_dir=str(files.directory.parent), job_ttl_hours=1, job_attempts=3),
-        speech=speech,
-        access=SimpleNamespace(allowance=allowance),
-        goes_on=lambda: True,
-    )
-    return Thread(store, files, services, clock)
+    settings = Settings(data_dir=str(files.directory.parent), job_ttl_hours=1, job_attempts=3)
+    return JobWorker(store, files, settings, speech, None, lambda: True, clock)
 
 
 @pytest.fixture
@@ -99,7 +123,7 @@ def accept(store, files):
 
     def accept(**fields):
         job = Job(
-            **{"id": secrets.token_hex(16), "kind": "transcribe", "asked": {}, "size_bytes": 9, **fields}
+            **{"id": secrets.token_hex(16), "kind": "transcribe", "params": {}, "size_bytes": 9, **fields}
         )
         if job.kind == "transcribe":
             with nameless(files.upload_directory) as recording:

@@ -1,6 +1,6 @@
 import pytest
 
-from app.jobs.addresses import LONGEST_URL, destination, is_public
+from app.jobs.delivery import LONGEST_URL, destination, is_public
 
 NUMBERS = ["127.1", "2130706433", "0x7f000001", "0x7f.1", "017700000001"]  # resolvers take them for 127.0.0.1
 LOCAL = ["127.0.0.1", "169.254.169.254", "[::1]", "[::ffff:7f00:1]"]

@@ -1,17 +1,21 @@
-import os
 import socket
 import ssl
-import subprocess
-import sys
+import threading
 
 import pytest
 
-from app.config import PROJECT
-from app.jobs.delivery import DELIVERED, FAILED, REFUSED, post
+from app.jobs.delivery import DELIVERED, FAILED, REFUSED, Delivery
 
 from .receiver import Receiver
 
 HEADERS = {"Content-Type": "application/json"}
+
+
+def post(*arguments, **options):
+    """The verdict on a try that is made here and now."""
+    delivery = Delivery(*arguments, **options)
+    delivery.run()
+    return delivery.verdict
 
 
 def to_loopback(host, port):
@@ -134,18 +138,59 @@ def test_a_name_nobody_knows_is_a_failure_and_no_exception():
     assert "gone.example.com has no address" in reason
 
 
-def test_the_process_brings_nothing_heavy_along():
-    """It is started for each delivery, beside a working engine."""
-    code = (
-        "import sys; import app.jobs.delivery; "
-        "print(*{'flask', 'numpy', 'sqlite3', 'http.client', 'ssl'} & set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == []
+@pytest.mark.parametrize("label", ["a" * 64 + ".example.com", "xn--" + "a" * 70 + ".com"])
+def test_a_name_that_can_not_be_one_is_a_failure_and_no_exception(label):
+    """Python's own resolver call raises UnicodeError for labels of more than 63 characters."""
+    state, reason = post(f"https://{label}/", HEADERS, b"{}", private=False, tls=tls())
+    assert (state, "has no address" in reason) == (FAILED, True)
+
+
+def silent():
+    """A host that takes connections and says nothing, not even its side of a handshake."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    return listening
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_try_is_ended_whatever_it_waits_for(scheme):
+    with silent() as listening:
+        url = f"{scheme}://localhost:{listening.getsockname()[1]}/"
+        delivery = Delivery(url, HEADERS, b"{}", private=True, tls=tls())
+        delivery.start()
+        with listening.accept()[0] as accepted:
+            assert accepted.recv(1)  # it is past connecting, and waits for an answer
+            delivery.abort()
+            delivery.join(20)
+    assert not delivery.is_alive()
+    assert delivery.verdict == (FAILED, "no answer in time")
+
+
+def test_a_try_that_was_ended_while_it_was_looked_up_posts_nothing():
+    """Nothing can end a resolver that hangs; what it says later comes too late."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def hanging(host, port):
+        asked.set()
+        answer.wait(20)
+        return ["127.0.0.1"]
+
+    with Receiver() as receiver:
+        delivery = Delivery(receiver.url, HEADERS, b"{}", private=True, tls=tls(receiver), resolve=hanging)
+        delivery.start()
+        assert asked.wait(20)
+        delivery.abort()
+        assert delivery.verdict == (FAILED, "no answer in time")
+        answer.set()
+        delivery.join(20)
+    assert receiver.got == []
+    assert delivery.verdict == (FAILED, "no answer in time")
+
+
+def test_what_was_delivered_stays_so():
+    with Receiver() as receiver:
+        delivery = Delivery(receiver.url, HEADERS, b"{}", private=True, tls=tls(receiver))
+        delivery.run()
+        delivery.abort()
+    assert delivery.verdict[0] == DELIVERED

@@ -8,7 +8,8 @@ import pytest
 
 from app.files import nameless
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED
-from app.jobs.local_worker import BROKEN, DATABASE, ORPHAN_SECONDS, open_store
+from app.jobs.local_worker import ORPHAN_SECONDS
+from app.jobs.store_sqlite import BROKEN, DATABASE, open_store
 from tests.processes import until
 
 
@@ -20,13 +21,13 @@ def test_a_step_is_one_job_and_then_nothing_is_due(thread, store, accept, clock)
     assert thread.step() == pytest.approx(3600, abs=1)  # until the first is removed
 
 
-def test_with_nothing_to_do_only_the_bell_is_waited_for(thread):
+def test_with_nothing_to_do_only_the_pipe_is_waited_for(thread):
     assert thread.step() is None
 
 
 def test_a_job_that_is_to_be_tried_again_is_waited_for(thread, store, accept, clock):
     accept()
-    store.put_back(store.begin_next(clock()), clock() + 30)
+    store.put_back(store.claim_next(clock(), "w"), clock() + 30)
     assert thread.step() == pytest.approx(30, abs=0.1)
 
 
@@ -44,7 +45,7 @@ def test_what_has_ended_is_removed_when_its_time_is_over(thread, store, accept, 
 
 def test_a_job_whose_runner_died_begins_anew(thread, store, accept, files, clock):
     job = accept()
-    begun = store.begin_next(clock())
+    begun = store.claim_next(clock(), "w")
     begun.text = "half"
     store.progress(begun)
     (files.directory / job.id / "result-dead.part").write_bytes(b"half")
@@ -59,7 +60,7 @@ def test_a_job_whose_runner_died_begins_anew(thread, store, accept, files, clock
 def test_a_job_that_ends_the_service_again_and_again_is_given_up(thread, store, accept, clock):
     job = accept()
     for _ in range(3):
-        store.begin_next(clock())
+        store.claim_next(clock(), "w")
         thread.take_over()
     ended = store.get(job.id)
     assert (ended.state, ended.error["code"]) == (FAILED, "service_ended")
@@ -85,19 +86,19 @@ def test_only_one_thread_runs_jobs_and_the_next_takes_over(thread, store, accept
     job = accept()
     thread.changed(job)
     assert begun.wait(60)
-    successor = type(thread)(store, files, thread._services, clock)
-    successor.begin()
-    assert not successor._holding.is_set()
+    successor = type(thread)(store, files, thread._settings, speech, None, lambda: True, clock)
+    successor.start()
+    assert not successor._has_lock.is_set()
     let_go.set()
     thread._closing.set()
-    thread._ring()
+    thread._wake()
     thread._thread.join(60)
-    assert successor._holding.wait(60)
+    assert successor._has_lock.wait(60)
     job = accept()
     successor.changed(job)
     until(lambda: store.get(job.id).state == SUCCEEDED, "the successor does the job")
     successor._closing.set()
-    successor._ring()
+    successor._wake()
     successor._thread.join(60)
 
 
@@ -137,8 +138,8 @@ def test_a_broken_database_is_set_aside_and_no_job_is_lost(
     thread.step()
     store.cancel(cancelled.id, clock())
     waiting, running = accept(owner="a", idempotency_key="k", created_at=3.0), accept(owner="b")
-    store.put_back(store.begin(waiting.id, clock()), clock())
-    store.begin(running.id, clock())
+    store.put_back(store.claim(waiting.id, clock(), "w"), clock())
+    store.claim(running.id, clock(), "w")
     store.close()
     BREAKAGES[breakage](files.directory / DATABASE)
 
@@ -187,7 +188,7 @@ def test_a_copy_says_how_the_job_ended(thread, store, accept, files):
 
 def test_a_job_that_runs_is_not_begun_twice(thread, store, accept, clock):
     accept()
-    running = store.begin_next(clock())
+    running = store.claim_next(clock(), "w")
     thread.step()
     assert store.get(running.id).state == RUNNING
 

@@ -10,7 +10,8 @@ from app.errors import (
     LocalWhisperDisabled,
     QueueFull,
 )
-from app.jobs import runner, transcript
+from app.jobs import runner
+from app.jobs.files import read_segments
 from app.jobs.job import CANCELLED, FAILED, QUEUED, SUCCEEDED
 
 from .conftest import TellingSpeech
@@ -22,7 +23,7 @@ def run(store, files, speech, clock):
         """Begin the next job, have it meet *words*, and see where it stands then."""
         if words:
             speech.words = list(words)
-        job = store.begin_next(clock())
+        job = store.claim_next(clock(), "w")
         runner.run(job, store, files, speech, **{"attempts": 3, "clock": clock, **options})
         return store.get(job.id)
 
@@ -30,12 +31,12 @@ def run(store, files, speech, clock):
 
 
 def test_a_transcript_is_kept_with_what_is_known_of_it(run, accept, files, speech):
-    accept(asked={"language": "en", "word_timestamps": True})
+    accept(params={"language": "en", "word_timestamps": True})
     job = run("one", "two")
     assert (job.state, job.text, job.seconds_done) == (SUCCEEDED, "one two", 20.0)
     assert job.result == {"language": "en", "duration": 20.0, "model": "telling"}
     with files.result(job.id) as file:
-        assert [segment.text for segment in transcript.read(file)] == [" one", " two"]
+        assert [segment.text for segment in read_segments(file)] == [" one", " two"]
         assert job.result_bytes == file.tell()
     (request,) = speech.requests
     assert (request.language, request.word_timestamps, request.background) == ("en", True, True)
@@ -49,7 +50,7 @@ def test_the_recording_is_dropped_once_its_text_is_kept(run, accept, files):
 
 
 def test_speech_is_kept_with_who_spoke(run, accept, files, speech):
-    accept(kind="speak", asked={"text": "Hello.", "format": "wav"})
+    accept(kind="speak", params={"text": "Hello.", "format": "wav"})
     job = run("RIFF", "data")
     assert job.result == {
         "engine": "espeak",
@@ -139,7 +140,7 @@ def test_a_lost_recording_is_a_clear_error(run, accept, files):
 
 def test_a_service_that_stops_puts_the_job_back_uncounted(run, accept):
     accept()
-    job = run("one", "two", wanted=lambda: False)
+    job = run("one", "two", is_running=lambda: False)
     assert (job.state, job.failures, job.text) == (QUEUED, 0, "")
     assert run("one", "two").text == "one two"
 
@@ -167,9 +168,9 @@ def test_a_job_that_takes_too_long_is_ended(run, accept, clock):
 
 def test_an_attempt_that_was_given_away_changes_nothing(store, files, speech, accept, clock):
     accept()
-    lost = store.begin_next(clock())
+    lost = store.claim_next(clock(), "w")
     store.put_back(store.get(lost.id), 0.0)
-    current = store.begin_next(clock())
+    current = store.claim_next(clock(), "w")
     runner.run(lost, store, files, speech, attempts=3, clock=clock)
     assert store.get(lost.id).state == "running"
     with files.recording(lost.id):
@@ -180,14 +181,16 @@ def test_an_attempt_that_was_given_away_changes_nothing(store, files, speech, ac
 
 def test_who_lost_the_job_in_its_last_moment_does_not_replace_the_result(store, files, speech, accept, clock):
     job = accept()
-    lost = store.begin_next(clock())
+    lost = store.claim_next(clock(), "w")
 
     def given_to_another_who_is_done():
         store.put_back(store.get(job.id), 0.0)
-        runner.run(store.begin_next(clock()), store, files, TellingSpeech(["right"]), attempts=3, clock=clock)
+        runner.run(
+            store.claim_next(clock(), "w"), store, files, TellingSpeech(["right"]), attempts=3, clock=clock
+        )
 
     speech.words = ["wrong", given_to_another_who_is_done]
     runner.run(lost, store, files, speech, attempts=3, clock=clock)
     with files.result(job.id) as file:
-        assert [segment.text for segment in transcript.read(file)] == [" right"]
+        assert [segment.text for segment in read_segments(file)] == [" right"]
     assert store.get(job.id).text == "right"

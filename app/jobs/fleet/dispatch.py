@@ -1,4 +1,4 @@
-"""Who works on which job: leases, messages that are to be sent, and the parts of long jobs."""
+"""Which worker runs which job: leases, the outbox of messages, workers that were seen, and parts of long jobs."""
 
 from __future__ import annotations
 
@@ -8,77 +8,87 @@ from typing import Any, cast
 
 from redis.client import Pipeline
 
-from ..job import QUEUED, RUNNING, Job
-from .part import part_ids
-from .records import job_key, key, note_hint, read, state_key, take_lease, write
-from .transactions import Transactions, answered
+from ..job import QUEUED, RUNNING, Job, part_ids
+from .records import (
+    LEASE_SECONDS,
+    UNPUBLISHED,
+    job_key,
+    key,
+    note_unpublished,
+    read,
+    renew,
+    state_key,
+    write,
+)
+from .transactions import Transactions, wrap_redis_errors
 
-# Parts are told of one after the other, so that those of a long job do not all stand before whatever comes next: when
-# the one before has ended, and at the latest so long after it was told of. Idle workers take them earlier.
+# Messages for parts are sent one after the other, so that not all parts of a long job are queued before the jobs that
+# come next: when the part before has ended, and at the latest this long after its message. Idle workers take parts
+# earlier.
 PART_SECONDS = 30.0  # about the work of one, ten minutes of speech on one processor
 PAGE_READ = 100
 
 
 class Dispatch(Transactions):
-    """What workers have to know of jobs beside what a Store tells."""
+    """What workers need to know about jobs beside the methods of a Store."""
 
-    @answered
-    def hold(self, job: Job) -> bool:
-        """Keep the lease on *job*; False when the attempt is no longer the current one."""
+    @wrap_redis_errors
+    def renew_lease(self, job: Job) -> bool:
+        """Renew the lease on *job*; False when the attempt is no longer the current one."""
         state, attempt = cast("list[str | None]", self._redis.hmget(job_key(job.id), ["state", "attempt"]))
         if state != json.dumps(RUNNING) or attempt != json.dumps(job.attempt):
             return False
-        take_lease(self._redis, job)
+        renew(self._redis, job)
         return True
 
-    @answered
+    @wrap_redis_errors
     def parts(self, job: Job) -> list[Job]:
-        """The parts *job* is done in, in their order; empty when it is not, or when they are gone."""
+        """The parts of *job* in their order; empty when it has none, or when they were deleted."""
         with self._redis.pipeline(transaction=False) as pipe:
             for id in part_ids(job):
                 pipe.hgetall(job_key(id))
             return [part for found in pipe.execute() if (part := read(found)) is not None]
 
-    @answered
-    def untold_part(self, id: str) -> str | None:
-        """The first part of the job *id* that no message was sent for yet."""
+    @wrap_redis_errors
+    def next_unpublished_part(self, id: str) -> str | None:
+        """The first part of the job *id* whose message was not sent yet."""
         job = self._load(self._redis, id)
         ids = part_ids(job) if job is not None else []
         with self._redis.pipeline(transaction=False) as pipe:
             for part_id in ids:
-                pipe.zscore(key("hints"), part_id)
-            hinted = pipe.execute()
-        return next((part_id for part_id, due in zip(ids, hinted, strict=True) if due is not None), None)
+                pipe.zscore(key(UNPUBLISHED), part_id)
+            unpublished = pipe.execute()
+        return next((part_id for part_id, due in zip(ids, unpublished, strict=True) if due is not None), None)
 
-    @answered
-    def split(self, job: Job, asked: list[dict[str, Any]]) -> list[Job]:
+    @wrap_redis_errors
+    def split(self, job: Job, params: list[dict[str, Any]]) -> list[Job]:
         """
-        Have *job* done in parts, one for each of *asked*, queued now; none when its attempt is no longer the
-        current one. The job itself is running until they are joined, and nobody holds it.
+        Divide *job* into parts, one for each of *params*, which are queued now; none when its attempt is no longer
+        the current one. The job itself is running, without a lease, until its parts are joined.
         """
         made: list[Job] = []
 
         def edit(stored: Job) -> bool:
-            if not same_attempt(stored, job):
+            if not stored.is_held_by(job):
                 return False
-            stored.extra["parts"] = len(asked)
+            stored.extra = {**stored.extra, "parts": len(params)}
             extra = {**job.extra, "part_of": job.id}
             made[:] = [
                 Job(id, job.kind, of_part, owner=job.owner, created_at=job.created_at, extra=extra)
-                for id, of_part in zip(part_ids(stored), asked, strict=True)
+                for id, of_part in zip(part_ids(stored), params, strict=True)
             ]
             return True
 
         def keep(pipe: Pipeline, stored: Job) -> None:
             for number, part in enumerate(made):
                 write(pipe, part, None)
-                note_hint(pipe, part, time.time() + number * PART_SECONDS)
+                note_unpublished(pipe, part, time.time() + number * PART_SECONDS)
 
         return made if self._change(job.id, edit, keep) else []
 
-    @answered
-    def lapsed(self) -> list[Job]:
-        """Running jobs nobody holds; one that is done in parts is among them until they are joined."""
+    @wrap_redis_errors
+    def expired_leases(self) -> list[Job]:
+        """Running jobs without a lease; a job with parts is one of them until its parts are joined."""
         ids = cast("list[str]", self._redis.zrange(state_key(RUNNING), 0, -1))
         with self._redis.pipeline(transaction=False) as pipe:
             for id in ids:
@@ -87,17 +97,19 @@ class Dispatch(Transactions):
         lost = [self._load(self._redis, id) for id, is_held in zip(ids, held, strict=True) if not is_held]
         return [job for job in lost if job is not None and job.state == RUNNING]
 
-    @answered
-    def hints_due(self, now: float) -> list[str]:
-        """Queued jobs a message must be sent for by *now*."""
-        return cast("list[str]", self._redis.zrangebyscore(key("hints"), "-inf", now, start=0, num=PAGE_READ))
+    @wrap_redis_errors
+    def unpublished(self, now: float) -> list[str]:
+        """Queued jobs whose message must be sent by *now*."""
+        return cast(
+            "list[str]", self._redis.zrangebyscore(key(UNPUBLISHED), "-inf", now, start=0, num=PAGE_READ)
+        )
 
-    @answered
-    def published(self, id: str) -> None:
-        """A message was sent for this job."""
-        self._redis.zrem(key("hints"), id)
+    @wrap_redis_errors
+    def mark_published(self, id: str) -> None:
+        """The message for this job was sent."""
+        self._redis.zrem(key(UNPUBLISHED), id)
 
-    @answered
+    @wrap_redis_errors
     def oldest_queued(self, now: float, number: int) -> list[str]:
         """The *number* oldest queued jobs that are due."""
         ids = cast("list[str]", self._redis.zrange(state_key(QUEUED), 0, PAGE_READ - 1))
@@ -106,7 +118,16 @@ class Dispatch(Transactions):
             :number
         ]
 
+    @wrap_redis_errors
+    def note_worker(self, name: str) -> None:
+        """The worker *name* is there; one that is silent for longer than a lease is not. Redis's clock tells."""
+        seconds, _ = self._redis.time()
+        with self._redis.pipeline() as pipe:
+            pipe.zadd(key("workers"), {name: seconds})
+            pipe.zremrangebyscore(key("workers"), "-inf", seconds - LEASE_SECONDS)
+            pipe.execute()
 
-def same_attempt(stored: Job, job: Job) -> bool:
-    """Whether *job* is held by whoever was given it last."""
-    return stored.state == RUNNING and stored.attempt == job.attempt
+    @wrap_redis_errors
+    def forget_worker(self, name: str) -> None:
+        """The worker *name* has ended."""
+        self._redis.zrem(key("workers"), name)

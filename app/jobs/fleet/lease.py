@@ -1,4 +1,4 @@
-"""Holding a job while it is worked on, so that others see when its worker is gone."""
+"""The lease of a worker on its job: other workers see by it when that worker is gone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .store import RedisStore
 log = logging.getLogger(__name__)
 
 
-class Held:
+class LeaseHeartbeat:
     """
-    A lease on *job*, renewed by a thread from `with` to its end. *lost* once somebody else has the job.
+    A thread that renews the lease on *job* from `with` to its end. *lost* is True once another worker has the job.
 
-    While Redis is away nothing is known, so the work goes on; the store takes no result of a job that was lost.
+    While Redis does not answer, the work goes on; the store accepts no result from a worker that lost the job.
     """
 
     def __init__(self, job: Job, store: RedisStore) -> None:
@@ -27,7 +27,7 @@ class Held:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> LeaseHeartbeat:
         self._thread.start()
         return self
 
@@ -40,6 +40,6 @@ class Held:
     def _renew(self) -> None:
         while not self._ended.wait(BEAT_SECONDS) and not self.lost:
             try:
-                self.lost = not self._store.hold(self._job)
+                self.lost = not self._store.renew_lease(self._job)
             except BrokerUnavailable:
                 log.warning("job=%s: Redis does not answer; the work goes on", self._job.id)

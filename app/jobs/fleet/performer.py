@@ -1,4 +1,4 @@
-"""What a worker's process does with a message: one job, or one part of one."""
+"""Runs the job of a message, or one part of a long job, in a process of a worker."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from ...config import Settings
 from ...errors import BrokerUnavailable
 from ...speech.service import Speech
 from .. import runner
-from ..job import Files, Job
+from ..job import Files, Job, is_part, process_name
 from . import whole
-from .lease import Held
-from .part import is_part
+from .lease import LeaseHeartbeat
 from .queue import CeleryQueue
 from .store import RedisStore
 
@@ -23,9 +22,9 @@ from .store import RedisStore
 @dataclass
 class Performer:
     """
-    One per process that works on jobs, one job at a time, through the same Speech and engines as a web worker.
+    One per process of a worker. It runs one job at a time, through the same Speech and engines as a web worker.
 
-    *leaving* is asked now and then whether the process is to end: the job is then put back for another one.
+    *leaving* says whether the process is about to end: the job is then put back for another worker.
     """
 
     settings: Settings
@@ -37,22 +36,27 @@ class Performer:
     leaving: Callable[[], bool]
 
     def perform(self, id: str) -> None:
-        """Do the job *id* if it is to be done; a message for one that is not is no mistake."""
-        job = self.store.begin(id, time.time())
+        """Run the job *id* if it is queued and due; messages for other jobs are expected, and ignored."""
+        job = self.store.claim(id, time.time(), process_name())
         if job is None:
             whole.join(id, self.store, self.files, time.time())
             return
-        with Held(job, self.store) as held:
+        with LeaseHeartbeat(job, self.store) as lease:
 
-            def wanted() -> bool:
-                return not (held.lost or self.leaving())
+            def should_continue() -> bool:
+                return not (lease.lost or self.leaving())
 
-            self._perform(job, wanted)
+            self._perform(job, should_continue)
 
-    def _perform(self, job: Job, wanted: Callable[[], bool]) -> None:
+    def _perform(self, job: Job, should_continue: Callable[[], bool]) -> None:
         part_seconds = self.settings.job_part_minutes * 60
         parts = whole.split(
-            job, self.store, self.files, self.speech, part_seconds=part_seconds, wanted=wanted
+            job,
+            self.store,
+            self.files,
+            self.speech,
+            part_seconds=part_seconds,
+            should_continue=should_continue,
         )
         if parts:
             self.queue.changed(parts[0])
@@ -65,11 +69,11 @@ class Performer:
             allowance=self.allowance,
             attempts=self.settings.job_attempts,
             time_limit_seconds=self.settings.job_time_limit_minutes * 60,
-            wanted=wanted,
+            is_running=should_continue,
         )
-        if is_part(job):
+        if is_part(job.id):
             whole.join(job.extra["part_of"], self.store, self.files, time.time())
-            if (following := self.store.untold_part(job.extra["part_of"])) is not None:
+            if (following := self.store.next_unpublished_part(job.extra["part_of"])) is not None:
                 with contextlib.suppress(BrokerUnavailable):  # the sweep will
                     self.queue.send(following)
 

@@ -1,4 +1,4 @@
-"""Telling workers that there is a job: a message in Celery's format, sent without Celery."""
+"""Sends workers a message for each job: in Celery's format, without Celery."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ AT_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_
 
 def transport_options(broker_url: str, time_limit_seconds: float) -> dict[str, Any]:
     """
-    What kombu's transport for *broker_url* is told.
+    Options of kombu's transport for *broker_url*.
 
-    A message is taken for lost when it was not acknowledged for longer than the longest job takes.
+    The broker delivers a message again when it was not acknowledged for longer than the longest job takes.
     """
     visibility_seconds = min(2 * time_limit_seconds, LONGEST_VISIBILITY_SECONDS)
     if broker_url.startswith(("redis", "sentinel", "valkey")):
@@ -61,11 +61,11 @@ class CeleryQueue:
         )
         self._lock = threading.Lock()
 
-    def begin(self) -> None:
-        """Nothing to go on with: workers run the jobs."""
+    def start(self) -> None:
+        """Nothing to do here: workers run the jobs."""
 
     def check(self) -> None:
-        """BrokerUnavailable when jobs can't be given out now; asked before a recording is received."""
+        """BrokerUnavailable when Redis or the broker does not answer."""
         self._store.check()
         try:
             with self._lock:
@@ -76,7 +76,7 @@ class CeleryQueue:
             raise _unavailable(error) from None
 
     def changed(self, job: Job) -> None:
-        """*job* is queued now, or was cancelled. What can't be sent now is sent by a worker's sweep."""
+        """Send the message of a queued job; one that can't be sent now is sent by a worker's sweep."""
         if job.state != QUEUED:
             return
         try:
@@ -85,7 +85,7 @@ class CeleryQueue:
             log.warning("job=%s could not be published; a worker will", job.id)
 
     def send(self, id: str) -> None:
-        """Tell some worker of the job; BrokerUnavailable."""
+        """Send the message of the job *id*; BrokerUnavailable."""
         number = str(uuid.uuid4())
         try:
             with self._lock:
@@ -112,10 +112,10 @@ class CeleryQueue:
                 )
         except (OperationalError, OSError) as error:
             raise _unavailable(error) from None
-        self._store.published(id)
+        self._store.mark_published(id)
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         with self._lock:
             self._connection.release()
 

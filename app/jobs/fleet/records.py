@@ -1,100 +1,99 @@
-"""How a job lies in Redis: its hash, the sets that have its order, and what is to be done about it."""
+"""How a job is stored in Redis: its hash, the sets that order jobs, and its lease."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from typing import Any
 
 import redis
 from redis.client import Pipeline
 
-from ..job import FINISHED, QUEUED, RUNNING, Job
-from .part import is_part, part_ids
+from ..job import FINISHED, QUEUED, RUNNING, Job, from_record, is_part, part_ids, to_record
 
 PREFIX = "pam-voice:"
-# A worker that is alive says so this often for each job it holds, and one that was silent for so long has lost it.
+UNPUBLISHED = "hints"  # the set of jobs whose message is still to be sent; its name is that of 0.2.0
+# A worker renews the lease on its job this often, and has lost the job when it did not for so long.
 BEAT_SECONDS, LEASE_SECONDS = 2.5, 10.0
-
-FIELDS = [field.name for field in dataclasses.fields(Job)]
 
 
 def write(pipe: Pipeline, job: Job, before: Job | None) -> None:
-    """Store what is different from *before*, and have the job in the sets it now belongs to."""
-    names = (
-        FIELDS if before is None else [name for name in FIELDS if getattr(job, name) != getattr(before, name)]
-    )
-    if names:
-        pipe.hset(job_key(job.id), mapping={name: json.dumps(getattr(job, name)) for name in names})
+    """Store what is different from *before*, and put the job into the sets it now belongs to."""
+    old = {} if before is None else to_record(before)
+    changed: dict[Any, Any] = {
+        name: json.dumps(value)
+        for name, value in to_record(job).items()
+        if before is None or value != old[name]
+    }
+    if changed:
+        pipe.hset(job_key(job.id), mapping=changed)
     if before is None or before.state != job.state:
         if before is not None:
             leave(pipe, before)
-        if not (is_part(job) and job.state in FINISHED):
+        if not (is_part(job.id) and job.state in FINISHED):
             pipe.zadd(state_key(job.state), {job.id: moment(job)})
-        if not is_part(job):
+        if not is_part(job.id):
             pipe.zadd(index_key(job.owner), {job.id: job.created_at})
             pipe.zadd(index_key(job.owner, job.state), {job.id: job.created_at})
     if job.webhook_state == "pending":
         pipe.zadd(key("webhooks"), {job.id: job.webhook_due_at or 0.0})
     else:
         pipe.zrem(key("webhooks"), job.id)
-    count(pipe, job, (0 if before is None else before.stored_bytes), job.stored_bytes)
+    count(pipe, job, (0 if before is None else before.file_bytes), job.file_bytes)
 
 
 def leave(pipe: Pipeline, job: Job) -> None:
-    """Take it out of what its state put it into; the parts of a job that is no longer running go with that."""
+    """Remove it from the sets of its state; the parts of a job that no longer runs are deleted."""
     pipe.zrem(state_key(job.state), job.id)
     pipe.zrem(index_key(job.owner, job.state), job.id)
-    pipe.zrem(key("hints"), job.id)
+    pipe.zrem(key(UNPUBLISHED), job.id)
     pipe.delete(key("lease", job.id))
     for id in part_ids(job):
         pipe.delete(job_key(id), key("lease", id))
-        for set_key in (state_key(QUEUED), state_key(RUNNING), key("hints")):
+        for set_key in (state_key(QUEUED), state_key(RUNNING), key(UNPUBLISHED)):
             pipe.zrem(set_key, id)
 
 
 def forget(pipe: Pipeline, job: Job) -> None:
-    """Remove it, and all that points to it."""
+    """Delete it, and all that points to it."""
     leave(pipe, job)
     pipe.zrem(index_key(job.owner), job.id)
     pipe.zrem(key("webhooks"), job.id)
     pipe.delete(job_key(job.id))
     if job.idempotency_key:
         pipe.delete(used_key(job.owner, job.idempotency_key))
-    count(pipe, job, job.stored_bytes, 0)
+    count(pipe, job, job.file_bytes, 0)
 
 
 def count(pipe: Pipeline, job: Job, before: int, now: int) -> None:
-    """Parts' files are gone as soon as they are joined: only whole jobs count."""
-    if now != before and not is_part(job):
+    """Add to the bytes of all files. Only whole jobs count: files of parts are gone as soon as they are joined."""
+    if now != before and not is_part(job.id):
         pipe.incrby(key("bytes"), now - before)
 
 
-def take_lease(client: redis.Redis, job: Job) -> None:
-    """Redis's own clock ends it: those of the machines may differ."""
+def renew(client: redis.Redis, job: Job) -> None:
+    """Take the lease on *job*, or renew it. Redis's own clock ends it: those of the machines may differ."""
     client.set(key("lease", job.id), job.attempt, px=round(LEASE_SECONDS * 1000))
 
 
-def note_hint(pipe: Pipeline, job: Job, due_at: float) -> None:
-    """A message is to be sent for it at *due_at*, unless somebody does before."""
-    pipe.zadd(key("hints"), {job.id: due_at})
+def note_unpublished(pipe: Pipeline, job: Job, due_at: float) -> None:
+    """Put *job* into the outbox: a worker sends its message at *due_at*, unless it was sent before."""
+    pipe.zadd(key(UNPUBLISHED), {job.id: due_at})
 
 
 def moment(job: Job) -> float:
-    """What its state is ordered by: when it was made, begun or ended."""
+    """What jobs of its state are ordered by: when it was made, started or finished."""
     moments = {QUEUED: job.created_at, RUNNING: job.started_at}
     return moments.get(job.state, job.finished_at) or 0.0
 
 
 def read(stored: dict[str, str | None]) -> Job | None:
-    """The job of a hash; fields it has not, because a newer version knows them, are as in a new job."""
-    values = {
-        name: json.loads(value) for name, value in stored.items() if name in FIELDS and value is not None
-    }
-    return Job(**values) if "id" in values else None
+    """The job of a hash; None where the hash is empty, because the job was deleted."""
+    values = {name: json.loads(value) for name, value in stored.items() if value is not None}
+    return from_record(values) if "id" in values else None
 
 
 def key(*names: str) -> str:
-    """What we call something in Redis, beside whatever else is there."""
+    """Our name for something in Redis, where others may keep things too."""
     return PREFIX + ":".join(names)
 
 

@@ -1,7 +1,8 @@
-"""What is done for jobs that nobody works on: by every worker, every few seconds, and by any of them alone."""
+"""Looks after jobs that no worker runs: every worker does it every few seconds, and one worker alone is enough."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 from ...errors import BrokerUnavailable, ServiceError
 from ...memory import Throttle
-from ..job import FAILED, Files, Job
+from ..job import FAILED, Files, Job, process_name
 from ..webhooks import Webhooks
 from . import whole
 from .queue import CeleryQueue
@@ -25,10 +26,10 @@ OLDEST = 16
 
 class Sweep:
     """
-    Sends messages that are due or were lost, gives lost workers' jobs to others, removes what has expired.
+    Sends messages that are due or were lost, puts back the jobs of lost workers, and removes expired jobs.
 
-    Owned by a worker's main process; `begin` starts its thread. *idle* says whether this worker has nothing to
-    do: then a job that waits has lost its message, for with it it would have come here.
+    Owned by a worker's main process; `start` starts its thread. *idle* says whether this worker has no job: a job
+    that waits all the same has lost its message, because otherwise this worker would have received it.
     """
 
     def __init__(
@@ -44,13 +45,16 @@ class Sweep:
     ) -> None:
         self._store, self._files, self._queue, self._webhooks = store, files, queue, webhooks
         self._idle, self._attempts, self._keep_seconds = idle, attempts, keep_seconds
-        self._unheld: dict[str, int] = {}  # running jobs nobody held at the last sweep, and their attempt
+        self._expired: dict[
+            str, int
+        ] = {}  # running jobs without a lease at the last sweep, and their attempt
         self._was_idle = False
-        self._expire = Throttle(EXPIRE_SECONDS)
+        self._name = process_name()
+        self._remove_expired = Throttle(EXPIRE_SECONDS)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Sweep from now on."""
         self._thread.start()
 
@@ -59,6 +63,8 @@ class Sweep:
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join()
+            with contextlib.suppress(BrokerUnavailable):
+                self._store.forget_worker(self._name)
         self._webhooks.close()
 
     def _run(self) -> None:
@@ -71,33 +77,35 @@ class Sweep:
                 log.exception("sweep failed")
 
     def sweep(self, now: float) -> None:
-        """Once."""
-        for id in self._store.hints_due(now):
+        """Do all of it once. *now* is in seconds since 1970."""
+        self._store.note_worker(self._name)
+        for id in self._store.unpublished(now):
             self._queue.send(id)
-        self._give_back(now)
+        self._put_back_lost(now)
         self._send_again(now)
-        if self._store.webhooks_due(now):
+        webhook_at = self._store.next_webhook_at()
+        if webhook_at is not None and webhook_at <= now:
             self._webhooks.wake()
-        if self._expire():
+        if self._remove_expired():
             for id in self._store.finished_before(now - self._keep_seconds):
                 self._files.remove(id)
                 self._store.remove(id)
 
-    def _give_back(self, now: float) -> None:
+    def _put_back_lost(self, now: float) -> None:
         """
-        Jobs nobody held at two sweeps in a row are somebody else's now.
+        Put back the jobs that had no lease at two sweeps in a row.
 
-        Two, because after a break of Redis's own the workers must have the time to say that they are there.
+        Two, because after Redis itself was away, workers need time to renew their leases.
         """
-        unheld = {job.id: job for job in self._store.lapsed()}
-        for job in unheld.values():
-            if self._unheld.get(job.id) != job.attempt:
+        expired = self._store.expired_leases()
+        for job in expired:
+            if self._expired.get(job.id) != job.attempt:
                 continue
             if job.extra.get("parts"):
                 whole.join(job.id, self._store, self._files, now)
             else:
                 self._lost(job, now)
-        self._unheld = {job.id: job.attempt for job in unheld.values()}
+        self._expired = {job.id: job.attempt for job in expired}
 
     def _lost(self, job: Job, now: float) -> None:
         job.failures += 1
@@ -109,7 +117,7 @@ class Sweep:
         self._store.finish(job, FAILED, now, {"message": error.message, "code": error.code, "param": None})
 
     def _send_again(self, now: float) -> None:
-        """One of the oldest jobs that wait, when this worker had nothing to do since the last sweep."""
+        """Send a message for one of the oldest queued jobs, when this worker was idle at two sweeps in a row."""
         idle = self._idle()
         if idle and self._was_idle and (waiting := self._store.oldest_queued(now, OLDEST)):
             self._queue.send(random.choice(waiting))  # noqa: S311 (so that idle workers look at different ones)

@@ -1,4 +1,4 @@
-"""Changes in Redis that happen whole or not at all, and what is said when it is away."""
+"""Changes in Redis that happen completely or not at all, and the error when Redis does not answer."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def connect(url: str) -> redis.Redis:
     return client
 
 
-def answered(call: Call) -> Call:
-    """A method of Transactions with BrokerUnavailable in place of Redis's errors, unless the store goes on trying."""
+def wrap_redis_errors(call: Call) -> Call:
+    """A method of Transactions that raises BrokerUnavailable for Redis's errors, unless it is to keep retrying."""
 
     @functools.wraps(call)
     def calling(self: Transactions, *args: object, **options: object) -> object:
@@ -47,7 +47,7 @@ def answered(call: Call) -> Call:
             try:
                 return call(self, *args, **options)
             except redis.RedisError as error:  # away, still loading, read-only, or full
-                if not self.goes_on_trying():
+                if not self.keep_retrying():
                     log.warning("Redis: %s", error)
                     raise BrokerUnavailable(
                         f"Redis, which keeps the jobs, does not answer ({type(error).__name__}); try again"
@@ -61,29 +61,29 @@ class Transactions:
     Jobs in Redis, changed one at a time. Threads may share it; nothing is asked before the first call.
 
     A job is a hash, one JSON value a field. All that a change is about is written in one transaction (MULTI), which
-    fails when the hash was changed since it was read (WATCH), and is then done again. *goes_on_trying* is asked
-    when Redis does not answer: it may wait, and says whether to ask again; by default the caller gets
+    fails when the hash was changed since it was read (WATCH), and is then repeated. *keep_retrying* is called when
+    Redis does not answer: it may wait, and returns whether to call Redis again; by default the caller gets
     BrokerUnavailable.
     """
 
-    def __init__(self, client: redis.Redis, goes_on_trying: Callable[[], bool] = lambda: False) -> None:
-        self._redis, self.goes_on_trying = client, goes_on_trying
+    def __init__(self, client: redis.Redis, keep_retrying: Callable[[], bool] = lambda: False) -> None:
+        self._redis, self.keep_retrying = client, keep_retrying
 
-    @answered
+    @wrap_redis_errors
     def check(self) -> None:
         """BrokerUnavailable when Redis does not answer."""
         self._redis.ping()
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._redis.close()
 
     def _change(
         self, id: str, edit: Edit, then: Callable[[Pipeline, Job], None] = lambda pipe, job: None
     ) -> Job | None:
         """
-        The job after *edit* changed it and *then* added to the transaction; None when there is none, or *edit*
-        said no. *edit* may be called again when another change came first.
+        The job after *edit* changed it and *then* added to the transaction; None when there is no such job, or
+        *edit* returned False. *edit* is called again when another change came first.
         """
         for _ in range(TRIES):
             with self._redis.pipeline() as pipe:
@@ -114,5 +114,5 @@ def executed(pipe: Pipeline) -> bool:
 
 
 def busy() -> BrokerUnavailable:
-    """What is raised when it always did."""
+    """The error after TRIES transactions that were all overtaken by other changes."""
     return BrokerUnavailable(f"a job was changed by others {TRIES} times in a row; try again")

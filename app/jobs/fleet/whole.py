@@ -1,4 +1,4 @@
-"""A long recording as parts that workers do side by side, and the parts as one transcript again."""
+"""Divides a long recording into parts for several workers, and joins their results to one transcript."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from ...errors import ClientGone, ServiceError
 from ...speech.service import Speech
 from ...speech.transcription import Segment, TranscriptionRequest
 from .. import parts as cutting
-from .. import transcript
-from ..job import FAILED, RUNNING, SUCCEEDED, TRANSCRIBE, Files, Job
-from .part import is_part, part_ids
+from ..files import read_segments, write_segment
+from ..job import FAILED, RUNNING, SUCCEEDED, TRANSCRIBE, Files, Job, is_part, part_ids
 from .store import RedisStore
 
 log = logging.getLogger(__name__)
@@ -27,39 +26,41 @@ def split(
     speech: Speech,
     *,
     part_seconds: float,
-    wanted: Callable[[], bool],
+    should_continue: Callable[[], bool],
 ) -> list[Job]:
     """
-    The parts *job* is done in from now on; none when it is to be done in one go.
+    Divide *job* into parts, which are queued, and return them; none when it is to be run as a whole.
 
-    To find the pauses the recording is decoded once more, a fiftieth of the work; those that are too small to be
-    long are spared it.
+    To find the pauses the recording is decoded once more, which is a fiftieth of the work. It is not done for
+    recordings that are too small to be long.
     """
     too_small = job.size_bytes < part_seconds * LEAST_BYTES_A_SECOND
-    if job.kind != TRANSCRIBE or is_part(job) or not part_seconds or too_small:
+    if job.kind != TRANSCRIBE or is_part(job.id) or not part_seconds or too_small:
         return []
     try:
         with files.recording(job.id) as path:
-            survey = speech.survey(TranscriptionRequest(path=path, background=True, **job.asked), wanted)
+            survey = speech.survey(
+                TranscriptionRequest(path=path, background=True, **job.params), should_continue
+            )
     except (ServiceError, ClientGone, OSError):
-        return []  # whoever does it in one go meets the same, and knows what to say
+        return []  # run as a whole the job meets the same error, and the runner reports it
     if survey is None or survey.duration_seconds <= part_seconds:
         return []
     clips = cutting.cut(survey.pauses, survey.duration_seconds, part_seconds)
     if len(clips) == 1:
         return []
     # Each part alone might take its few words for another language.
-    asked = {**job.asked, "language": survey.language or job.asked.get("language")}
-    found = store.split(job, [{**asked, "clip": clip} for clip in clips])
+    params = {**job.params, "language": survey.language or job.params.get("language")}
+    found = store.split(job, [{**params, "clip": clip} for clip in clips])
     log.info("job=%s is done in %d parts", job.id, len(found))
     return found
 
 
 def join(id: str, store: RedisStore, files: Files, now: float) -> None:
     """
-    End the job *id* if all its parts have ended, with what they found, or with the first error of one.
+    End the job *id* when all its parts have succeeded, with their joined results, or when one has failed.
 
-    Any worker may try, and several at the same time: the store takes one end.
+    Any worker may call it, and several at the same time: the store accepts one of them.
     """
     job = store.get(id)
     if job is None or job.state != RUNNING or not job.extra.get("parts"):
@@ -71,14 +72,14 @@ def join(id: str, store: RedisStore, files: Files, now: float) -> None:
     elif (
         len(parts) == job.extra["parts"]
         and all(part.state == SUCCEEDED for part in parts)
-        and store.hold(job)
+        and store.renew_lease(job)
     ):
         try:
             with files.new_result(job.id) as output:
                 for segment in cutting.join(
-                    (tuple(part.asked["clip"]), _segments(part, files)) for part in parts
+                    (tuple(part.params["clip"]), _segments(part, files)) for part in parts
                 ):
-                    transcript.write(output, segment)
+                    write_segment(output, segment)
                 job.result_bytes = output.tell()
         except FileNotFoundError:
             log.info("job=%s was joined by another worker", job.id)
@@ -90,7 +91,7 @@ def join(id: str, store: RedisStore, files: Files, now: float) -> None:
 
 def _segments(part: Job, files: Files) -> Iterator[Segment]:
     with files.result(part.id) as lines:
-        yield from transcript.read(lines)
+        yield from read_segments(lines)
 
 
 def _end(job: Job, store: RedisStore, files: Files, state: str, now: float, part: Job) -> None:

@@ -14,8 +14,8 @@ from ... import cgroup, logs, startup
 from ...access.access import Access
 from ...engine.budget import budget_mb, weigh_web
 from ...speech.service import Speech
+from ..build import build_fleet
 from ..webhooks import Webhooks
-from . import build
 from .performer import Performer
 from .queue import QUEUE, TASK, transport_options
 from .sweep import Sweep
@@ -46,32 +46,32 @@ app.conf.update(
 )
 
 
-class Place:
-    """What a worker's main process and the processes it forks each have of their own, and what they share."""
+class WorkerState:
+    """The state of a worker: its main process and each process it forks have a copy, and they share *leaving*."""
 
     def __init__(self) -> None:
         self.processes = 1
-        self.leaving = mmap.mmap(-1, 1)  # shared: 1 once the worker is to end
-        self.sweep: Sweep | None = None  # the main process's
-        self.performer: Performer | None = None  # each other process's, from its first job on
+        self.leaving = mmap.mmap(-1, 1)  # shared memory: 1 once the worker is to end
+        self.sweep: Sweep | None = None  # in the main process
+        self.performer: Performer | None = None  # in each other process, from its first job on
 
     def leave(self, *_: object, **__: object) -> None:
-        """Have every process put its job back and end."""
+        """Tell every process to put its job back and end."""
         self.leaving[0] = 1
 
     def is_leaving(self) -> bool:
-        """Whether it is time."""
+        """Whether the worker is to end."""
         return self.leaving[0] == 1
 
 
-place = Place()
+this = WorkerState()
 
 
 def perform(id: str) -> None:
-    """Do one job."""
-    if place.performer is None:
-        place.performer = _performer()
-    place.performer.perform(id)
+    """Run one job."""
+    if this.performer is None:
+        this.performer = _performer()
+    this.performer.perform(id)
 
 
 def _performer() -> Performer:
@@ -79,18 +79,18 @@ def _performer() -> Performer:
     share = dataclasses.replace(
         settings,
         engine_seats=1,
-        stt_threads=settings.stt_threads or max(1, cgroup.processors() // place.processes),
+        stt_threads=settings.stt_threads or max(1, cgroup.processors() // this.processes),
     )
-    speech = Speech.build(share, budget_mb(settings) / place.processes, weigh_web)
-    store, files, queue = build(settings, goes_on_trying=_patiently)
+    speech = Speech.build(share, budget_mb(settings) / this.processes, weigh_web)
+    store, files, queue = build_fleet(settings, _wait_for_redis)
     allowance = Access(settings).allowance
-    return Performer(share, speech, allowance, store, files, queue, place.is_leaving)
+    return Performer(share, speech, allowance, store, files, queue, this.is_leaving)
 
 
-def _patiently() -> bool:
-    """Wait a moment for Redis to be back: what was worked out is not thrown away because it is away."""
+def _wait_for_redis() -> bool:
+    """Wait half a second before Redis is called again: a result is not thrown away because Redis is away."""
     signal.sigtimedwait([], 0.5)
-    return not place.is_leaving()
+    return not this.is_leaving()
 
 
 def _set_up_logging(**_: object) -> None:
@@ -98,12 +98,12 @@ def _set_up_logging(**_: object) -> None:
 
 
 def _note_processes(conf: Any, options: dict[str, Any], **_: object) -> None:
-    place.processes = int(options.get("concurrency") or conf.worker_concurrency)
+    this.processes = int(options.get("concurrency") or conf.worker_concurrency)
 
 
-def _begin_sweeping(**_: object) -> None:
-    store, files, queue = build(settings)
-    place.sweep = Sweep(
+def _start_sweep(**_: object) -> None:
+    store, files, queue = build_fleet(settings)
+    this.sweep = Sweep(
         store,
         files,
         queue,
@@ -112,32 +112,32 @@ def _begin_sweeping(**_: object) -> None:
         attempts=settings.job_attempts,
         keep_seconds=settings.job_ttl_hours * 3600,
     )
-    place.sweep.begin()
+    this.sweep.start()
 
 
-def _let_the_owner_decide(**_: object) -> None:
-    """Hosts send SIGTERM to every process; the main one, which gets it, too, tells the others to leave."""
+def _ignore_sigterm(**_: object) -> None:
+    """Hosts send SIGTERM to every process; the main process receives it too, and tells the others to leave."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _end_engines(**_: object) -> None:
-    if place.performer is not None:
-        place.performer.close()
+def _close_engines(**_: object) -> None:
+    if this.performer is not None:
+        this.performer.close()
 
 
-def _end_sweeping(**_: object) -> None:
-    if place.sweep is not None:
-        place.sweep.close()
+def _close_sweep(**_: object) -> None:
+    if this.sweep is not None:
+        this.sweep.close()
 
 
 app.task(name=TASK)(perform)
 for when, what in (
     (signals.setup_logging, _set_up_logging),
     (signals.celeryd_init, _note_processes),
-    (signals.worker_ready, _begin_sweeping),
-    (signals.worker_process_init, _let_the_owner_decide),
-    (signals.worker_shutting_down, place.leave),
-    (signals.worker_process_shutdown, _end_engines),
-    (signals.worker_shutdown, _end_sweeping),
+    (signals.worker_ready, _start_sweep),
+    (signals.worker_process_init, _ignore_sigterm),
+    (signals.worker_shutting_down, this.leave),
+    (signals.worker_process_shutdown, _close_engines),
+    (signals.worker_shutdown, _close_sweep),
 ):
     when.connect(what, weak=False)

@@ -2,29 +2,14 @@ import shutil
 
 import pytest
 
-from app.jobs.fleet.store import RedisStore
-from app.jobs.fleet.transactions import connect
-
-from .machines import Redis, read_aloud
+from .machines import read_aloud
 
 collect_ignore_glob = [] if shutil.which("redis-server") else ["test_*.py"]
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory):
-    """A real one, for tests that do not end it."""
-    server = Redis(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.kill()
-
-
 @pytest.fixture
-def store(redis_server):
-    """A store with nothing in it."""
-    client = connect(redis_server.url)
-    client.flushall()
-    yield RedisStore(client)
-    client.close()
+def store(redis_store):
+    return redis_store
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import numpy as np
 import redis
 
 from app.config import PROJECT, Settings
-from app.jobs import fleet
+from app.jobs.build import build_fleet
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import FINISHED, TRANSCRIBE, Job
 from tests.processes import children, descendants, free_port, until
@@ -114,7 +114,7 @@ class Fleet:
         }
         self.workers: list[Worker] = []
         self.settings = Settings.from_env(self.environment)
-        self.store, self.files, self.queue = fleet.build(self.settings)
+        self.store, self.files, self.queue = build_fleet(self.settings)
 
     def worker(self, *options: str) -> Worker:
         self.workers.append(Worker(self.environment, "--hostname", f"w{len(self.workers)}@here", *options))
@@ -124,7 +124,7 @@ class Fleet:
         """A job as the web makes one."""
         with recording.open("rb") as file:
             self.files.keep_recording(id, file)
-        job = self.add(id, size_bytes=recording.stat().st_size, asked=asked)
+        job = self.add(id, size_bytes=recording.stat().st_size, params=asked)
         self.queue.changed(job)
         return job
 

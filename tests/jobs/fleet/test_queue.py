@@ -47,7 +47,7 @@ def test_a_message_is_what_celery_would_have_sent(queue, redis_server):
 def test_a_job_that_was_told_of_needs_no_other_message(queue, store):
     job = store.add(Job("a", "transcribe", {}), 1 << 30)
     queue.changed(job)
-    assert store.hints_due(1e12) == []
+    assert store.unpublished(1e12) == []
 
 
 def test_nobody_is_told_of_a_job_that_was_cancelled(queue, redis_server):
@@ -71,7 +71,7 @@ def test_a_broker_that_is_away_is_said_at_once_and_used_again_when_it_is_back(tm
         redis.start()
         queue.check()
         queue.changed(job)
-        assert store.hints_due(1e12) == []
+        assert store.unpublished(1e12) == []
         assert taken(redis.url)["headers"]["task"] == TASK
     finally:
         queue.close()
@@ -83,7 +83,7 @@ def test_a_job_waits_for_a_workers_sweep_when_only_the_broker_is_away(store):
     queue = CeleryQueue(f"redis://127.0.0.1:{free_port()}/0", store, time_limit_seconds=60)
     job = store.add(Job("a", "transcribe", {}), 1 << 30)
     queue.changed(job)
-    assert store.hints_due(1e12) == ["a"]
+    assert store.unpublished(1e12) == ["a"]
     with pytest.raises(BrokerUnavailable, match="broker"):
         queue.check()
 

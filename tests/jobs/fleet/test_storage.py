@@ -5,8 +5,7 @@ import uuid
 
 import pytest
 
-from app.jobs.fleet.directory import SharedDirectory
-from app.jobs.fleet.storage import SharedStorage
+from app.jobs.files import LocalFiles, SharedStorage
 
 SOUND = b"sound" * 100_000
 
@@ -14,7 +13,7 @@ SOUND = b"sound" * 100_000
 @pytest.fixture(params=["directory", "file", "memory"])
 def files(request, tmp_path):
     if request.param == "directory":
-        return SharedDirectory(tmp_path / "jobs")
+        return LocalFiles(tmp_path / "jobs")
     root = {"file": f"file://{tmp_path}/jobs", "memory": f"memory://{uuid.uuid4()}"}[request.param]
     return SharedStorage(root)
 

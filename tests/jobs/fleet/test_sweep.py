@@ -6,7 +6,7 @@ import pytest
 
 from app.config import Settings
 from app.errors import BrokerUnavailable
-from app.jobs.fleet.directory import SharedDirectory
+from app.jobs.files import LocalFiles
 from app.jobs.fleet.records import PREFIX
 from app.jobs.fleet.sweep import Sweep
 from app.jobs.fleet.transactions import connect
@@ -24,7 +24,7 @@ class Told:
 
     def send(self, id):
         self.ids.append(id)
-        self.store.published(id)
+        self.store.mark_published(id)
 
 
 class Machine:
@@ -32,7 +32,7 @@ class Machine:
 
     def __init__(self, store, folder, url):
         self.store, self.url = store, url
-        self.files, self.queue, self.idle = SharedDirectory(folder), Told(store), False
+        self.files, self.queue, self.idle = LocalFiles(folder), Told(store), False
         self._sweep = Sweep(
             store,
             self.files,
@@ -45,7 +45,7 @@ class Machine:
 
     def begun(self, id="a"):
         self.store.add(Job(id, "transcribe", {}, created_at=100.0), ROOM)
-        return self.store.begin(id, 300.0)
+        return self.store.claim(id, 300.0, "w")
 
     def forget_lease(self, id="a"):
         with connect(self.url) as client:
@@ -84,7 +84,7 @@ def test_a_worker_that_was_not_heard_for_a_moment_keeps_its_job(machine):
     job = machine.begun()
     machine.forget_lease()
     machine.sweep()
-    assert machine.store.hold(job)
+    assert machine.store.renew_lease(job)
     machine.sweep()
     assert machine.store.get("a").state == RUNNING
 
@@ -103,7 +103,7 @@ def test_a_job_that_loses_all_its_workers_is_given_up(machine):
 def test_a_part_nobody_can_do_ends_its_job(machine):
     parts = machine.store.split(machine.begun(), [{"clip": [0, 1]}, {"clip": [1, 2]}])
     for _ in range(2):
-        machine.store.begin(parts[1].id, 300.0)
+        machine.store.claim(parts[1].id, 300.0, "w")
         machine.forget_lease(parts[1].id)
         machine.forget_lease()
         machine.sweep()
@@ -111,7 +111,7 @@ def test_a_part_nobody_can_do_ends_its_job(machine):
     machine.sweep()
     job = machine.store.get("a")
     assert (job.state, job.error["code"]) == (FAILED, "internal_error")
-    assert machine.store.begin(parts[0].id, 300.0) is None
+    assert machine.store.claim(parts[0].id, 300.0, "w") is None
 
 
 def test_parts_are_told_of_one_after_the_other(machine):
@@ -120,13 +120,13 @@ def test_parts_are_told_of_one_after_the_other(machine):
         due = client.zrange(f"{PREFIX}hints", 0, -1, withscores=True)
     assert [id for id, _ in due] == [part.id for part in parts]
     assert [round(at - due[0][1]) for _, at in due] == [0, 30, 60]
-    machine.store.published(parts[0].id)
-    assert machine.store.untold_part("a") == parts[1].id
+    machine.store.mark_published(parts[0].id)
+    assert machine.store.next_unpublished_part("a") == parts[1].id
 
 
 def test_only_a_worker_that_stays_idle_looks_for_lost_messages(machine):
     machine.store.add(Job("a", "transcribe", {}, created_at=100.0), ROOM)
-    machine.store.published("a")
+    machine.store.mark_published("a")
     assert machine.sweep() == []
     machine.idle = True
     assert machine.sweep() == []  # its message may be on its way

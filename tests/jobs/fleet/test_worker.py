@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.jobs import transcript
+from app.jobs.files import read_segments
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED
 from tests.likeness import understood
 from tests.processes import until
@@ -23,7 +23,7 @@ def fleet(tmp_path_factory):
 
 def segments(fleet, id):
     with fleet.files.result(id) as lines:
-        return list(transcript.read(lines))
+        return list(read_segments(lines))
 
 
 def left(fleet, id):
@@ -70,7 +70,7 @@ def test_a_job_whose_message_was_lost_is_done(fleet):
     with AUSTEN_SHORT.path.open("rb") as recording:
         fleet.files.keep_recording("lost", recording)
     fleet.add("lost")
-    fleet.store.published("lost")
+    fleet.store.mark_published("lost")
     assert fleet.ended("lost").state == SUCCEEDED
 
 
