@@ -29,8 +29,8 @@ BLOCK_BYTES = 5 << 20  # the least S3 takes as a part of an upload; s3fs would k
 
 
 def build(settings: Settings) -> Files:
-    """The files of JOB_STORAGE_URL, or of DATA_DIR where it is empty; OSError when the directory can't be made."""
-    url = settings.job_storage_url if settings.celery_broker_url else ""
+    """What web and workers share: JOB_STORAGE_URL, or DATA_DIR where it is empty; OSError for a wrong directory."""
+    url = settings.job_storage_url
     if url.startswith("file://") or not url:
         return LocalFiles(Path(url.removeprefix("file://") or settings.data_dir) / "jobs")
     return SharedStorage(url, settings.upload_dir or None)

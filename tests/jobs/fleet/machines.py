@@ -120,19 +120,19 @@ class Fleet:
         self.workers.append(Worker(self.environment, "--hostname", f"w{len(self.workers)}@here", *options))
         return self.workers[-1]
 
-    def submit(self, id: str, recording: Path = AUSTEN_SHORT.path, **asked: Any) -> Job:
+    def submit(self, id: str, recording: Path = AUSTEN_SHORT.path, **params: Any) -> Job:
         """A job as the web makes one."""
         with recording.open("rb") as file:
             self.files.keep_recording(id, file)
-        job = self.add(id, size_bytes=recording.stat().st_size, params=asked)
+        job = self.add(id, size_bytes=recording.stat().st_size, params=params)
         self.queue.changed(job)
         return job
 
     def add(self, id: str, **fields: Any) -> Job:
         """A job nobody was told of."""
-        asked = fields.pop("asked", {})
+        params = fields.pop("params", {})
         return self.store.add(
-            Job(id, TRANSCRIBE, asked, created_at=time.time(), extra={"caller": "test"}, **fields), 1 << 40
+            Job(id, TRANSCRIBE, params, created_at=time.time(), extra={"caller": "test"}, **fields), 1 << 40
         )
 
     def ended(self, id: str, seconds: float = 120) -> Job:
