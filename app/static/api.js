@@ -4,7 +4,7 @@ import { byId } from "./element.js";
 
 export const VOICE = "api/v1/pam/voice";
 const ANSWER_SECONDS = 20; // that a look may take
-const KEPT = "pam-voice-key"; // in sessionStorage: it goes with the tab
+const KEPT = "pam-voice-key"; // in sessionStorage: forgotten when the tab is closed
 
 // The service said no; the message is its own, which says what to do.
 export class Refused extends Error {
@@ -30,7 +30,7 @@ export async function ask(path, options = {}) {
       response = await (options.method ? fetch : look)(path, { ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Refused("The service does not answer. Is it running, and this machine online?");
+      throw new Refused("The service does not answer. Is it running, and is this machine online?");
     }
     if (response.status !== 401) return response;
     if (key === sessionStorage.getItem(KEPT)) await (given ??= keyFromForm(key !== null));
@@ -65,7 +65,7 @@ function keyFromForm(wrong) {
   const text = byId("key-text");
   forgetKey();
   form.hidden = false;
-  if (wrong) byId("key-says").textContent = "That key was not accepted. Another one?";
+  if (wrong) byId("key-says").textContent = "That key was not accepted. Enter another one.";
   text.setAttribute("aria-invalid", String(wrong));
   text.focus();
   return new Promise((resolve) => {

@@ -26,7 +26,7 @@ async function lookAtHealth() {
   byId("status").dataset.status = report.status;
   byId("version").textContent = report.version;
   const rows = Object.entries(report.checks).flatMap(([name, check]) =>
-    entry(name, check.status, check.reason || check.detail || "well"),
+    entry(name, check.status, check.reason || check.detail || "ok"),
   );
   byId("checks").replaceChildren(...rows, ...entry("running for", "", since(report.uptime_seconds)));
   return report;
@@ -62,11 +62,11 @@ async function lookAtRequests() {
     production = await json("api/monitoring/production");
   } catch (error) {
     if (error.status !== 404) throw error;
-    byId("requests").replaceChildren(note("Not counted: MONITORING=false."));
+    byId("requests").replaceChildren(note("Off: MONITORING=false."));
     return lookAtJobs();
   }
   showRequests(performance, production);
-  if (production.jobs === null) byId("jobs").replaceChildren(note("What keeps jobs does not answer."));
+  if (production.jobs === null) byId("jobs").replaceChildren(note("The store of the jobs does not answer."));
   // Where there never was a job, asking for them would have the worker carry what keeps them, 1.2 MB.
   else if (STATES.some((state) => production.jobs[state] > 0)) await lookAtJobs();
   else byId("jobs").replaceChildren(note("No jobs."));
@@ -78,7 +78,7 @@ function showRequests(performance, production) {
   const recent = performance.routes.filter((route) => route.count > 0);
   const work = recent.filter((route) => route.method === "POST" && WORK.test(route.route));
   const looks = recent.filter((route) => !work.includes(route)).reduce((sum, route) => sum + route.count, 0);
-  const rows = [...work.map((route) => [route.route, route.count, route.p95_seconds]), ["looking on", looks, null]];
+  const rows = [...work.map((route) => [route.route, route.count, route.p95_seconds]), ["status requests", looks, null]];
   const { errors, alerts } = production;
   byId("requests").replaceChildren(
     table(
@@ -91,7 +91,7 @@ function showRequests(performance, production) {
     ),
     element("p", {
       className: errors.count_5m ? "bad" : "note",
-      textContent: `${errors.count_5m || "No"} failed (5xx).`,
+      textContent: `${errors.count_5m || "No"} request${errors.count_5m > 1 ? "s" : ""} failed (5xx).`,
     }),
     ...alerts
       .filter((alert) => alert.active)
@@ -125,7 +125,7 @@ export function showSeats({ budget, service }) {
   const one = service.processes.filter((process) => process.role === "web").length > 1 ? " of this worker" : "";
   byId("engines").replaceChildren(
     table(
-      [`Engine${one}`, "State", "Seats taken"],
+      [`Engine${one}`, "State", "Seats in use"],
       budget.engines.map((engine) => [engine.name, engine.state, `${engine.seats_taken} of ${engine.seats}`]),
     ),
   );
@@ -136,7 +136,7 @@ async function lookAtJobs() {
   byId("jobs").replaceChildren(
     jobs.length
       ? table(
-          ["Job", "State", "How far"],
+          ["Job", "State", "Progress"],
           jobs.map((job) => [job.kind, job.error ? `${job.state}: ${job.error.message}` : job.state, howFar(job)]),
         )
       : note("No jobs."),
@@ -144,4 +144,4 @@ async function lookAtJobs() {
 }
 
 const howFar = (job) =>
-  job.state === "queued" ? `${job.position} before it` : `${Math.round(job.progress.seconds_done)} s`;
+  job.state === "queued" ? `${job.position} ahead of it` : `${Math.round(job.progress.seconds_done)} s`;

@@ -33,7 +33,7 @@ export function speaksOnlyEnglish(model) {
   const only = model.endsWith(".en");
   byId("language").disabled = byId("task").disabled = only;
   byId("language-note").hidden = !only;
-  byId("language-note").textContent = only ? `${model} hears English only; WHISPER_MODEL=base knows 99 languages.` : "";
+  byId("language-note").textContent = only ? `${model} understands English only; WHISPER_MODEL=base understands 99 languages.` : "";
 }
 
 function acceptDrops(place) {
@@ -119,7 +119,7 @@ async function* asked(blob, fields, signal) {
   form.append("audio", blob, name);
   const response = await ask(`${VOICE}/transcribe`, { method: "POST", body: form, signal });
   if (!response.ok) throw await refusal(response);
-  say(byId("listen-says"), "Listening");
+  say(byId("listen-says"), "Transcribing");
   for await (const event of events(response.body)) {
     if (event.type === "error") throw new Refused(event.error.message);
     yield event;
@@ -148,7 +148,7 @@ function finish({ text, language, duration }, milliseconds) {
   const took = (milliseconds / 1000).toFixed(1);
   say(
     byId("listen-says"),
-    text ? `${clock(duration)} of speech (${language}) in ${took} s` : `Nothing was said in ${clock(duration)}.`,
+    text ? `${clock(duration)} of speech (${language}) in ${took} s` : `No speech in ${clock(duration)}.`,
   );
 }
 

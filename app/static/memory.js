@@ -117,7 +117,7 @@ function row(role, mb) {
 
 function line({ time, role, kind, mb, lasted }) {
   const said =
-    kind === "start" ? "started" : `gone${lasted ? ` after ${Math.round(lasted)} s` : ""}, −${Math.round(mb)} MB`;
+    kind === "start" ? "started" : `ended${lasted ? ` after ${Math.round(lasted)} s` : ""}, −${Math.round(mb)} MB`;
   return element("li", {}, element("time", { textContent: second(time) }), ` ${role} ${said}`);
 }
 

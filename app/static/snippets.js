@@ -1,4 +1,4 @@
-// What was just done, as a line for the shell and as a program with OpenAI's client; a key is never in it.
+// What was just done, as a line for the shell, as a program with OpenAI's client, and for a page; a key is never in it.
 
 import { hasKey, VOICE } from "./api.js";
 import { element } from "./element.js";
@@ -17,6 +17,13 @@ export function transcription(name, fields) {
   const known = verb === "translations" ? {} : asked; // OpenAI's translations take no language
   return {
     curl: `curl -sN ${url(`${VOICE}/transcribe`)}${keyHeader()} \\\n  -F ${shell(`audio=@${fileOf(name)}`)}${form.join("")}`,
+    browser: `const form = new FormData();
+form.append("audio", document.querySelector("input[type=file]").files[0]); // or a Blob of MediaRecorder
+${Object.entries(fields).map(([key, value]) => `form.append(${text(key)}, ${text(value)});\n`).join("")}${browser(
+      "transcribe",
+      `{ method: "POST", body: form }`,
+      "console.log((await response.json()).text);",
+    )}`,
     python: python(
       `print(client.audio.${verb}.create(\n    model="whisper-1", file=open(${text(name)}, "rb")${options(known)}\n).text)`,
     ),
@@ -29,6 +36,15 @@ export function speech(fields) {
   const pace = speed === undefined ? {} : { speed };
   return {
     curl: `curl -s ${url(`${VOICE}/speak`)}${keyHeader()} \\\n  -H 'Content-Type: application/json' -o ${file} \\\n  -d ${shell(text(fields))}`,
+    browser: browser(
+      "speak",
+      `{
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(${text(fields)}),
+}`,
+      "await new Audio(URL.createObjectURL(await response.blob())).play();",
+    ),
     python: python(
       `client.audio.speech.create(\n    model="tts-1", voice=${text(voice)}, input=${text(said)}${options({ response_format: format, ...pace })}\n).write_to_file(${text(file)})`,
     ),
@@ -42,17 +58,29 @@ const options = (given) =>
 
 function python(call) {
   const key = hasKey() ? 'os.environ["API_KEY"]' : '"unused"';
-  return `${hasKey() ? "import os\n" : ""}from openai import OpenAI\n\nclient = OpenAI(
+  return `# pip install openai\n${hasKey() ? "import os\n" : ""}from openai import OpenAI\n\nclient = OpenAI(
     base_url=${text(url("v1"))},
     api_key=${key},
 )\n${call}`;
 }
 
+// In a page, which must not have the key of a service that asks for one.
+function browser(task, request, use) {
+  const where = hasKey()
+    ? `// Everybody can read what is in a page, so the key must not be there. /voice is your own server: it checks who asks,
+// adds "Authorization: Bearer $API_KEY" and passes the request on.
+const response = await fetch(${text(`/voice/${task}`)}, ${request});`
+    : `// For pages of another origin, start the service with CORS_ORIGINS=https://that.origin. If it has keys, put none into a
+// page, where everybody can read it: let the page call your own server, and let that server add the key.
+const response = await fetch(${text(url(`${VOICE}/${task}`))}, ${request});`;
+  return `${where}\nif (!response.ok) throw new Error(await response.text());\n${use}`;
+}
+
 // Put them into *place*, each with a button that copies it.
-export function show(place, { curl, python }) {
+export function show(place, { curl, python, browser }) {
   const first = snippet("The same with curl", curl);
   first.open = true;
-  place.replaceChildren(first, snippet("The same in Python", python));
+  place.replaceChildren(first, snippet("The same in Python", python), snippet("The same in a browser", browser));
   place.hidden = false;
 }
 

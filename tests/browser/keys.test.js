@@ -48,7 +48,7 @@ test("with the right one everything works", async () => {
 
 test("the lines that do it again name the key and do not have it", async () => {
   const lines = await page.locator(".snippets pre").allTextContents();
-  assert.equal(lines.length, 4);
+  assert.equal(lines.length, 6);
   for (const line of lines) {
     assert.match(line, /\$API_KEY|os\.environ\["API_KEY"\]/);
     assert.ok(!line.includes(API_KEY));

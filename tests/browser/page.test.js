@@ -153,7 +153,9 @@ test("the lines shown for what was done do it again", async () => {
   await page.locator("#speed").fill("1.25");
   await page.click("#speak-button");
   await says("#speak-snippets", "curl");
-  const [curl, python, speakCurl, speakPython] = await page.locator(".snippets pre").allTextContents();
+  const [curl, python, inPage, speakCurl, speakPython, speakInPage] = await page
+    .locator(".snippets pre")
+    .allTextContents();
   const commands = [
     ["sh", curl],
     [PYTHON, python],
@@ -163,6 +165,11 @@ test("the lines shown for what was done do it again", async () => {
   const done = await Promise.all(commands.map(([command, code]) => run(command, "-c", code)));
   for (const { said } of done.slice(0, 2)) assert.match(said, spoken);
   for (const { left } of done.slice(2)) assert.ok(left.includes("speech.wav"));
+  await page.evaluate(() => document.body.prepend(Object.assign(document.createElement("input"), { type: "file" })));
+  await page.setInputFiles("body > input", RECORDING);
+  const [said] = await Promise.all([page.waitForEvent("console"), page.evaluate(`(async () => {${inPage}})()`)]);
+  assert.match(said.text(), spoken);
+  await page.evaluate(`(async () => {${speakInPage}})()`);
 });
 
 test("what is typed is spoken to its end", async () => {
@@ -207,7 +214,7 @@ test("the chart rises while an engine runs and falls when it has gone", async ()
   assert.ok((await height()) > 10);
   assert.equal(await page.locator("#chart polygon.mark.whisper.start").count(), came + 1);
   await says("#roles", /whisper engine\s*not running/);
-  await says("#engine-log", /whisper gone after \d+ s, −\d+ MB/);
+  await says("#engine-log", /whisper ended after \d+ s, −\d+ MB/);
   assert.equal(await height(), 0);
 });
 
@@ -220,7 +227,7 @@ test("what happened while nobody looked is on the chart", async () => {
     (await (await fetch(`${BASE_URL}/api/memory`)).json()).service.processes.some((one) => one.role === "whisper");
   for (const limit = Date.now() + 20_000; await running();) assert.ok(Date.now() < limit, "the engine did not go");
   await open();
-  await says("#engine-log", /gone after/);
+  await says("#engine-log", /ended after/);
   await says("#engine-log", /started/);
 });
 
