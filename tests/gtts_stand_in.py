@@ -2,18 +2,19 @@
 A stand-in for Google Translate's speech endpoint, since tests have no network: it is not Google.
 
 It answers what gTTS 2.5.4 asks, with real speech (espeak-ng's, as mp3), or fails the way it is told to.
+`python -m tests.gtts_stand_in TEXT` writes what it would send.
 """
 
 import base64
+import functools
 import json
+import subprocess
+import sys
 import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from app.engine_process.tts.compress import CODECS, Compressor, Reshaped
-from app.engine_process.tts.espeak import Espeak
-from app.engine_process.tts.manner import Manner
-from app.speech.voices import find_espeak
+from app.config import PROJECT
 
 
 class GttsStandIn:
@@ -25,7 +26,6 @@ class GttsStandIn:
         self.languages: list[str] = []
         self.sounds: list[bytes] = []
         self.closing = threading.Event()
-        self._espeak = Espeak([(files.library, files.data) for files in find_espeak()])
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self._server.daemon_threads = True
         self._server.stand_in = self
@@ -42,12 +42,32 @@ class GttsStandIn:
         self._server.server_close()
         self._thread.join()
 
-    def mp3(self, text: str) -> bytes:
-        """Speech as Google sends it: frames, and no header before them."""
-        file = Reshaped(Compressor(CODECS["mp3"], 24000), self._espeak.sample_rate)
-        spoken = b"".join(file.feed(samples) for samples in self._espeak.speak(text, Manner("en", "en")))
-        spoken += file.finish()
-        return spoken[spoken.index(b"\xff\xf3", spoken.index(b"Xing")) :]
+
+@functools.cache
+def mp3(text: str) -> bytes:
+    """
+    Speech as Google sends it: frames, and no header before them.
+
+    Spoken in a process of its own: espeak-ng has one state for a whole process, and a thread of this server beside
+    the engine that a test has here ended in a segmentation fault now and then.
+    """
+    return subprocess.run(
+        [sys.executable, "-m", "tests.gtts_stand_in", text], cwd=PROJECT, capture_output=True, check=True
+    ).stdout
+
+
+def speak(text: str) -> bytes:
+    """What `mp3` gives, made here."""
+    from app.engine_process.tts.compress import CODECS, Compressor, Reshaped
+    from app.engine_process.tts.espeak import Espeak
+    from app.engine_process.tts.manner import Manner
+    from app.speech.voices import find_espeak
+
+    espeak = Espeak([(files.library, files.data) for files in find_espeak()])
+    file = Reshaped(Compressor(CODECS["mp3"], 24000), espeak.sample_rate)
+    spoken = b"".join(file.feed(samples) for samples in espeak.speak(text, Manner("en", "en")))
+    spoken += file.finish()
+    return spoken[spoken.index(b"\xff\xf3", spoken.index(b"Xing")) :]
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -61,7 +81,7 @@ class Answer(BaseHTTPRequestHandler):
         stand_in.texts.append(text)
         stand_in.languages.append(language)
         if stand_in.behaviour == "speak":
-            stand_in.sounds.append(stand_in.mp3(text))
+            stand_in.sounds.append(mp3(text))
             sound = json.dumps([base64.b64encode(stand_in.sounds[-1]).decode()], separators=(",", ":"))
             row = [["wrb.fr", "jQ1olc", sound, None, None, None, "generic"]]
             self.answer(200, ")]}'\n\n" + json.dumps(row, separators=(",", ":")) + "\n")
@@ -89,3 +109,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing."""
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(speak(sys.argv[1]))

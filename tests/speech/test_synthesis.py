@@ -13,13 +13,14 @@ from app.config import Settings
 from app.engine.budget import Budget
 from app.errors import ClientGone, SynthesisUnavailable
 from app.speech.synthesis import SpeakRequest, Spoken, Synthesis
-from tests.gtts_stand_in import GttsStandIn
+from tests.gtts_stand_in import GttsStandIn, mp3
 
 HELLO = SpeakRequest("Hello there. This is a test of the chain.", format="wav")
 
 
 @pytest.fixture
 def stand_in():
+    mp3(HELLO.text)  # so that the first who asks for it is answered in time
     with GttsStandIn() as stand_in:
         yield stand_in
 

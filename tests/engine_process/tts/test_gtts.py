@@ -8,7 +8,7 @@ import pytest
 from app.engine import protocol
 from app.engine_process.tts.gtts import PART_LIMIT, Gtts, mp3_seconds, parts
 from app.engine_process.tts.manner import Manner
-from tests.gtts_stand_in import GttsStandIn
+from tests.gtts_stand_in import GttsStandIn, mp3
 
 ENGLISH = Manner("en", "en", within_seconds=5.0)
 
@@ -66,9 +66,9 @@ def test_no_network_is_a_reason():
         list(Gtts("http://127.0.0.1:9/nothing").speak("Hello there.", ENGLISH))
 
 
-def test_the_length_of_mp3_is_read_from_its_frames(stand_in):
-    mp3 = stand_in.mp3("How long is this?")
-    with av.open(io.BytesIO(mp3)) as container:
+def test_the_length_of_mp3_is_read_from_its_frames():
+    sound = mp3("How long is this?")
+    with av.open(io.BytesIO(sound)) as container:
         samples = sum(frame.samples for frame in container.decode(audio=0))
-    assert mp3_seconds(mp3) == pytest.approx(samples / 24000, abs=0.001)
+    assert mp3_seconds(sound) == pytest.approx(samples / 24000, abs=0.001)
     assert mp3_seconds(b"this is not mp3") == 0
