@@ -35,6 +35,7 @@ log = logging.getLogger("app.requests")
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 ONE_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII)
 
+MOST_ORIGINS = 64  # that are logged: a client can send any
 NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 # An answer is data; what a browser makes of it may load nothing, run nothing, and stand in no frame.
 NOTHING = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
@@ -128,6 +129,8 @@ def register(app: Flask, settings: Settings) -> None:
     monitoring: Monitoring | None = app.extensions["services"].monitoring
     data = (NO_SNIFFING, NOTHING) if settings.cors_origins else (NO_SNIFFING, NOTHING, NOT_ELSEWHERE)
 
+    refused: set[str] = set()  # origins that were logged
+
     # One hook each, and what stands behind `request` and `g` looked up once: 3 µs for a hook, 0.5 for a look.
     @app.before_request
     def begin() -> None:
@@ -148,6 +151,8 @@ def register(app: Flask, settings: Settings) -> None:
         if environ["wsgi.url_scheme"] == "https":
             more = (*more, BY_HTTPS_ONLY)
         answer.more = (*more, ("X-Request-ID", own.request_id))
+        if "HTTP_ORIGIN" in environ and "Access-Control-Allow-Origin" not in response.headers:
+            _log_refused_origin(environ["HTTP_ORIGIN"], environ.get("HTTP_HOST", ""), refused)
         record = RequestRecord(
             asked.method,
             asked.url_rule.rule if asked.url_rule is not None else UNMATCHED,
@@ -164,6 +169,15 @@ def register(app: Flask, settings: Settings) -> None:
             record.sent_bytes = response.content_length or 0
             _note(record, own.began, monitoring)
         return response
+
+
+def _log_refused_origin(origin: str, host: str, logged: set[str]) -> None:
+    """Log, once, an origin whose pages are kept by the browser from reading answers: its author sees no reason."""
+    if origin.partition("://")[2] != host and origin not in logged and len(logged) < MOST_ORIGINS:
+        logged.add(origin)
+        log.warning(
+            "a refused origin: %s; if its pages may use this service, add it to CORS_ORIGINS", origin[:200]
+        )
 
 
 def _note_at_end(

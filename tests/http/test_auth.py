@@ -372,3 +372,24 @@ def test_pages_may_load_what_is_beside_them_and_run_nothing_that_is_in_them(guar
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert "microphone=(self)" in answer.headers["Permissions-Policy"]
+
+
+def test_a_refused_origin_is_logged_once_and_those_that_are_let_in_never():
+    with Server(CORS_ORIGINS="https://app.example.com") as server:
+        here = f"http://127.0.0.1:{server.port}"
+        for origin in ("https://other.example", "https://other.example", "https://app.example.com", here):
+            server.get("/health", Origin=origin)
+        server.get("/v1/models")
+        lines = [line for line in server.log.splitlines() if "a refused origin" in line]
+        assert len(lines) == 1
+        assert "https://other.example" in lines[0]
+        assert "CORS_ORIGINS" in lines[0]
+        for number in range(100):
+            server.get("/health", Origin=f"https://{number}.example")
+        assert server.log.count("a refused origin") <= 64
+
+
+def test_without_cors_a_page_of_another_origin_is_logged():
+    with Server() as server:
+        server.get("/health", Origin="null")
+        assert "a refused origin: null" in server.log
