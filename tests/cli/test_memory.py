@@ -39,6 +39,7 @@ def test_a_service_with_keys_wants_one():
         (f"http://127.0.0.1:{free_port()}", 1, "nobody answers"),
         ("localhost:8000", 2, "is no address"),
     ],
+    ids=["nobody", "no address"],
 )
 def test_what_cant_be_looked_at_is_said(url, status, complaint):
     done = CliRunner().invoke(cli, ["memory", url, "--once"])
