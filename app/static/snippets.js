@@ -18,7 +18,9 @@ export function transcription(name, fields) {
   return {
     curl: `curl -sN ${url(`${VOICE}/transcribe`)}${keyHeader()} \\\n  -F ${shell(`audio=@${fileOf(name)}`)}${form.join("")}`,
     browser: `const form = new FormData();
-form.append("audio", document.querySelector("input[type=file]").files[0]); // or a Blob of MediaRecorder
+// A file, or what MediaRecorder gives to ondataavailable.
+const file = document.querySelector("input[type=file]");
+form.append("audio", file.files[0]);
 ${Object.entries(fields).map(([key, value]) => `form.append(${text(key)}, ${text(value)});\n`).join("")}${browser(
       "transcribe",
       `{ method: "POST", body: form }`,
@@ -43,7 +45,7 @@ export function speech(fields) {
   headers: { "Content-Type": "application/json" },
   body: JSON.stringify(${text(fields)}),
 }`,
-      "await new Audio(URL.createObjectURL(await response.blob())).play();",
+      "const speech = URL.createObjectURL(await response.blob());\nawait new Audio(speech).play();",
     ),
     python: python(
       `client.audio.speech.create(\n    model="tts-1", voice=${text(voice)}, input=${text(said)}${options({ response_format: format, ...pace })}\n).write_to_file(${text(file)})`,
@@ -67,13 +69,19 @@ function python(call) {
 // In a page, which must not have the key of a service that asks for one.
 function browser(task, request, use) {
   const where = hasKey()
-    ? `// Everybody can read what is in a page, so the key must not be there. /voice is your own server: it checks who asks,
-// adds "Authorization: Bearer $API_KEY" and passes the request on.
-const response = await fetch(${text(`/voice/${task}`)}, ${request});`
-    : `// For pages of another origin, start the service with CORS_ORIGINS=https://that.origin. If it has keys, put none into a
-// page, where everybody can read it: let the page call your own server, and let that server add the key.
-const response = await fetch(${text(url(`${VOICE}/${task}`))}, ${request});`;
-  return `${where}\nif (!response.ok) throw new Error(await response.text());\n${use}`;
+    ? `// Put no API key into a page: everybody can read it there.
+// /voice is your own server. It checks who asks, adds
+// "Authorization: Bearer $API_KEY", and passes this on.
+const url = ${text(`/voice/${task}`)};`
+    : `// For a page of another origin, start the service with
+// CORS_ORIGINS=https://that.origin. Put no API key into a
+// page: everybody can read it there. Let the page call
+// your own server, and let that server add the key.
+const url = ${text(url(`${VOICE}/${task}`))};`;
+  return `${where}
+const response = await fetch(url, ${request});
+if (!response.ok) throw new Error(await response.text());
+${use}`;
 }
 
 // Put them into *place*, each with a button that copies it.
