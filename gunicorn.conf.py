@@ -1,6 +1,9 @@
 """A few threads per worker; the hooks end what the worker began."""
 
 import gc
+
+gc.disable()  # until the worker is loaded: what imports leave behind is not worth looking for, 15 ms
+
 import os
 import sys
 
@@ -12,7 +15,6 @@ from app.server.worker import Worker
 
 settings = startup.settings_or_exit()
 prefix = "/" + os.environ.pop("SCRIPT_NAME", "").strip("/")  # else gunicorn would look at it
-gc.disable()  # until the worker is loaded: what imports leave behind is not worth looking for, 15 ms
 memory.keep_heap_small()
 
 bind = f"[{settings.host}]:{settings.port}" if is_ipv6(settings.host) else f"{settings.host}:{settings.port}"

@@ -1,15 +1,14 @@
 """What the container grants: memory and processors, from control groups version 1 or 2."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path("/sys/fs/cgroup")
 UNLIMITED_BYTES = 1 << 60  # version 1 writes "no limit" as a number just below 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryGroup:
+class MemoryGroup(NamedTuple):
     """The memory control group of this process, in bytes; *limit_bytes* is None where there is none."""
 
     limit_bytes: int | None

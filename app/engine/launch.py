@@ -7,7 +7,7 @@ How an engine's process is started: its command, its environment, and the bound 
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .protocol import Header
 
@@ -34,8 +34,7 @@ WHISPER = {
 RESERVED_MB, RESERVED_SESSION_MB = 150, 20
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """What an engine's process runs: its command, what is set in its environment, and its cost in MB of PSS."""
 
     command: tuple[str, ...]

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .. import memory
 from ..config import PROJECT, without_secrets
@@ -27,8 +27,7 @@ log = logging.getLogger(__name__)
 LEAVING_SECONDS = 2.0  # from the end of its input until a process that has not left is killed
 
 
-@dataclass(frozen=True, slots=True)
-class EngineState:
+class EngineState(NamedTuple):
     """What an engine is doing, for people: "stopped", "idle" or "working"."""
 
     name: str

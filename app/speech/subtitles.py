@@ -4,7 +4,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .transcription import Segment
 
@@ -19,8 +19,7 @@ CLAUSE_END = (",", ";", ":", "—", "、", "，")
 BREAK_FROM = 0.5  # a cue ends at punctuation in its second half rather than being filled to the last word
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A word with the space before it (a character where words have no spaces), and its time in seconds."""
 
     text: str
@@ -28,8 +27,7 @@ class Token:
     end: float
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
+class Cue(NamedTuple):
     """One or two lines, and from when to when they are shown, in seconds."""
 
     start: float

@@ -5,8 +5,8 @@ import importlib.util
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from . import languages
 
@@ -15,8 +15,7 @@ PACKAGES = {"gtts": "gtts", "neural": "hibari"}
 SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib")
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
+class Voice(NamedTuple):
     """One voice, as callers see it."""
 
     id: str
@@ -31,8 +30,7 @@ class Voice:
         return self.language if self.engine == "gtts" else self.id.partition(":")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class EspeakFiles:
+class EspeakFiles(NamedTuple):
     """A library of espeak-ng and the data made for it; None: where it was built to look."""
 
     library: str

