@@ -115,15 +115,10 @@ class Services:
     def _look(self) -> Iterator[Check]:
         yield from self.speech.checks()
         yield _uploads(self.settings)
-        yield self._kept_jobs()
-        yield from self.access.checks()
+        from .jobs.checks import checks
 
-    def _kept_jobs(self) -> Check:
-        """Whether a job could be accepted and kept; builds nothing that was not needed before."""
-        if self.settings.celery_broker_url:
-            away = self.job_counts() is None
-            return Check("jobs", "Redis does not answer, where jobs are kept; see REDIS_URL" if away else "")
-        return _kept_here(self.settings)
+        yield from checks(self.settings, self._jobs, lambda: self.jobs)
+        yield from self.access.checks()
 
     def close(self) -> None:
         """End what was begun: the jobs first, which are the engines' clients."""
@@ -147,24 +142,3 @@ def _uploads(settings: Settings) -> Check:
 
 def _has_jobs(settings: Settings) -> bool:
     return os.path.exists(os.path.join(settings.data_dir, "jobs", "jobs.sqlite3"))
-
-
-def _kept_here(settings: Settings) -> Check:
-    """Whether a job could be kept in DATA_DIR, as far as can be told without the database."""
-    from .jobs.files import KEPT_FREE_BYTES
-
-    directory = settings.data_dir
-    if problem := directory_problem(directory, made=True):
-        return Check("jobs", f"{problem}; set DATA_DIR to a directory that can be written to")
-    try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        return Check("jobs", detail="none yet")
-    if (free_mb := free_bytes(directory) / memory.MB) < KEPT_FREE_BYTES / memory.MB:
-        return Check("jobs", f"{directory} is full: {free_mb:.0f} MB free; remove jobs, or set DATA_DIR")
-    if broken := [name for name in names if ".broken-" in name]:
-        return Check(
-            "jobs",
-            f"the database was damaged and made again; look at {broken[0]} in {directory}, then remove it",
-        )
-    return Check("jobs", detail=f"{free_mb:.0f} MB free")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +46,8 @@ def build_local(
     settings: Settings, speech: Speech, allowance: Allowance | None, is_running: Callable[[], bool]
 ) -> tuple[SqliteStore, LocalFiles, JobWorker]:
     """Jobs under DATA_DIR, run by a thread of the service."""
+    import sqlite3
+
     from .local_worker import JobWorker
     from .store_sqlite import open_store
 
@@ -62,7 +63,11 @@ def build_local(
 def build_fleet(
     settings: Settings, keep_retrying: Callable[[], bool] = lambda: False
 ) -> tuple[RedisStore, Files, CeleryQueue]:
-    """Jobs that web and workers share; nothing is connected yet. *keep_retrying*: see RedisStore."""
+    """
+    Jobs that web and workers share; nothing is connected yet. *keep_retrying*: see RedisStore.
+
+    InsufficientStorage where their files can't be kept.
+    """
     from .fleet.queue import CeleryQueue
     from .fleet.store import RedisStore
     from .fleet.transactions import connect
@@ -70,4 +75,9 @@ def build_fleet(
     store = RedisStore(connect(settings.fleet_redis_url), keep_retrying)
     limit_seconds = settings.job_time_limit_minutes * 60
     queue = CeleryQueue(settings.celery_broker_url, store, time_limit_seconds=limit_seconds)
-    return store, files.build(settings), queue
+    try:
+        return store, files.build(settings), queue
+    except Exception as error:  # each storage's library has its own
+        where = "JOB_STORAGE_URL" if settings.job_storage_url else "DATA_DIR"
+        reason = f"{type(error).__name__}: {error}"
+        raise InsufficientStorage(f"jobs can't be kept at {where}: {reason}; set {where}") from None

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..errors import InsufficientStorage
-from ..files import PART_SUFFIX, atomic_write, give_name
+from ..files import PART_SUFFIX, atomic_write, directory_problem, free_bytes, give_name
+from ..memory import Throttle
 from ..speech.transcription import Segment, Word
 from .job import Files, is_part, whole_id
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from ..config import Settings
 
 KEPT_FREE_BYTES = 32 << 20  # of the disk, for the database, results, and everybody else
+LOOK_SECONDS = (
+    30.0  # from one look at shared storage to the next: each is three requests, which may be paid for
+)
 RECORDING, RESULT = "recording", "result"
 CHUNK_BYTES = 1 << 20
 BLOCK_BYTES = 5 << 20  # the least S3 takes as a part of an upload; s3fs would keep 50 MiB in memory
@@ -38,13 +42,20 @@ def build(settings: Settings) -> Files:
 
 def check_storage(settings: Settings) -> str | None:
     """
-    Write a byte where jobs' files are kept, read it back and remove it; why that failed, None when it did not.
+    Why no byte can be written where jobs' files are kept, and read back; None when it can.
 
     It may take as long as the storage's library tries, and that of S3 takes 30 MB: call it in a process of its own.
     """
+    try:
+        return try_byte(build(settings))
+    except Exception as error:  # each storage's library has its own
+        return f"{type(error).__name__}: {error}"
+
+
+def try_byte(files: Files) -> str | None:
+    """Write a byte, read it back and remove it; why that failed, None when it did not."""
     name = f"check-{os.urandom(8).hex()}"
     try:
-        files = build(settings)
         with files.new_result(name) as file:
             file.write(b"1")
         with files.result(name) as file:
@@ -70,13 +81,21 @@ class LocalFiles:
 
     def check_room(self, size_bytes: int) -> None:
         """InsufficientStorage when *size_bytes* more would leave less than KEPT_FREE_BYTES of the disk."""
-        disk = os.statvfs(self.directory)
-        free = disk.f_bavail * disk.f_frsize
+        free = free_bytes(self.directory)
         if free - size_bytes < KEPT_FREE_BYTES:
             raise InsufficientStorage(
                 f"the disk jobs are kept on has {free >> 20} MB left, of which {KEPT_FREE_BYTES >> 20} MB are kept "
                 "free; remove jobs that have ended (DELETE), or set DATA_DIR to a larger disk"
             )
+
+    def problem(self) -> str:
+        """Whether the directory can be written to, and has room."""
+        if problem := directory_problem(str(self.directory), made=True):
+            return f"{problem}; see DATA_DIR and JOB_STORAGE_URL"
+        free = free_bytes(self.directory)
+        return (
+            f"{self.directory} is full: {free >> 20} MB free; remove jobs" if free < KEPT_FREE_BYTES else ""
+        )
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
         """Give *upload* a name; it is copied only where it is on another disk, or can't have a name."""
@@ -146,9 +165,18 @@ class SharedStorage:
         # fsspec's own types say Any throughout
         self._storage, self._root = cast("tuple[Any, str]", fsspec.url_to_fs(url, use_listings_cache=False))
         self._directory = directory
+        self._look_now = Throttle(LOOK_SECONDS)
+        self._problem = ""
 
     def check_room(self, size_bytes: int) -> None:
         """Shared storage has room, or says so when it is written to."""
+
+    def problem(self) -> str:
+        """Whether a byte that is written can be read, as of the last LOOK_SECONDS."""
+        if self._look_now():
+            reason = try_byte(self)
+            self._problem = f"no file can be written and read at JOB_STORAGE_URL: {reason}" if reason else ""
+        return self._problem
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
         """Send *upload*."""

@@ -309,6 +309,9 @@ class Files(Protocol):
     def check_room(self, size_bytes: int) -> None:
         """InsufficientStorage when *size_bytes* more would fill the disk."""
 
+    def problem(self) -> str:
+        """Why no file can be kept now, and what to do; empty when all is well. It may take seconds."""
+
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
         """Keep *upload*, an open file that is complete; InsufficientStorage when it does not fit."""
 

@@ -115,6 +115,12 @@ def _jobs(services: Services) -> Iterable[Metric]:
     oldest = counts.oldest_waiting_seconds
     yield _gauge("jobs_oldest_waiting_seconds", "How long the oldest waiting job has waited", oldest)
     yield _gauge("jobs_stored_bytes", "Disk space that jobs take", counts.stored_bytes)
+    stands = counts.oldest_progress_seconds
+    yield _gauge(
+        "jobs_oldest_progress_seconds", "Since the running job that stands still longest got further", stands
+    )
+    if counts.workers is not None:
+        yield _gauge("jobs_workers", "Workers seen in the last 10 s (with CELERY_BROKER_URL)", counts.workers)
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:

@@ -69,10 +69,12 @@ def test_a_redis_that_is_away_is_told_while_the_rest_works(tmp_path):
     try:
         environment = {"CELERY_BROKER_URL": redis.url, "RATE_LIMIT": "1000/minute", "REDIS_URL": redis.url}
         with Server(**environment, JOB_STORAGE_URL=Path(tmp_path, "storage").as_uri()) as server:
+
+            def failing():
+                return [*server.get("/health/ready").json["failing"]]
+
             until(
-                lambda: server.get("/health").json["status"] == "healthy",
-                "all is well",
-                said=lambda: server.log,
+                lambda: failing() == ["job workers"], "all is well but that there is no worker", said=failing
             )
             redis.kill()
             for name in ("jobs", "rate limits"):
@@ -80,7 +82,7 @@ def test_a_redis_that_is_away_is_told_while_the_rest_works(tmp_path):
             assert server.get("/health").status == 200
             assert server.get("/v1/models").status == 200
             redis.start()
-            until(lambda: server.get("/health").json["status"] == "healthy", "Redis is back")
+            until(lambda: failing() == ["job workers"], "Redis is back", said=failing)
     finally:
         redis.kill()
 

@@ -22,6 +22,9 @@ SEGMENT = {
 }  # fmt: skip
 
 
+NEEDS_REDIS = pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not installed")
+
+
 @dataclass
 class TellingSpeech:
     """Transcribes into the words it was given; an exception among them is raised where it stands."""

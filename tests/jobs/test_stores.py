@@ -2,7 +2,6 @@
 
 import math
 import secrets
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,12 +10,13 @@ import pytest
 from app.errors import InsufficientStorage
 from app.jobs.job import CANCELLED, FAILED, FINISHED, QUEUED, RUNNING, SUCCEEDED, Job
 
+from .conftest import NEEDS_REDIS
+
 # Before each test, which must not leave a process behind.
 pytestmark = pytest.mark.usefixtures("redis_server")
 ROOM = 1 << 40
 REASON = {"message": "no", "code": "engine_died", "param": None}
 HOOK = "https://example.com/"
-NEEDS_REDIS = pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not installed")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=NEEDS_REDIS)])
@@ -259,6 +259,18 @@ def test_the_queue_is_counted(store, add):
     assert (counts.queued, counts.running, counts.oldest_waiting_seconds) == (1, 1, 59.0)
     assert counts.by_state == {"queued": 1, "running": 1, "succeeded": 0, "failed": 0, "cancelled": 0}
     assert store.counts(0.0).oldest_waiting_seconds == 0.0
+
+
+def test_a_running_job_names_its_worker_and_when_it_got_further(store, begun):
+    held = begun()
+    assert (held.worker, held.progress_at) == ("w", 200.0)
+    held.seconds_done, held.progress_at = 3.0, 230.0
+    store.progress(held)
+    assert (store.get(held.id).worker, store.get(held.id).progress_at) == ("w", 230.0)
+    assert store.counts(250.0).oldest_progress_seconds == 20.0
+    store.finish(held, SUCCEEDED, 260.0)
+    assert (store.get(held.id).worker, store.get(held.id).progress_at) == ("w", 230.0)
+    assert store.counts(300.0).oldest_progress_seconds == 0.0
 
 
 def test_the_pace_is_that_of_the_last_jobs_of_the_kind(store, begun):

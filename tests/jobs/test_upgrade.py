@@ -11,7 +11,7 @@ from app.jobs.fleet.transactions import connect
 from app.jobs.job import QUEUED, RUNNING, SUCCEEDED
 from app.jobs.store_sqlite import open_store
 
-from .test_stores import NEEDS_REDIS
+from .conftest import NEEDS_REDIS
 
 # Before each test, which must not leave a process behind.
 pytestmark = pytest.mark.usefixtures("redis_server")

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from ...errors import BrokerUnavailable
 from ..job import Job
-from .records import job_key, read, write
+from .records import job_key, key, read, write
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class Transactions:
 
     @wrap_redis_errors
     def check(self) -> None:
-        """BrokerUnavailable when Redis does not answer."""
-        self._redis.ping()
+        """BrokerUnavailable when Redis does not answer, or takes nothing: it is full, or a replica."""
+        self._redis.set(key("written"), 1, px=10_000)
 
     def close(self) -> None:
         """Close the connections."""

@@ -41,6 +41,11 @@ def server(fleet):
         yield server
 
 
+def checked(server, name):
+    """What is wrong with it, as health says."""
+    return server.get("/health").json["checks"].get(name, {"reason": "not known"})["reason"]
+
+
 def ended(server, answer):
     """The job an accepted request became, once it has ended."""
     assert answer.status == 202, answer.body
@@ -52,6 +57,8 @@ def ended(server, answer):
 def test_a_recording_posted_here_is_transcribed_there(server):
     place, job = ended(server, server.upload(JOBS, AUSTEN_SHORT.path.read_bytes()))
     assert (job["state"], job["attempts"]) == ("succeeded", 1)
+    assert "/" in job["worker"]
+    assert job["created_at"] < job["progress"]["at"] <= job["finished_at"]
     assert understood(job["text"], AUSTEN_SHORT.text)
     subtitles = server.get(f"{place}/result?format=srt")
     assert subtitles.body.startswith(b"1\n00:00:0")
@@ -107,6 +114,8 @@ def test_metrics_say_how_much_there_is_to_do(server, fleet):
     metrics = server.get("/metrics").body.decode()
     assert "\njobs_queue_length 1.0" in metrics
     assert "\njobs_oldest_waiting_seconds " in metrics
+    assert "\njobs_workers 1.0" in metrics
+    assert "\njobs_oldest_progress_seconds 0.0" in metrics
     fleet.store.remove("waiting")
 
 
@@ -120,6 +129,10 @@ def test_without_redis_it_is_503_at_once_and_well_again_without_a_restart(tmp_pa
         assert server.get(f"{JOBS}/any").status == 503
         assert server.get("/health/live").status == 200
         assert server.get("/metrics").status == 200
+        until(lambda: "does not answer" in checked(server, "jobs"), "health says that Redis is away")
+        assert server.get("/health").json["status"] == "degraded"
         fleet.redis.start()
+        until(lambda: not checked(server, "jobs"), "health says that Redis is back")
+        assert "no worker" in checked(server, "job workers")
         assert server.upload(JOBS, AUSTEN_SHORT.path.read_bytes()).status == 202
         assert [job["state"] for job in server.get(JOBS).json["jobs"]] == ["queued", "queued"]
