@@ -317,6 +317,11 @@ class Settings:
     engine_seats: int = setting(
         10, "requests an engine runs or lets wait; the next is refused", least=1, most=128
     )
+    client_wait_seconds: int = setting(
+        60,
+        "how long clients are taken to wait for a transcription; what can't be begun by then is refused or made a job",
+        least=1,
+    )
     engine_idle_seconds: int = setting(60, "an engine unused for this long is closed", least=0)
     engine_timeout_seconds: int = setting(60, "an engine without progress for this long is ended", least=1)
     max_upload_mb: int = setting(25, "largest upload, in MiB", least=1, most=1 << 20)

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from .. import memory
 from ..config import PROJECT, without_secrets
-from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, by_code
+from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, QueueFull, by_code
 from . import protocol
 from .budget import Budget
 from .events import Observer
 from .launch import Program
-from .queueing import LOOK_UP_SECONDS, Seats, Turns
+from .queueing import LOOK_UP_SECONDS, Seats, Turns, Work
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ class Engine:
     Owns an engine process, from the first session that needs it until it was idle for long enough.
 
     Threads may share an Engine. *seats* sessions are open at a time, the next is refused; one in the background
-    needs none. One step runs at a time, and open sessions take turns step by step, so a short recording is not
-    kept waiting by a long one. A process that makes no progress for *timeout_seconds* is killed; `close()`
-    ends everything.
+    needs none. One step runs at a time, and the session with the least left to do has the next (`queueing.py`), so a
+    short recording is not kept waiting by a long one. A process that makes no progress for *timeout_seconds* is killed;
+    `close()` ends everything.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Engine:
         self.name, self.program = name, program
         self._budget, self._clock = budget, clock
         self._timeout, self._idle_after = timeout_seconds, idle_after_seconds
-        self._turns = Turns()
+        self._turns = Turns(clock)
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()  # guards the three below
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,6 +81,7 @@ class Engine:
         cost_mb: float | None = None,
         patience_seconds: float = 15.0,
         background: bool = False,
+        work: Work | None = None,
         wanted: Callable[[], bool] = lambda: True,
     ) -> Iterator[protocol.Message]:
         """
@@ -88,8 +89,8 @@ class Engine:
 
         A process that must be started first is waited for until other engines leave room for *cost_mb*, at
         most *patience_seconds*. In the *background*, the turns of others come first, and room is not waited
-        for: that would keep others from their turn. *wanted* is asked now and then whether anybody still waits
-        for the answer.
+        for: that would keep others from their turn. *work* says how much there is to do, for who has less comes first;
+        *wanted* is asked now and then whether anybody still waits for the answer.
         Raises the error an engine's refusal stands for, QueueFull, InsufficientMemory, EngineDied,
         EngineTimeout, ClientGone.
         """
@@ -98,28 +99,33 @@ class Engine:
         question: protocol.Header = {**header, "op": "open", "session": number}
         process = None
         more = True
-        worked = 0.0
+        work = work or Work()
+        work.background = background
         asked = self._clock()
         try:
             while more:
-                with self._turns.taken(wanted, background=background):
-                    began = self._clock()
+                with self._turns.taken(work, wanted):
+                    if work.steps == (
+                        work.left is not None
+                    ):  # opening a recording is not what was waited for
+                        self.observer.waited(self.name, self._clock() - asked)
                     if process is None:
-                        self.observer.waited(self.name, began - asked)
                         patience = 0.0 if background else patience_seconds
                         self._make_room(cost_mb or self.program.cost_mb, patience, wanted)
                         process = self._running()
                     messages, more = self._step(process, question, wanted)
-                    worked += self._clock() - began
                 question = {"op": "next", "session": number}
                 yield from messages
-        except (ClientGone, GeneratorExit):
+        except (ClientGone, GeneratorExit, QueueFull) as end:
+            if isinstance(end, QueueFull):
+                self.observer.refused(self.name, "queue_full")
             if process is not None and more:
                 self._forgotten.append(number)
             raise
         finally:
+            self._turns.leave(work)
             with self._changed:
-                self._seats.leave(0.0 if more else worked, background=background)
+                self._seats.leave(0.0 if more else work.worked_seconds, background=background)
                 self._changed.notify_all()
 
     @property

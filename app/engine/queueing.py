@@ -2,17 +2,20 @@
 
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..errors import ClientGone, QueueFull
 from .events import Observer
 
+RESERVED_SECONDS = 0.05  # between two steps of a session, while what it found is passed on
 LOOK_UP_SECONDS = 0.25  # how often somebody who waits checks that waiting still makes sense
 # Turns others take before one in the background has one all the same: under full load, a job gets a ninth of the
 # engine, and who waits for an answer waits for one more step in nine.
-TURNS_BEFORE_BACKGROUND = 8
+TURNS_BEFORE_BACKGROUND = TURNS_BEFORE_OTHERS = 8
 # Of work one session is, until one has been measured. Too low a guess has refused clients back before there is
 # a seat, and they give up after two: at 1.0, 3 of 20 did on a machine with twice the load it could bear.
 FIRST_GUESS_SECONDS = 2.0
@@ -71,7 +74,8 @@ class Seats:
             self.observer.refused(self._engine, "queue_full")
             wait = self._forecast.seconds_until_a_seat(self.taken)
             raise QueueFull(
-                f"all {self.limit} seats of the {self._engine} engine are taken; try again in {wait} s",
+                f"all {self.limit} seats of the {self._engine} engine are taken; try again in {wait} s, or have "
+                "a job made of it with the header Prefer: respond-async",
                 retry_after_seconds=wait,
             )
         self.taken += 1
@@ -93,44 +97,164 @@ class Seats:
         return self._clock() - self.last_used
 
 
+@dataclass(eq=False, slots=True)
+class Work:
+    """
+    What a session has to do: its place in the queue.
+
+    *left* is in seconds of audio, or None where nobody knows; whoever reads what the session finds keeps it up to
+    date. *patience_seconds* is how long its client is likely to wait for the answer.
+    """
+
+    left: float | None = None
+    patience_seconds: float = math.inf
+    background: bool = False
+    steps: int = 0
+    asked_at: float = 0.0
+    turn_at: float = 0.0  # the end of its last turn
+    worked_seconds: float = 0.0
+    measured_left: float = 0.0  # before its last step
+    step_seconds: float = 0.0
+
+
 class Turns:
     """
-    A fair lock: `threading.Lock` may hand itself back to the thread that just released it, and a long
-    recording would then keep the engine from everybody else between its windows.
+    Whose step is next: a lock that is handed over to the session with the least left to do, so that what was begun is
+    finished. By turns, of ten recordings of two minutes none was done when their clients gave up after 60 s.
+
+    Those in the background come last. Whoever was begun, or waits without a limit, has one turn in nine at least.
     """
 
-    def __init__(self) -> None:
-        self._condition = threading.Condition()  # guards the four below
-        self._waiting: deque[object] = deque()
-        self._in_background: deque[object] = deque()
-        self._holder: object | None = None
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, reserved_seconds: float = RESERVED_SECONDS
+    ) -> None:
+        self._clock, self._reserved_seconds = clock, reserved_seconds
+        self._condition = threading.Condition()  # guards all below
+        self._waiting: deque[Work] = deque()
+        self._in_background: deque[Work] = deque()
+        self._open: list[Work] = []  # of all sessions but those in the background
+        self._holder: Work | None = None
+        self._reserved: Work | None = None  # for whom the turn is kept between two steps, and how long
+        self._reserved_until = 0.0
         self._passed_over = 0  # turns given while somebody waited in the background
+        self._in_a_row = 0  # turns given to the shortest
+        self._pace: float | None = None  # seconds of work for a second of audio, a moving average
 
     @contextmanager
-    def taken(self, wanted: Callable[[], bool], *, background: bool = False) -> Iterator[None]:
-        """Hold the turn for the block; ClientGone when *wanted* became false while waiting."""
-        ticket = object()
-        queue = self._in_background if background else self._waiting
+    def taken(self, work: Work, wanted: Callable[[], bool]) -> Iterator[None]:
+        """
+        Hold the turn for the block, a step of *work*.
+
+        ClientGone when *wanted* became false while waiting, QueueFull when the work can't be begun in time.
+        """
+        queue = self._in_background if work.background else self._waiting
         with self._condition:
-            queue.append(ticket)
+            if not work.steps:
+                work.asked_at = self._clock()
+                if not work.background:
+                    self._open.append(work)
+            self._learn(work)
+            queue.append(work)
+            self._release(work)
+        began = None
         try:
             with self._condition:
-                while self._holder is not None or self._next() is not ticket:
-                    if not self._condition.wait(LOOK_UP_SECONDS) and not wanted():
+                while self._holder is not work:
+                    self._check_patience(work)
+                    if self._reserved is not None and time.monotonic() >= self._reserved_until:
+                        self._release(self._reserved)
+                        continue
+                    seconds = LOOK_UP_SECONDS if self._reserved is None else self._reserved_seconds
+                    if not self._condition.wait(seconds) and not wanted():
                         raise ClientGone
-                queue.remove(ticket)
-                self._holder = ticket
-                self._passed_over = 0 if background or not self._in_background else self._passed_over + 1
+            began = self._clock()
             yield
         finally:
             with self._condition:
-                if self._holder is ticket:
-                    self._holder = None
+                if began is not None:
+                    work.step_seconds = self._clock() - began
+                    work.worked_seconds += work.step_seconds
+                    work.steps += 1
+                    work.turn_at = self._clock()
+                if self._holder is not work:
+                    queue.remove(work)
+                elif self._is_ahead(work):
+                    self._holder, self._reserved = None, work
+                    self._reserved_until = time.monotonic() + self._reserved_seconds
                 else:
-                    queue.remove(ticket)
-                self._condition.notify_all()
+                    self._hand_over()
 
-    def _next(self) -> object:
+    def leave(self, work: Work) -> None:
+        """The session of *work* is over."""
+        with self._condition:
+            if work in self._open:
+                self._open.remove(work)
+            if self._reserved is work:
+                self._release(work)
+
+    def _is_ahead(self, work: Work) -> bool:
+        """Whether *work*, whose step is over, would have the next one if it asked now, as it will in a moment."""
+        if work.background or not (self._waiting or self._in_background):
+            return False
+        return all(self._need(other) > self._need(work) for other in self._waiting)
+
+    def _release(self, work: Work) -> None:
+        """Give the turn on where nobody has it, unless it is kept for another than *work*."""
+        if self._reserved in (None, work):
+            self._reserved = None
+            if self._holder is None:
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._holder = self._next()
+        self._condition.notify_all()
+
+    def _next(self) -> Work | None:
+        """Whose turn it is; no longer in the queue."""
         if self._in_background and (not self._waiting or self._passed_over >= TURNS_BEFORE_BACKGROUND):
-            return self._in_background[0]
-        return self._waiting[0]
+            self._passed_over = 0
+            return self._in_background.popleft()
+        if not self._waiting:
+            return None
+        self._passed_over = self._passed_over + 1 if self._in_background else 0
+        found = min(self._waiting, key=self._need)  # the first of several
+        self._in_a_row += 1
+        if self._in_a_row > TURNS_BEFORE_OTHERS and (others := [*filter(_may_not_starve, self._waiting)]):
+            found, self._in_a_row = min(others, key=lambda work: work.turn_at), 0
+        self._waiting.remove(found)
+        return found
+
+    def _need(self, work: Work) -> float:
+        """Seconds of work that are left; 0 where nobody knows, and to open a recording, which tells how long it is."""
+        return (work.left or 0.0) * (self._pace or 1.0) if work.steps else 0.0
+
+    def _learn(self, work: Work) -> None:
+        """Measure the pace by the last step, unless it was the first to work: that may have loaded the model."""
+        done = work.measured_left - (work.left or 0.0)
+        if work.steps > 2 and done > 0:
+            pace = work.step_seconds / done
+            self._pace = pace if self._pace is None else self._pace + 0.3 * (pace - self._pace)
+        work.measured_left = work.left or 0.0
+
+    def _check_patience(self, work: Work) -> None:
+        """QueueFull where *work* was not begun, and its client would have left before it were done."""
+        if work.steps != 1 or work.left is None or self._pace is None:
+            return
+        own, number = self._need(work), self._open.index(work)
+        needs = [self._need(other) for other in self._open]
+        ahead = sum(need for other, need in enumerate(needs) if (need, other) < (own, number))
+        patience = work.patience_seconds
+        # Of work that takes longer than that, it only has to be begun: its client must have known.
+        if self._clock() - work.asked_at + ahead > patience - min(own, patience / 2):
+            wait = max(1, min(math.ceil(ahead), LONGEST_WAIT_SECONDS))
+            raise QueueFull(
+                f"there are {ahead:.0f} s of work before this recording, which then takes {own:.0f} s, and its client "
+                f"is taken to wait {patience:.0f} s (Prefer: wait=SECONDS says how long it does); "
+                f"try again in {wait} s, or have a job made of it with the header Prefer: respond-async",
+                retry_after_seconds=wait,
+            )
+
+
+def _may_not_starve(work: Work) -> bool:
+    """Others are refused where they can't be begun in time."""
+    return work.steps > 1 or work.patience_seconds == math.inf

@@ -39,6 +39,7 @@ FILE_FIELDS = ("audio", "file")
 ACCEPTED = f"send the recording as multipart field {' or '.join(FILE_FIELDS)}, or as the raw body"
 EXAMPLE = '{"text": "Hello."}'
 
+NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]*)?")
 GZIP = b"\x1f\x8b"
 CONTROLS = re.compile(
     rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]"
@@ -145,6 +146,18 @@ def language_code(name: str | None) -> str | None:
 def prefers_async() -> bool:
     """Whether the request prefers a job to waiting (RFC 7240)."""
     return "respond-async" in preferences()
+
+
+def client_patience(otherwise: float) -> float:
+    """
+    For how many seconds the client waits: as it says by `Prefer: wait=20`, or as OpenAI's clients do; *otherwise* as
+    most do.
+    """
+    said = (
+        preferences().get("wait"),
+        *map(request.headers.get, ("X-Stainless-Read-Timeout", "X-Stainless-Timeout")),
+    )
+    return next((float(text) for text in said if text and NUMBER.fullmatch(text)), otherwise)
 
 
 def preferences() -> dict[str, str]:

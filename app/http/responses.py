@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 from flask import Response, after_this_request, request
 
@@ -12,7 +13,7 @@ from ..speech.chain import SpeakRequest
 from ..speech.serializers import whole_text
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from .hooks import AppResponse, client_waits, meter, services
-from .requests import Upload
+from .requests import Upload, client_patience
 from .sse import LAST, Background, event_stream
 
 MEDIA_TYPES = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"}
@@ -21,6 +22,7 @@ MEDIA_TYPES = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text
 def finish_transcription(wanted: TranscriptionRequest) -> tuple[Transcription, list[Segment]]:
     """The finished transcription and its segments; the response says how long it took."""
     began = time.perf_counter()
+    wanted = replace(wanted, patience_seconds=client_patience(services().settings.client_wait_seconds))
     with closing(
         meter().transcription(services().speech.transcribe(wanted, client_waits()))
     ) as transcription:

@@ -1,5 +1,7 @@
 """Audio in, text out: what is asked for, what comes back, and the engine that does it here."""
 
+import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +10,10 @@ from typing import NamedTuple, Protocol
 from ..engine.events import Observer
 from ..engine.process import Engine
 from ..engine.protocol import Header, Message
+from ..engine.queueing import Work
+
+# Of a recording whose header does not say how long it is, as a browser's: what browsers record, 32 to 128 kbit/s.
+BYTES_PER_SECOND = 8000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class TranscriptionRequest:
     What is to be done with the recording at *path*; the caller keeps it there meanwhile.
 
     In the *background* it gives way to requests that somebody waits for. Of a *clip* the times are still those of
-    the whole recording.
+    the whole recording. It is refused where it can't be begun within *patience_seconds*, while its client still waits.
     """
 
     path: str
@@ -71,6 +77,7 @@ class TranscriptionRequest:
     condition_on_previous_text: bool = True
     background: bool = False
     clip: Clip | None = None
+    patience_seconds: float = math.inf
 
 
 @dataclass(slots=True)
@@ -93,17 +100,22 @@ class Transcription:
     observer: Observer = field(default_factory=Observer)
     # Called with the seconds done, and whether that is all; what it raises ends the work.
     on_progress: Callable[[float, bool], None] = lambda seconds_done, ended: None
+    work: Work = field(default_factory=Work)
 
     def __iter__(self) -> Iterator[Segment]:
-        began = time.monotonic()
+        began, length = time.monotonic(), 0.0
         for message in self.messages:
             found = message.header
             kind = found["kind"]
             if kind == "segment":
                 yield _segment(found)
+            elif kind == "length":
+                length = self.work.left = found["seconds"] or self.work.left or 0.0
             elif kind == "progress":
-                self.seconds_done = found["seconds"]
-                self.on_progress(self.seconds_done, False)
+                done = self.seconds_done = found["seconds"]
+                # Past the length that was stated or guessed by half a minute, there may be as much again.
+                self.work.left = max(length - done, 1.0) if done < length + 30 else done
+                self.on_progress(done, False)
             elif kind == "start":
                 self.language = found["language"]
                 self.language_probability = found["language_probability"]
@@ -167,8 +179,9 @@ class LocalTranscriber:
             "clip": request.clip,
         }
         begins_at = request.clip[0] if request.clip else 0.0
-        messages = self.engine.session(header, background=request.background, wanted=wanted)
-        return Transcription(self.model, messages, begins_at=begins_at)
+        work = Work(os.stat(request.path).st_size / BYTES_PER_SECOND, request.patience_seconds)
+        messages = self.engine.session(header, background=request.background, work=work, wanted=wanted)
+        return Transcription(self.model, messages, begins_at=begins_at, work=work)
 
     def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
         """Look the recording over, in about a fiftieth of the time it takes to transcribe it."""

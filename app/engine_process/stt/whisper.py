@@ -105,9 +105,11 @@ class WhisperEngine:
         return Recording(samples, gate, first, stated[0] if stated else None)
 
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
-        """Messages: start, then segment and progress for each window, then end; None between windows."""
+        """Messages: length, start, then segment and progress for each window, then end; None between windows."""
         language = self.check(header["task"], header.get("language"))
         recording = yield from self.recording(header)
+        yield Message({"kind": "length", "seconds": recording.stated_seconds})
+        yield None  # whoever has less to do comes first
         transcriber = None
         numbers = itertools.count(1)
         frame = round((header.get("clip") or [0.0])[0] * FRAMES_PER_SECOND)
