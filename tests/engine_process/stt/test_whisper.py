@@ -60,7 +60,9 @@ def test_clips_are_understood(whisper, clip):
 
 
 def test_a_session_starts_finds_goes_on_and_ends(whisper):
-    answers = ask(whisper, recordings.AUSTEN.path)
+    length, pause, *answers = ask(whisper, recordings.AUSTEN.path)
+    assert length == {"kind": "length", "seconds": pytest.approx(recordings.AUSTEN.seconds, abs=0.01)}
+    assert pause is None  # to open a recording is a step: who has less to do comes first
     order = [answer["kind"] for answer in answers if answer]
     assert order[0] == "start"
     assert order[1] == "segment"
