@@ -38,6 +38,23 @@ def test_the_files_the_documents_point_to_exist():
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+# Turns of phrase that readers had to guess at, in documents, messages, help and the page.
+RIDDLES = (
+    "budget it knows", "is not looked at", "keeps what it is told", "there may be more", "looking on", "and goes with it",
+    "put off", "dialect", "turned away", "none of this service's", "is heard when", "turns out improbable",
+    "what keeps them from it", "asked for there", "no header carries", "is left in the midst",
+)  # fmt: skip
+
+
+def test_no_riddles_are_told():
+    texts = [path for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", ".env.example", "app.json", "render.yaml")
+             if (path := PROJECT / name).exists()]  # fmt: skip
+    texts += [*(PROJECT / "docs").rglob("*.md"), *(PROJECT / "app").rglob("*.py")]
+    texts += (path for path in (PROJECT / "app" / "static").iterdir() if path.suffix in (".js", ".html"))
+    told = [(path.name, riddle) for path in texts for riddle in RIDDLES if riddle in path.read_text()]
+    assert told == []
+
+
 @pytest.mark.parametrize("document", MAPS)
 def test_the_code_the_documents_name_exists(document):
     """A file may be named by the end of its path."""

@@ -1,4 +1,4 @@
-"""The same two services in OpenAI's dialect, so that its clients work with another base URL."""
+"""The same two services by OpenAI's API, so that its clients work with another base URL."""
 
 import base64
 import math
@@ -219,7 +219,7 @@ def speech() -> Response:
 
 
 def _reworded(error: InvalidRequest) -> InvalidRequest:
-    """*error* with the field's name in this dialect, and the voices of this dialect beside our own."""
+    """*error* with the field's name in OpenAI's API, and its voices beside our own."""
     message = error.message.replace("text:", "input:", 1)
     if error.param == "voice":
         message += f". Here also: {', '.join(VOICES)}"

@@ -78,7 +78,7 @@ class Monitoring:
         )
 
     def _record_refusal(self, request: RequestRecord, now: float) -> None:
-        """Somebody was turned away: count it by its reason, and remember the address without its last part."""
+        """A request was refused: count it by its reason, and remember the address without its last part."""
         target = probe(request.path) if request.route == UNMATCHED else ""
         if request.code in UPLOADS:
             reason = request.code

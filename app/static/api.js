@@ -71,7 +71,7 @@ function keyFromForm(wrong) {
   return new Promise((resolve) => {
     form.onsubmit = (event) => {
       event.preventDefault();
-      sessionStorage.setItem(KEPT, text.value.replace(/[^!-~]/g, "")); // what no header carries is in no key
+      sessionStorage.setItem(KEPT, text.value.replace(/[^!-~]/g, "")); // a key has only what an HTTP header can carry
       text.value = "";
       form.hidden = true;
       byId("forget").hidden = false;
