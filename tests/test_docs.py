@@ -40,7 +40,8 @@ def test_the_files_the_documents_point_to_exist():
 
 # Turns of phrase that readers had to guess at, in documents, messages, help and the page.
 RIDDLES = (
-    "budget it knows", "is not looked at", "keeps what it is told", "there may be more", "looking on", "and goes with it",
+    "budget it knows", "is not looked at", "keeps what it is told", "there may be more", "looking on",
+    "and goes with it",
     "put off", "dialect", "turned away", "none of this service's", "is heard when", "turns out improbable",
     "what keeps them from it", "asked for there", "no header carries", "is left in the midst",
 )  # fmt: skip
