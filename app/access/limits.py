@@ -12,7 +12,7 @@ from ..errors import AudioLimited, RateLimited
 from .counters import Counters
 
 if TYPE_CHECKING:
-    from ..speech.audio_stream import Spoken
+    from ..speech.audio import SynthesisResult
     from ..speech.transcription import Transcription
 
 EXAMPLE = "60/minute, or several such as 10/second;300/hour"
@@ -128,7 +128,7 @@ class Meter(NamedTuple):
             transcription.on_progress = charge
         return transcription
 
-    def spoken(self, spoken: Spoken, text: str) -> Spoken:
+    def spoken(self, spoken: SynthesisResult, text: str) -> SynthesisResult:
         """*spoken*, charged when it is closed; a client that leaves before its end pays for an estimate."""
         if not self.allowance.seconds_per_hour or spoken.cached:
             return spoken

@@ -53,7 +53,7 @@ def speak(text: str, out: str, format: str | None, **params: str | float | None)
     )
     with (
         engines.speech(settings) as speech,
-        closing(speech.speak(request, engines.wanted)) as spoken,
+        closing(speech.synthesis.speak(request, engines.wanted)) as spoken,
     ):
         output.write(out, spoken.audio)
         for reason in spoken.fallback:

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify
 
 from ..errors import InvalidRequest, ModelCannotTranslate, ModelNotFound, ServiceError, UnsupportedFormat
 from ..speech import languages, whisper_languages
-from ..speech.audio_stream import Spoken
+from ..speech.audio import SynthesisResult
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from ..speech.chain import SpeakRequest
 from ..speech.serializers import whole_text
@@ -254,7 +254,7 @@ def _voice(asked: str, engine: str | None, language: str | None) -> str | None:
     return speaking[VOICES.index(asked) % len(speaking)] if len(speaking) > 1 else None
 
 
-def _audio_events(spoken: Spoken, text: str) -> Generator[bytes]:
+def _audio_events(spoken: SynthesisResult, text: str) -> Generator[bytes]:
     """The audio as events. There are no tokens here: the words of the text stand for them."""
     words = len(text.split())
     with closing(spoken):

@@ -10,7 +10,7 @@ from werkzeug.routing import Rule
 
 from .. import __version__
 from ..jobs import STATES
-from ..speech.audio_stream import MEDIA_TYPES as AUDIO_TYPES
+from ..speech.audio import MEDIA_TYPES as AUDIO_TYPES
 from . import auth
 from .async_jobs import LONGEST_KEY
 from .jobs import PAGE, RECORDING, RESULT

@@ -8,7 +8,7 @@ from dataclasses import replace
 from flask import Response, after_this_request, request
 
 from ..speech import subtitles
-from ..speech.audio_stream import Spoken
+from ..speech.audio import SynthesisResult
 from ..speech.chain import SpeakRequest
 from ..speech.serializers import whole_text
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest
@@ -62,12 +62,12 @@ def render_transcript(segments: Iterable[Segment], format: str) -> Response:
     return AppResponse(body, content_type=f"{MEDIA_TYPES[format]}; charset=utf-8")
 
 
-def begin_speech(wanted: SpeakRequest) -> Spoken:
+def begin_speech(wanted: SpeakRequest) -> SynthesisResult:
     """What the service says to *wanted*, charged to whoever asks."""
-    return meter().spoken(services().speech.speak(wanted, client_waits()), wanted.text)
+    return meter().spoken(services().speech.synthesis.speak(wanted, client_waits()), wanted.text)
 
 
-def audio_response(spoken: Spoken) -> Response:
+def audio_response(spoken: SynthesisResult) -> Response:
     """The response for speech: who spoke, whether it was kept from before, and the bytes as they come."""
     response = AppResponse(spoken.audio, mimetype=spoken.media_type)
     response.call_on_close(spoken.close)

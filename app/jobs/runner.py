@@ -27,7 +27,7 @@ from .job import FAILED, SUCCEEDED, TRANSCRIBE, Files, Job, Store
 
 if TYPE_CHECKING:
     from ..access.limits import Allowance
-    from ..speech.audio_stream import Spoken
+    from ..speech.audio import SynthesisResult
     from ..speech.service import Speech
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def perform(
             _transcribe(job, transcription, output, should_continue)
     else:
         request = SpeakRequest(**job.params, stream=False, background=True)
-        spoken = speech.speak(request, should_continue)
+        spoken = speech.synthesis.speak(request, should_continue)
         with closing(meter.spoken(spoken, request.text) if meter else spoken) as spoken:
             _speak(job, spoken, output)
 
@@ -147,7 +147,7 @@ def _transcribe(
     }
 
 
-def _speak(job: Job, spoken: Spoken, output: BinaryIO) -> None:
+def _speak(job: Job, spoken: SynthesisResult, output: BinaryIO) -> None:
     for chunk in spoken.audio:
         output.write(chunk)
     job.seconds_done = spoken.duration_seconds or 0.0

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..engine.scripts import count
 from ..errors import InvalidRequest, NothingToSay, UnsupportedFormat
@@ -11,12 +11,11 @@ from .voices import Voice, Voices
 
 ENGINES = ("gtts", "neural", "espeak")  # the order of "auto": natural and online, natural, always there
 ONLINE = ("gtts",)
-NO_LATIN_NOR_HAN = (
-    "ja",
-)  # espeak-ng's voice spells foreign words, and calls each Chinese character just that
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 SLOWEST, FASTEST = 0.25, 4.0
 LOWEST, HIGHEST = 0.5, 2.0
+# espeak-ng's Japanese voice reads kana; it spells Latin words, and calls a Chinese character just that.
+ESPEAK_JAPANESE = frozenset({"kana"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +45,9 @@ class Attempt:
 
     engine: str
     voice: Voice
-    language: str
-    scripts: frozenset[str] = frozenset({"latin"})  # what the voice itself reads
-    others: Mapping[str, Voice] = field(
-        default_factory=dict
-    )  # who reads the letters it can't, by their script
-    unsaid: int = 0  # letters nobody of this engine can say
+    scripts: frozenset[str]  # what the voice reads
+    others: Mapping[str, Voice]  # the engine's voices for more scripts of the text
+    unsaid: int  # letters of the text that no voice of the engine reads
 
 
 class Chain:
@@ -73,55 +69,44 @@ class Chain:
         """Who is asked, best first; InvalidRequest says what is wrong and what is accepted."""
         self._check(request)
         engines = self._engines(request.engine)
-        named = self._named(request, engines)
-        asked = self._tag(request.language or (named[0].language if named else self._language))
-        letters = count(request.text)
-        tag = _written(asked, letters, request.text, chosen=bool(request.language or named))
-        if tag != asked:
-            named = []  # that voice can't say a word of it
-        if named:
-            speaking = [voice for voice in named if languages.same(voice.language, tag)]
-            if not speaking:
-                raise InvalidRequest(
-                    f"voice: {request.voice!r} speaks {named[0].language}, not {tag!r}; GET "
-                    "/api/v1/pam/voice/voices lists every voice with its language",
-                    "voice",
-                )
-            named = speaking
-        found = {voice.engine: voice for voice in reversed(named)}
-        if named and request.engine is None:  # the voice's own engine first, the others stand in for it
-            engines = sorted(engines, key=lambda engine: engine not in found)
+        voices = self._requested_voices(request, engines)
+        requested = self._tag(request.language or (voices[0].language if voices else self._language))
+        letters = Counter[str]() if request.text.isascii() else count(request.text)
+        tag = language_of(request.text, letters, requested, chosen=bool(request.language or voices))
+        if tag != requested:
+            voices = []  # they can't say a word of it
+        elif voices:
+            voices = self._speaking(voices, request, tag)
+        by_engine = {voice.engine: voice for voice in reversed(voices)}
+        if request.engine is None:  # the requested voice's engine first, the others stand in for it
+            engines = sorted(engines, key=lambda engine: bool(voices) and engine not in by_engine)
         attempts = [
-            self._attempt(engine, voice, tag, letters, request.text)
+            self._attempt(engine, voice, request.text, letters)
             for engine in engines
-            if (voice := found.get(engine) or self.voices.speaking(tag, engine)) is not None
+            if (voice := by_engine.get(engine) or self.voices.speaking(tag, engine)) is not None
         ]
         # Who can say all of it comes first; who can't say half of it is not asked.
-        total = letters.total()
-        able = sorted(
-            (one for one in attempts if not one.unsaid or 2 * one.unsaid < total), key=lambda one: one.unsaid
-        )
+        able = [one for one in attempts if not one.unsaid or 2 * one.unsaid < letters.total()]
         if not able:
-            known = ", ".join(self.voices.languages(engines)) or "none, no synthesizer is installed"
-            what = f"nobody here speaks {tag!r}"
-            if attempts or tag != asked:
+            problem = f"nobody here speaks {tag!r}"
+            if attempts or tag != requested:
                 foreign = ", ".join(script for script in letters if script != "latin")
-                what = f"the text has {foreign} letters, which {', '.join(engines)} can't say"
-            raise InvalidRequest(f"language: {what}; accepted: {known}", "language")
-        return able
+                problem = f"the text has {foreign} letters, which {', '.join(engines)} can't say"
+            known = ", ".join(self.voices.languages(engines)) or "none, no synthesizer is installed"
+            raise InvalidRequest(f"language: {problem}; accepted: {known}", "language")
+        return sorted(able, key=lambda one: one.unsaid)
 
-    def _attempt(self, engine: str, voice: Voice, tag: str, letters: Counter[str], text: str) -> Attempt:
-        own = _readable(voice)
+    def _attempt(self, engine: str, voice: Voice, text: str, letters: Counter[str]) -> Attempt:
+        own = readable_scripts(voice)
         others = {}
         for script in letters.keys() - own:
-            language = languages.of_script(script, text, with_kana="kana" in letters or tag == "ja")
+            japanese = "kana" in letters or languages.same(voice.language, "ja")
+            language = languages.of_script(script, text, with_kana=japanese)
             other = self.voices.speaking(language, engine) if language else None
-            if other is not None and script in _readable(other):
+            if other is not None and script in readable_scripts(other):
                 others[script] = other
-        unsaid = sum(
-            number for script, number in letters.items() if script not in own and script not in others
-        )
-        return Attempt(engine, voice, tag, frozenset(own), others, unsaid)
+        unsaid = sum(letters[script] for script in letters.keys() - own - others.keys())
+        return Attempt(engine, voice, own, others, unsaid)
 
     def _check(self, request: SpeakRequest) -> None:
         text = request.text
@@ -144,31 +129,44 @@ class Chain:
         if not LOWEST <= request.pitch <= HIGHEST:
             raise InvalidRequest(f"pitch: {request.pitch:g} is not within {LOWEST:g} to {HIGHEST:g}", "pitch")
 
-    def _engines(self, asked: str | None) -> list[str]:
-        if asked in (None, "auto"):
+    def _engines(self, requested: str | None) -> list[str]:
+        """The engines that may be asked, best first."""
+        if requested in (None, "auto"):
             return [self._first] if self._first in ENGINES else list(ENGINES)
-        if asked not in self.engines:
-            off = asked in ENGINES
+        if requested not in self.engines:
+            off = requested in ENGINES
             why = (
                 f"is off here (TTS_ENGINE={self._first} keeps texts on this machine)" if off else "is unknown"
             )
             raise InvalidRequest(
-                f"engine: {asked!r} {why}; accepted: auto, {', '.join(self.engines)}", "engine"
+                f"engine: {requested!r} {why}; accepted: auto, {', '.join(self.engines)}", "engine"
             )
-        return [asked]
+        return [requested]
 
-    def _named(self, request: SpeakRequest, engines: list[str]) -> list[Voice]:
+    def _requested_voices(self, request: SpeakRequest, engines: list[str]) -> list[Voice]:
+        """Every voice that goes by the name in *request*."""
         if not request.voice:
             return []
-        named = self.voices.named(request.voice, engines)
-        if not named:
+        voices = self.voices.named(request.voice, engines)
+        if not voices:
             raise InvalidRequest(
                 f"voice: there is no {request.voice!r} of {', '.join(engines)}; accepted: "
-                f"{some(voice.id for voice in self.voices.all if voice.engine in engines)}; GET "
+                f"{first_few(voice.id for voice in self.voices.all if voice.engine in engines)}; GET "
                 "/api/v1/pam/voice/voices lists them",
                 "voice",
             )
-        return named
+        return voices
+
+    def _speaking(self, voices: list[Voice], request: SpeakRequest, tag: str) -> list[Voice]:
+        """Those of *voices* that speak *tag*."""
+        speaking = [voice for voice in voices if languages.same(voice.language, tag)]
+        if not speaking:
+            raise InvalidRequest(
+                f"voice: {request.voice!r} speaks {voices[0].language}, not {tag!r}; GET "
+                "/api/v1/pam/voice/voices lists every voice with its language",
+                "voice",
+            )
+        return speaking
 
     def _tag(self, language: str) -> str:
         try:
@@ -181,28 +179,27 @@ class Chain:
             ) from None
 
 
-def _readable(voice: Voice) -> set[str]:
+def readable_scripts(voice: Voice) -> frozenset[str]:
     """The scripts *voice* reads."""
-    scripts = languages.scripts(voice.language)
-    if voice.engine == "espeak" and voice.language in NO_LATIN_NOR_HAN:
-        scripts -= {"latin", "han"}
-    return scripts
+    if voice.engine == "espeak" and voice.language == "ja":
+        return ESPEAK_JAPANESE
+    return languages.scripts(voice.language)
 
 
-def _written(tag: str, letters: Counter[str], text: str, *, chosen: bool) -> str:
+def language_of(text: str, letters: Counter[str], requested: str, *, chosen: bool) -> str:
     """
-    *tag*, or the language the text is written in where that one's voices could not say it.
+    The *requested* language, or the one *text* is written in where a voice of that could not say it.
 
     A language that was *chosen* gives way only where there is no letter of it; the default where most are others'.
     """
-    readable = sum(letters[script] for script in languages.scripts(tag))
-    if not letters or (readable > 0 if chosen else 2 * readable >= letters.total()):
-        return tag
+    own = sum(letters[script] for script in languages.scripts(requested))
+    if not letters or (own > 0 if chosen else 2 * own >= letters.total()):
+        return requested
     (most, _), *_ = letters.most_common(1)
-    return languages.of_script(most, text, with_kana="kana" in letters) or tag
+    return languages.of_script(most, text, with_kana="kana" in letters) or requested
 
 
-def some(names: Iterable[str], limit: int = 12) -> str:
+def first_few(names: Iterable[str], limit: int = 12) -> str:
     """*names* in a sentence, the first few of them."""
     listed = list(names)
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""

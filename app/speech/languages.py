@@ -1,6 +1,7 @@
 """Language tags, and what Google Translate's voice speaks; a table, because asking gTTS would import it."""
 
 import re
+from functools import lru_cache
 
 # gTTS 2.5.4, gtts.lang.tts_langs(); a test compares them.
 GTTS = {
@@ -42,6 +43,7 @@ TELLING = (
 TAG = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,8})*")
 
 
+@lru_cache(maxsize=256)
 def normal(tag: str) -> str:
     """*tag* in lower case with hyphens, as tags are compared; ValueError when it can't be one."""
     written = tag.strip().lower().replace("_", "-")
@@ -50,16 +52,18 @@ def normal(tag: str) -> str:
     return written
 
 
-def fitting(tag: str) -> list[str]:
+@lru_cache(maxsize=256)
+def fitting(tag: str) -> tuple[str, ...]:
     """Tags a voice for *tag* may have, best first: itself, without its region, other names of it."""
     exact, base = normal(tag), normal(tag).split("-")[0]
-    return [one for one in dict.fromkeys((exact, base, ALSO.get(exact), ALSO.get(base))) if one]
+    return tuple(one for one in dict.fromkeys((exact, base, ALSO.get(exact), ALSO.get(base))) if one)
 
 
-def scripts(tag: str) -> set[str]:
+@lru_cache(maxsize=256)
+def scripts(tag: str) -> frozenset[str]:
     """The scripts a voice for *tag* reads: its language's own, and Latin, which all but Japanese voices read."""
     base = normal(tag).split("-")[0]
-    return {script for script, written in WRITTEN_IN.items() if base in written} | {"latin"}
+    return frozenset({script for script, written in WRITTEN_IN.items() if base in written} | {"latin"})
 
 
 def of_script(script: str, text: str, *, with_kana: bool = False) -> str | None:
@@ -76,6 +80,7 @@ def of_script(script: str, text: str, *, with_kana: bool = False) -> str | None:
     return WRITTEN_IN[script][0] if script in WRITTEN_IN else "en" if script == "latin" else None
 
 
+@lru_cache(maxsize=1024)
 def same(one: str, other: str) -> bool:
     """Whether two tags name one language, whatever the region."""
     bases = {tag.split("-")[0] for tag in fitting(one)}

@@ -16,7 +16,7 @@ from ..engine.launch import WHISPER, program
 from ..engine.process import Engine
 from ..errors import LocalWhisperDisabled, ModelMissing
 from . import models
-from .synthesis import SpeakRequest, Spoken, Synthesis
+from .synthesis import Synthesis
 from .transcription import LocalTranscriber, Survey, Transcriber, Transcription, TranscriptionRequest
 
 log = logging.getLogger(__name__)
@@ -82,10 +82,6 @@ class Speech:
         if isinstance(self.transcriber, LocalTranscriber):
             return self.transcriber.survey(request, wanted)
         return None
-
-    def speak(self, request: SpeakRequest, wanted: Callable[[], bool]) -> Spoken:
-        """Begin to speak; the answer's audio comes while it is made. Close it."""
-        return self.synthesis.speak(request, wanted)
 
     def checks(self) -> list[Check]:
         """Whether recordings can be transcribed and texts spoken; wakes nothing."""

@@ -7,7 +7,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -26,17 +27,14 @@ from ..errors import (
     SynthesisUnavailable,
 )
 from . import languages, models
-from .audio_cache import Cache, Draft, Facts, Hit
-from .audio_stream import Making, Spoken
+from .audio import AudioInfo, Cache, CacheEntry, CacheWriter, SynthesisResult, SynthesisStream
 from .breaker import Breaker
-from .chain import ENGINES, ONLINE, Attempt, Chain, SpeakRequest
+from .chain import ONLINE, Attempt, Chain, SpeakRequest
 from .voices import Voice, Voices, find_espeak
 
 if TYPE_CHECKING:
     from ..config import Settings
     from ..engine.budget import Budget
-
-__all__ = ["ENGINES", "SpeakRequest", "Spoken", "Synthesis"]
 
 log = logging.getLogger(__name__)
 
@@ -97,23 +95,25 @@ class Synthesis:
             timeout_seconds=settings.tts_timeout_seconds,
         )
 
-    def speak(self, request: SpeakRequest, wanted: Callable[[], bool] = lambda: True) -> Spoken:
+    def speak(
+        self, request: SpeakRequest, should_continue: Callable[[], bool] = lambda: True
+    ) -> SynthesisResult:
         """
-        Begin to speak; *wanted* is asked now and then whether anybody still waits.
+        Begin to speak; *should_continue* is asked now and then whether anybody still waits.
 
         Raises InvalidRequest and its kin, QueueFull, ClientGone, and SynthesisUnavailable with every reason.
         """
         attempts = self.chain.attempts(request)
         for number, attempt in enumerate(attempts):
-            hit = self.cache.find(key(attempt, request))
-            if hit is None:
+            entry = self.cache.find(cache_key(attempt, request))
+            if entry is None:
                 continue
             # What another than the first choice said counts only while it stands in for it.
-            if number == 0 or hit.facts.stand_in_until:
+            if number == 0 or entry.info.stand_in_until:
                 self.observer.looked_up(True)
                 before = [f"{better.engine}: failed lately" for better in attempts[:number]]
-                return recalled(hit, attempt, request, before)
-            hit.close()
+                return cached_result(entry, attempt, request, before)
+            entry.close()
         if self.cache.limit_bytes:
             self.observer.looked_up(False)
         # A job's time is limited where it is run; that it waits for its turn is no reason for another voice.
@@ -122,31 +122,26 @@ class Synthesis:
         for number, attempt in enumerate(attempts, 1):
             left = deadline - self._clock()
             # Half of what is left, so that the next has as much; the last one takes it all.
-            share = left if number == len(attempts) else left / 2
-            if number > 1 and (hit := self.cache.find(key(attempt, request))) is not None:
-                return recalled(hit, attempt, request, reasons)
+            seconds = left if number == len(attempts) else left / 2
+            if number > 1 and (entry := self.cache.find(cache_key(attempt, request))) is not None:
+                return cached_result(entry, attempt, request, reasons)
             try:
-                return self._attempt(attempt, request, wanted, seconds=share, before=tuple(reasons))
+                return self._attempt(attempt, request, should_continue, seconds=seconds, before=reasons)
             except (InvalidRequest, QueueFull):
                 raise  # the request, or the seats, are the same for all of them
-            except InsufficientMemory as error:
-                if request.background and COSTS_MB[attempt.engine] <= self._budget.room_alone_mb():
-                    raise  # there will be room: a job can wait for it
-                reasons.append(self._failed(attempt, error))
             except ServiceError as error:
-                reasons.append(self._failed(attempt, error))
-        raise SynthesisUnavailable("no synthesizer could speak: " + "; ".join(reasons))
-
-    def _failed(self, attempt: Attempt, error: ServiceError) -> str:
-        """Log why *attempt* failed; the reason as the caller is told it."""
-        log.warning("synthesizer=%s failed: %s: %s", attempt.engine, error.code, error.message)
-        return f"{attempt.engine}: {error.message}"
+                no_room = isinstance(error, InsufficientMemory) and request.background
+                if no_room and COSTS_MB[attempt.engine] <= self._budget.room_alone_mb():
+                    raise  # there will be room: a job can wait for it
+                log.warning("synthesizer=%s failed: %s: %s", attempt.engine, error.code, error.message)
+                reasons.append(f"{attempt.engine}: {error.message}")
+        raise SynthesisUnavailable("nobody could speak: " + "; ".join(reasons))
 
     def etag(self, request: SpeakRequest, known: str) -> str | None:
         """The tag in *known* (an `If-None-Match`) that is still right for *request*; None: speak."""
         tags = {tag.strip().removeprefix("W/").strip('"') for tag in known.split(",")}
-        keys = [key(attempt, request) for attempt in self.chain.attempts(request)]
-        return next((tag for tag in keys if tag in tags), None)
+        keys = (cache_key(attempt, request) for attempt in self.chain.attempts(request))
+        return next((key for key in keys if key in tags), None)
 
     def voices(self, language: str | None = None) -> list[Voice]:
         """Every voice a request may name; with *language* those that speak it. Wakes nothing."""
@@ -177,90 +172,97 @@ class Synthesis:
         self,
         attempt: Attempt,
         request: SpeakRequest,
-        wanted: Callable[[], bool],
+        should_continue: Callable[[], bool],
         *,
         seconds: float,
-        before: tuple[str, ...],
-    ) -> Spoken:
-        """Have one synthesizer speak, its breaker willing; ServiceError when it can't."""
-        if attempt.engine not in ONLINE:
-            return self._begin(attempt, request, wanted, seconds=seconds, before=before)
-        if not self.breaker.allows():
+        before: Sequence[str],
+    ) -> SynthesisResult:
+        """Have one synthesizer speak, if its breaker allows it; ServiceError when it can't."""
+        online = attempt.engine in ONLINE
+        if online and not self.breaker.allows():
             raise SynthesisFailed(f"failed lately; tried again in {self.breaker.retry_in_seconds:.0f} s")
         try:
-            spoken = self._begin(attempt, request, wanted, seconds=seconds, before=before)
+            result = self._begin(attempt, request, should_continue, seconds=seconds, before=before)
+            if online:
+                self.breaker.succeeded()
+            return result
         except SynthesisFailed:
-            self.breaker.failed()
+            if online:
+                self.breaker.failed()
             raise
-        else:
-            self.breaker.succeeded()
         finally:
-            self.observer.breaker(attempt.engine, self.breaker.state != "closed")
-        return spoken
+            if online:
+                self.observer.breaker(attempt.engine, self.breaker.state != "closed")
 
     def _begin(
         self,
         attempt: Attempt,
         request: SpeakRequest,
-        wanted: Callable[[], bool],
+        should_continue: Callable[[], bool],
         *,
         seconds: float,
-        before: tuple[str, ...],
-    ) -> Spoken:
+        before: Sequence[str],
+    ) -> SynthesisResult:
         """Wait for the first bytes at most *seconds*, and for all of them where the request does not stream."""
-        deadline = self._clock() + seconds
-
-        def still_wanted() -> bool:
-            return wanted() and (making.begun or self._clock() < deadline)
-
+        began = self._clock()
         messages = self.engine.session(
             question(attempt, request, within_seconds=min(NETWORK_SECONDS, seconds)),
             cost_mb=COSTS_MB[attempt.engine],
             patience_seconds=seconds,
             background=request.background,
-            wanted=still_wanted,
+            wanted=lambda: should_continue() and (stream.begun or self._clock() < began + seconds),
         )
-        tag = key(attempt, request)
-
-        def keep(draft: Draft, duration_seconds: float) -> None:
-            until = time.time() + STAND_IN_SECONDS if before else 0.0
-            self.cache.keep(
-                tag, draft, Facts(attempt.engine, attempt.voice.id, duration_seconds, until, making.skipped)
-            )
-
-        draft = self.cache.draft() if self.cache.limit_bytes or not request.stream else None
-        making = Making(cast("Generator[Message]", messages), draft, keep)
-        began = self._clock()
-        making.on_end = lambda duration: self.observer.spoke(attempt.engine, duration, self._clock() - began)
-        whole: Draft | None = None
-        try:
-            if request.stream:
-                making.begin()
-            else:
-                whole = making.complete()
-        except ClientGone:
-            making.close()
-            if not wanted():
-                raise
-            # Only the first that waits for memory is refused it; the others wait for their turn behind it.
-            short = self._budget.shortage(self.engine, COSTS_MB[attempt.engine])
-            raise short or SynthesisFailed(f"no audio within {seconds:.0f} s") from None
-        except BaseException:
-            making.close()
-            raise
-        return Spoken(
+        writer = self.cache.writer() if self.cache.limit_bytes or not request.stream else None
+        stream = SynthesisStream(cast("Generator[Message]", messages), writer)
+        result = SynthesisResult(
             attempt.engine,
             attempt.voice.id,
             request.format,
-            before,
-            tag,
-            audio=whole.read() if whole else making.chunks(),
-            close=making.close,
-            skipped=making.skipped,
-            duration_seconds=making.duration_seconds if whole else None,
-            size_bytes=whole.size if whole else None,
-            made_seconds=lambda: making.duration_seconds,
+            tuple(before),
+            cache_key(attempt, request),
+            audio=iter(()),
+            close=stream.close,
+            made_seconds=lambda: stream.duration_seconds,
         )
+        try:
+            if request.stream:
+                stream.begin()
+                return replace(
+                    result, skipped=stream.skipped, audio=self._until_end(stream, writer, result, began)
+                )
+            stream.complete()
+        except BaseException as error:
+            stream.close()
+            if isinstance(error, ClientGone) and should_continue():
+                # Only the first that waits for memory is refused it; the others wait for their turn behind it.
+                short = self._budget.shortage(self.engine, COSTS_MB[attempt.engine])
+                raise short or SynthesisFailed(f"no audio within {seconds:.0f} s") from None
+            raise
+        self._finished(stream, writer, result, began)
+        return replace(
+            result,
+            skipped=stream.skipped,
+            audio=writer.read() if writer else iter(()),
+            duration_seconds=stream.duration_seconds,
+            size_bytes=writer.size if writer else 0,
+        )
+
+    def _until_end(
+        self, stream: SynthesisStream, writer: CacheWriter | None, result: SynthesisResult, began: float
+    ) -> Iterator[bytes]:
+        """The audio as it comes; what came to its end is kept."""
+        yield from stream.chunks()
+        self._finished(stream, writer, result, began)
+
+    def _finished(
+        self, stream: SynthesisStream, writer: CacheWriter | None, result: SynthesisResult, began: float
+    ) -> None:
+        """Note that a text was spoken to its end, and keep the audio."""
+        seconds = stream.duration_seconds or 0.0
+        self.observer.spoke(result.engine, seconds, self._clock() - began)
+        if writer is not None:
+            until = time.time() + STAND_IN_SECONDS if result.fallback else 0.0
+            self.cache.keep(result.etag, writer, AudioInfo(seconds, stream.skipped, until))
 
 
 def question(attempt: Attempt, request: SpeakRequest, *, within_seconds: float) -> Header:
@@ -279,26 +281,28 @@ def question(attempt: Attempt, request: SpeakRequest, *, within_seconds: float) 
     }
 
 
-def key(attempt: Attempt, request: SpeakRequest) -> str:
+def cache_key(attempt: Attempt, request: SpeakRequest) -> str:
     """The name of the audio: a digest of all that decides how it sounds."""
     pitch = request.pitch if attempt.engine == "espeak" else 1.0
-    voices = sorted({attempt.voice.id, *(voice.id for voice in attempt.others.values())})
-    decisive = [RECIPE, attempt.voice.id, voices, request.text, request.format, request.speed, pitch]
+    voices = [attempt.voice.id, *sorted(voice.id for voice in attempt.others.values())]
+    decisive = [RECIPE, voices, request.text, request.format, request.speed, pitch]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:40]
 
 
-def recalled(hit: Hit, attempt: Attempt, request: SpeakRequest, before: list[str]) -> Spoken:
+def cached_result(
+    entry: CacheEntry, attempt: Attempt, request: SpeakRequest, before: Sequence[str]
+) -> SynthesisResult:
     """What the cache has; *before* says why nobody better spoke."""
-    return Spoken(
+    return SynthesisResult(
         attempt.engine,
         attempt.voice.id,
         request.format,
         tuple(before),
-        key(attempt, request),
-        audio=hit.read(),
-        close=hit.close,
+        cache_key(attempt, request),
+        audio=entry.read(),
+        close=entry.close,
         cached=True,
-        skipped=hit.facts.skipped,
-        duration_seconds=hit.facts.duration_seconds,
-        size_bytes=hit.size,
+        skipped=entry.info.skipped,
+        duration_seconds=entry.info.duration_seconds,
+        size_bytes=entry.size,
     )

@@ -23,11 +23,7 @@ class Voice(NamedTuple):
     language: str
     engine: str
     offline: bool
-
-    @property
-    def key(self) -> str:
-        """What its engine calls it."""
-        return self.language if self.engine == "gtts" else self.id.partition(":")[2]
+    key: str  # what its engine calls it
 
 
 class EspeakFiles(NamedTuple):
@@ -42,6 +38,7 @@ class Voices:
 
     def __init__(self, espeak: Iterable[EspeakFiles], *, neural_download: bool = False) -> None:
         self._espeak, self._neural_download = list(espeak), neural_download
+        self.speaking = functools.lru_cache(maxsize=256)(self._speaking)  # asked for every engine and text
 
     @functools.cached_property
     def _spoken(self) -> list[tuple[str, Voice]]:
@@ -66,7 +63,7 @@ class Voices:
             if voice.engine in engines and wanted in (voice.id, voice.key.lower(), voice.name.lower())
         ]
 
-    def speaking(self, language: str, engine: str) -> Voice | None:
+    def _speaking(self, language: str, engine: str) -> Voice | None:
         """*engine*'s voice for a language tag, the closest there is."""
         spoken = [(tag, voice) for tag, voice in self._spoken if voice.engine == engine]
         return next(
@@ -89,7 +86,7 @@ def gtts_voices() -> Iterator[tuple[str, Voice]]:
     if importlib.util.find_spec("gtts") is None:
         return
     for tag, name in languages.GTTS.items():
-        yield tag.lower(), Voice(f"gtts:{tag.lower()}", name, tag, "gtts", offline=False)
+        yield tag.lower(), Voice(f"gtts:{tag.lower()}", name, tag, "gtts", offline=False, key=tag)
 
 
 def neural_voices(*, download: bool) -> Iterator[tuple[str, Voice]]:
@@ -102,7 +99,7 @@ def neural_voices(*, download: bool) -> Iterator[tuple[str, Voice]]:
         if not (facts.get("bundled") or download or os.path.exists(hibari_cache() / facts["file"])):
             continue
         name = f"{key.capitalize()} ({facts['accent']} English, {facts['gender']})"
-        voice = Voice(f"neural:{key}", name, facts["language"], "neural", offline=True)
+        voice = Voice(f"neural:{key}", name, facts["language"], "neural", offline=True, key=key)
         if facts.get("bundled"):
             yield "en", voice
         yield facts["language"].lower(), voice
@@ -135,7 +132,8 @@ def espeak_voices(found: Iterable[EspeakFiles]) -> list[tuple[str, Voice]]:
                 tags.append((int(rank[0]) if rank else 5, tag.lower()))  # 5: espeak-ng's own default
         # The package brings a few voices without their dictionary; they could not read a word.
         if tags and (data / f"{dictionary or tags[0][1].split('-')[0]}_dict").exists():
-            voice = Voice(f"espeak:{file.name.lower()}", name, tags[0][1], "espeak", offline=True)
+            id = file.name.lower()
+            voice = Voice(f"espeak:{id}", name, tags[0][1], "espeak", offline=True, key=id)
             ranked += [(rank, tag, voice) for rank, tag in tags]
     ranked.sort(key=lambda entry: entry[0])
     return [(tag, voice) for _, tag, voice in ranked]

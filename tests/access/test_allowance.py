@@ -6,7 +6,7 @@ from app.access.counters import LocalCounters
 from app.access.limits import Allowance
 from app.engine.protocol import Message
 from app.errors import AudioLimited
-from app.speech.audio_stream import Spoken
+from app.speech.audio import SynthesisResult
 from app.speech.transcription import Segment, Transcription
 
 
@@ -32,7 +32,7 @@ def transcription(*kinds, begins_at=0.0):
 
 def spoken(seconds, *, cached=False):
     closed = []
-    return Spoken(
+    return SynthesisResult(
         "espeak", "en", "wav", (), "tag", iter([b""]), lambda: closed.append(1), cached=cached,
         made_seconds=lambda: seconds,
     ), closed  # fmt: skip

@@ -13,7 +13,7 @@ from app.jobs.files import LocalFiles
 from app.jobs.job import Job
 from app.jobs.local_worker import JobWorker
 from app.jobs.store_sqlite import open_store
-from app.speech.audio_stream import Spoken
+from app.speech.audio import SynthesisResult
 from app.speech.transcription import Transcription
 
 SEGMENT = {
@@ -32,6 +32,10 @@ class TellingSpeech:
     words: list = field(default_factory=lambda: ["one", "two"])
     requests: list = field(default_factory=list)
 
+    @property
+    def synthesis(self):
+        return self
+
     def transcribe(self, request, wanted):
         self.requests.append(request)
         return Transcription("telling", self._messages(wanted))
@@ -42,7 +46,7 @@ class TellingSpeech:
             if isinstance(word, Exception):
                 raise word
         audio = [word.encode() for word in self.words]
-        return Spoken(
+        return SynthesisResult(
             "espeak", "espeak:en", request.format, (), "tag", iter(audio), lambda: None, duration_seconds=1.5
         )
 

@@ -12,7 +12,9 @@ import pytest
 from app.config import Settings
 from app.engine.budget import Budget
 from app.errors import ClientGone, SynthesisUnavailable
-from app.speech.synthesis import SpeakRequest, Spoken, Synthesis
+from app.speech.audio import SynthesisResult
+from app.speech.chain import SpeakRequest
+from app.speech.synthesis import Synthesis
 from tests.gtts_stand_in import GttsStandIn, mp3
 
 HELLO = SpeakRequest("Hello there. This is a test of the chain.", format="wav")
@@ -42,7 +44,7 @@ def build(tmp_path, stand_in):
         synthesis.engine.close()
 
 
-def heard(spoken: Spoken) -> bytes:
+def heard(spoken: SynthesisResult) -> bytes:
     try:
         return b"".join(spoken.audio)
     finally:

@@ -189,7 +189,7 @@ def trial(services: Services) -> Iterator[Finding]:
     try:
         with engines.speech(services.settings) as speech, tempfile.NamedTemporaryFile(suffix=".wav") as file:
             request = SpeakRequest(text=SENTENCE, format="wav", stream=False)
-            with closing(speech.speak(request, engines.wanted)) as spoken:
+            with closing(speech.synthesis.speak(request, engines.wanted)) as spoken:
                 file.writelines(spoken.audio)
                 file.flush()
             if speech.transcriber is None:

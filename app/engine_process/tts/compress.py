@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.filter import Graph
 from av.packet import Packet
 
-from .encode import Encoder, Patch
+from .formats import Encoder, Patch
 
 SLICE_SECONDS = 1  # fed to a codec at once: a sentence of 30 s need not exist three times
 

@@ -7,32 +7,11 @@ header as `patches` at the end: whoever kept the whole file can write them into 
 
 import struct
 import sys
-from typing import Protocol
+
+from .formats import Encoder, Patch
 
 PCM_RATE = 24000  # what OpenAI's speech endpoint answers for "pcm"
 UNKNOWN_SIZE = 0xFFFFFFFF  # in a WAV header: until the end of the file
-
-Patch = tuple[int, bytes]  # where in the file, and what is to stand there
-
-
-class Encoder(Protocol):
-    """Takes 16-bit mono samples, gives bytes of the file."""
-
-    sample_rate: int  # of the file
-
-    @property
-    def samples(self) -> int:
-        """How many the file has so far, at its rate."""
-
-    @property
-    def patches(self) -> list[Patch]:
-        """The final header, after `finish`."""
-
-    def feed(self, pcm: bytes) -> bytes:
-        """The bytes that are ready after *pcm*."""
-
-    def finish(self) -> bytes:
-        """The last bytes."""
 
 
 def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Encoder:

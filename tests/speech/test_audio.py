@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from app.speech.audio_cache import Cache, Facts
+from app.speech.audio import INFO_BYTES, AudioInfo, Cache
 
-FACTS = Facts("espeak", "espeak:en", 1.5)
+INFO = AudioInfo(1.5, {"han": 2})
 
 
 @pytest.fixture
@@ -13,20 +13,20 @@ def cache(tmp_path, clock):
     return Cache(tmp_path / "speech", 1 << 20, clock=clock)
 
 
-def keep(cache: Cache, key: str, audio: bytes, facts: Facts = FACTS) -> None:
-    draft = cache.draft()
-    draft.write(audio)
-    cache.keep(key, draft, facts)
-    draft.close()
+def keep(cache: Cache, key: str, audio: bytes, info: AudioInfo = INFO) -> None:
+    writer = cache.writer()
+    writer.write(audio)
+    cache.keep(key, writer, info)
+    writer.close()
 
 
 def found(cache: Cache, key: str) -> bytes | None:
-    hit = cache.find(key)
-    if hit is None:
+    entry = cache.find(key)
+    if entry is None:
         return None
-    audio = b"".join(hit.read())
-    assert len(audio) == hit.size
-    hit.close()
+    audio = b"".join(entry.read())
+    assert len(audio) == entry.size
+    entry.close()
     return audio
 
 
@@ -37,26 +37,26 @@ def files(cache: Cache) -> list[Path]:
 def test_what_was_kept_is_found(cache):
     keep(cache, "a", b"audio" * 50_000)
     assert found(cache, "a") == b"audio" * 50_000
-    hit = cache.find("a")
-    assert hit is not None
-    assert hit.facts == FACTS
-    hit.close()
+    entry = cache.find("a")
+    assert entry is not None
+    assert entry.info == INFO
+    entry.close()
     assert cache.find("b") is None
 
 
 def test_a_patched_draft_is_kept_and_read_patched(cache):
-    draft = cache.draft()
-    draft.write(b"....the sound")
-    draft.patch([(0, b"RIFF")])
-    cache.keep("a", draft, FACTS)
-    assert b"".join(draft.read()) == found(cache, "a") == b"RIFFthe sound"
-    draft.close()
+    writer = cache.writer()
+    writer.write(b"....the sound")
+    writer.patch([(0, b"RIFF".hex())])
+    cache.keep("a", writer, INFO)
+    assert b"".join(writer.read()) == found(cache, "a") == b"RIFFthe sound"
+    writer.close()
 
 
 def test_what_was_not_finished_leaves_nothing(cache):
-    draft = cache.draft()
-    draft.write(b"half a senten")
-    draft.close()
+    writer = cache.writer()
+    writer.write(b"half a senten")
+    writer.close()
     assert files(cache) == []
 
 
@@ -85,14 +85,14 @@ def test_a_damaged_entry_is_a_miss_and_goes(cache, damage):
 
 
 def test_the_least_recently_used_go_first(tmp_path, clock):
-    cache = Cache(tmp_path, 1200, clock=clock)  # room for four of these
+    cache = Cache(tmp_path, 4 * (INFO_BYTES + 150), clock=clock)  # room for four of these
     for age, key in enumerate("abcd"):
         keep(cache, key, key.encode() * 150)
-        os.utime(tmp_path / f"{key}.speech", (age, age))
+        os.utime(tmp_path / f"{key}.audio", (age, age))
     assert found(cache, "a")  # used now
     keep(cache, "e", b"e" * 150)
     assert [key for key in "abcde" if found(cache, key)] == ["a", "c", "d", "e"]
-    assert sum(path.stat().st_size for path in files(cache)) <= 1200
+    assert sum(path.stat().st_size for path in files(cache)) <= 4 * (INFO_BYTES + 150)
 
 
 def test_one_entry_may_not_push_out_all_others(tmp_path, clock):
@@ -102,7 +102,7 @@ def test_one_entry_may_not_push_out_all_others(tmp_path, clock):
 
 
 def test_a_stand_in_is_forgotten_in_time(cache, clock):
-    keep(cache, "a", b"audio", Facts("espeak", "espeak:en", 1.0, stand_in_until=clock.now + 10))
+    keep(cache, "a", b"audio", AudioInfo(1.0, stand_in_until=clock.now + 10))
     assert found(cache, "a") == b"audio"
     clock.advance(11)
     assert cache.find("a") is None
@@ -114,14 +114,14 @@ def test_a_part_nobody_finishes_is_removed(cache, clock):
     left.write_bytes(b"left by a worker that was killed between two lines")
     clock.now = left.stat().st_mtime + 3601
     keep(cache, "b", b"audio")
-    assert {path.suffix for path in files(cache)} == {".speech"}
+    assert {path.suffix for path in files(cache)} == {".audio"}
 
 
 def test_a_draft_has_no_name_and_an_entry_is_for_its_user_alone(cache):
-    draft = cache.draft()
-    draft.write(b"half a senten")
+    writer = cache.writer()
+    writer.write(b"half a senten")
     assert files(cache) == []
-    draft.close()
+    writer.close()
     keep(cache, "a", b"audio")
     assert [path.stat().st_mode & 0o777 for path in files(cache)] == [0o600]
 
@@ -136,10 +136,10 @@ def test_a_cache_of_no_size_keeps_nothing(tmp_path):
 def test_a_directory_that_cannot_be_written_to_is_a_miss(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     cache = Cache(tmp_path / "file" / "speech", 1000)
-    draft = cache.draft()
-    draft.write(b"audio")
-    cache.keep("a", draft, FACTS)
-    assert b"".join(draft.read()) == b"audio"
-    draft.close()
+    writer = cache.writer()
+    writer.write(b"audio")
+    cache.keep("a", writer, INFO)
+    assert b"".join(writer.read()) == b"audio"
+    writer.close()
     assert cache.find("a") is None
     assert "can't be written to" in caplog.text

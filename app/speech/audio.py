@@ -1,0 +1,262 @@
+"""
+Audio of speech: while the engine makes it, as the caller gets it, and as it is kept on disk for the same request again.
+
+The cache is bounded, least recently used out first, and never an error. It is our own because diskcache 5.6.3 costs a
+web worker 4.4 MB from its first use on (sqlite, a connection for each thread), and reads pickles. An entry is a file of
+INFO_BYTES of JSON and the audio. A file has no name until it is whole, so there are no half entries to find, and none
+are left by a process that is killed.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from ..engine.protocol import Message
+from ..errors import SynthesisFailed
+from ..files import give_name, nameless
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPES = {
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}
+INFO_BYTES = 1024  # before the audio of an entry; the counts of all scripts fit in
+CHUNK_BYTES = 1 << 16
+PART_SUFFIX, ENTRY_SUFFIX = ".part", ".audio"
+ABANDONED_SECONDS = 3600  # a part this old has no writer any more
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What is known of finished audio: its length, letters it lacks, until when it may stand in for a better voice."""
+
+    duration_seconds: float
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    stand_in_until: float = 0.0  # Unix time; 0: the first choice spoke
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisResult:
+    """
+    Audio in chunks, and who spoke; iterate it once, then `close()` it, which also cancels what is to come.
+
+    *fallback* has "engine: reason" for each that could not; *skipped* counts the letters and digits that are not
+    spoken, by what they are: "code", "address" or a script. *duration_seconds* and *size_bytes* are None
+    while the audio is still being made; *etag* then is a weak one, because the header of a stored file says
+    how long it is, and that of a streamed one can't.
+    """
+
+    engine: str
+    voice: str
+    format: str
+    fallback: tuple[str, ...]
+    etag: str
+    audio: Iterator[bytes]
+    close: Callable[[], None]
+    cached: bool = False
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    duration_seconds: float | None = None
+    size_bytes: int | None = None
+    made_seconds: Callable[[], float | None] = lambda: None  # how long it became; None before its end
+
+    @property
+    def media_type(self) -> str:
+        """What `Content-Type` says."""
+        return MEDIA_TYPES[self.format]
+
+
+class CacheWriter:
+    """A file for audio while it is made: written once, then read, then kept or dropped. For one thread."""
+
+    def __init__(self, file: IO[bytes], *, can_be_kept: bool) -> None:
+        self._file, self.can_be_kept, self.size = file, can_be_kept, 0
+        file.seek(INFO_BYTES)
+
+    def write(self, audio: bytes) -> None:
+        """Append; OSError when the disk is full."""
+        self._file.write(audio)
+        self.size += len(audio)
+
+    def patch(self, patches: Iterable[tuple[int, str]]) -> None:
+        """Overwrite what could not be known before the end: offsets, and bytes as hexadecimal digits."""
+        for offset, written in patches:
+            self._file.seek(INFO_BYTES + offset)
+            self._file.write(bytes.fromhex(written))
+
+    def finish(self, info: AudioInfo, path: Path) -> None:
+        """Make it an entry, with the name *path*."""
+        self._file.seek(0)
+        self._file.write(json.dumps({"size": self.size, **asdict(info)}).encode().ljust(INFO_BYTES))
+        self._file.flush()
+        give_name(self._file.fileno(), path)
+
+    def read(self) -> Iterator[bytes]:
+        """The audio in chunks, from its start."""
+        return _chunks(self._file)
+
+    def close(self) -> None:
+        """Drop what was not kept."""
+        self._file.close()
+
+
+@dataclass(slots=True)
+class CacheEntry:
+    """An entry that was found; `close()` it."""
+
+    info: AudioInfo
+    size: int
+    file: BinaryIO
+
+    def read(self) -> Iterator[bytes]:
+        """The audio in chunks."""
+        return _chunks(self.file)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.file.close()
+
+
+class Cache:
+    """
+    Entries in *directory*, *limit_bytes* in all; 0 keeps nothing. Threads and workers may share a directory.
+
+    What goes wrong with the disk is logged and is a miss.
+    """
+
+    def __init__(self, directory: Path, limit_bytes: int, *, clock: Callable[[], float] = time.time) -> None:
+        self._directory, self.limit_bytes, self._clock = directory, limit_bytes, clock
+
+    def find(self, key: str) -> CacheEntry | None:
+        """The entry of *key*, and it counts as used now; None where there is none."""
+        if not self.limit_bytes:
+            return None
+        path = self._directory / (key + ENTRY_SUFFIX)
+        try:
+            file = path.open("rb")
+        except OSError:
+            return None
+        try:
+            found = json.loads(file.read(INFO_BYTES))
+            size, info = found.pop("size"), AudioInfo(**found)
+            # A power cut may leave the name and not all of the bytes.
+            if (
+                size + INFO_BYTES != os.fstat(file.fileno()).st_size
+                or 0 < info.stand_in_until < self._clock()
+            ):
+                raise ValueError
+            os.utime(path)
+            return CacheEntry(info, size, file)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            file.close()
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+
+    def writer(self) -> CacheWriter:
+        """A place to write to: in the cache, or where it keeps nothing or can't, a temporary file."""
+        if self.limit_bytes:
+            try:
+                self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+                return CacheWriter(nameless(str(self._directory), buffering=-1), can_be_kept=True)
+            except OSError as error:
+                log.warning("speech cache: %s can't be written to: %s", self._directory, error.strerror)
+        return CacheWriter(tempfile.TemporaryFile(), can_be_kept=False)
+
+    def keep(self, key: str, writer: CacheWriter, info: AudioInfo) -> None:
+        """Make what *writer* has the entry of *key*; it can still be read, and must still be closed."""
+        if not writer.can_be_kept or writer.size > self.limit_bytes // 4:
+            return
+        # Under a name of its own first: a file can be linked only where there is none, and renamed over another.
+        part = self._directory / (secrets.token_hex(8) + PART_SUFFIX)
+        try:
+            writer.finish(info, part)
+            part.rename(self._directory / (key + ENTRY_SUFFIX))
+        except OSError as error:
+            log.warning("speech cache: nothing kept: %s", error.strerror)
+            return
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Remove the entries used longest ago until the rest fits, and parts that nobody finishes."""
+        entries, total = [], 0
+        with contextlib.suppress(OSError), os.scandir(self._directory) as found:
+            for item in found:
+                with contextlib.suppress(OSError):
+                    status = item.stat()
+                    if item.name.endswith(ENTRY_SUFFIX):
+                        entries.append((status.st_mtime, status.st_size, item.path))
+                        total += status.st_size
+                    elif status.st_mtime < self._clock() - ABANDONED_SECONDS:
+                        os.unlink(item.path)
+        for _, size, path in sorted(entries):
+            if total <= self.limit_bytes:
+                return
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            total -= size
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """The audio of an entry."""
+    file.seek(INFO_BYTES)
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+
+class SynthesisStream:
+    """Speech while the engine makes it; *writer* gets a copy. Owned by whoever asked; for one thread."""
+
+    def __init__(self, messages: Generator[Message], writer: CacheWriter | None) -> None:
+        self._messages, self._writer = messages, writer
+        self._first, self.begun = b"", False
+        self.skipped: dict[str, int] = {}
+        self.duration_seconds: float | None = None  # known at the end
+
+    def begin(self) -> None:
+        """Wait for the first bytes; what goes wrong until then goes wrong here."""
+        self._first = next(self._received(), b"")
+        if not self._first:
+            raise SynthesisFailed("it made no sound")
+
+    def complete(self) -> None:
+        """Wait for all of it; the writer then holds the file as it should be."""
+        if not sum(map(len, self._received())):
+            raise SynthesisFailed("it made no sound")
+
+    def chunks(self) -> Iterator[bytes]:
+        """What `begin` waited for, and the rest as it comes."""
+        yield self._first
+        yield from self._received()
+
+    def _received(self) -> Iterator[bytes]:
+        for message in self._messages:
+            if message.payload:
+                self.begun = True
+                if self._writer is not None:
+                    self._writer.write(message.payload)
+                yield message.payload
+            elif message.header["kind"] == "start":
+                self.skipped = message.header["skipped"]
+            elif message.header["kind"] == "end":
+                self.duration_seconds = message.header["duration"]
+                if self._writer is not None:
+                    self._writer.patch(message.header["patches"])
+
+    def close(self) -> None:
+        """Cancel what is to come and let go of the file."""
+        self._messages.close()
+        if self._writer is not None:
+            self._writer.close()
