@@ -16,14 +16,14 @@ from tests.recordings import AUSTEN_SHORT
 
 from .server import Server, form
 
-IDLE_SECONDS = 2
+IDLE_SECONDS = 1
 THREADS = 6
 UPLOAD = b"POST /api/v1/pam/voice/transcribe HTTP/1.1\r\nHost: x\r\nContent-Type: audio/wav\r\n"
 
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Server]:
-    """A server of six threads, four for requests with a body, that waits two seconds for a client."""
+    """A server of six threads, four for requests with a body, that waits a second for a client."""
     environment = {
         "WEB_THREADS": str(THREADS),
         "ENGINE_SEATS": "2",

@@ -33,3 +33,13 @@ export async function visit(browser, url, { microphone = "granted", clock = fals
   await page.goto(url);
   return { page, context, requests, wrong };
 }
+
+// What *look* finds, once it *holds*; after half a minute an error with what it found last.
+export async function becomes(look, holds) {
+  for (const limit = Date.now() + 30_000; ; ) {
+    const found = await look();
+    if (holds(found)) return found;
+    if (Date.now() > limit) throw new Error(`in vain: ${holds}, last ${JSON.stringify(found)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

@@ -24,14 +24,14 @@ async function give(key) {
 test("health is told without a key, the rest is not", async () => {
   await says("#status", "healthy");
   await page.locator("#key").waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement.id), "key-text");
+  await page.waitForFunction(() => document.activeElement.id === "key-text");
   assert.equal(await page.locator("#total").innerText(), "–");
 });
 
 test("a wrong key is called one", async () => {
   await give("open-barley");
   await says("#key-says", "not accepted");
-  assert.equal(await page.getAttribute("#key-text", "aria-invalid"), "true");
+  await page.locator("#key-text[aria-invalid=true]").waitFor();
 });
 
 test("with the right one everything works", async () => {
@@ -43,7 +43,7 @@ test("with the right one everything works", async () => {
   await page.fill("#text", "Good morning.");
   await page.click("#speak-button");
   await says("#speak-says", "espeak-ng");
-  assert.ok(await page.locator("#key").isHidden());
+  await page.locator("#key").waitFor({ state: "hidden" });
 });
 
 test("the lines that do it again name the key and do not have it", async () => {
@@ -58,7 +58,7 @@ test("the lines that do it again name the key and do not have it", async () => {
 test("the key is kept in the tab, over a reload, and nowhere else", async () => {
   await page.reload();
   await says("#total", /\d\d\.\d/);
-  assert.ok(await page.locator("#key").isHidden());
+  await page.locator("#key").waitFor({ state: "hidden" });
   assert.deepEqual(await page.evaluate(() => [localStorage.length, document.cookie]), [0, ""]);
   assert.ok(tab.requests.every((request) => !decodeURIComponent(request.url()).includes(API_KEY)));
   const other = await tab.context.newPage();
@@ -69,7 +69,7 @@ test("the key is kept in the tab, over a reload, and nowhere else", async () => 
 test("a key that is forgotten is asked for again", async () => {
   await page.click("#forget");
   await page.locator("#key").waitFor();
-  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  await page.waitForFunction(() => sessionStorage.length === 0);
 });
 
 test("nothing else went wrong", () => {

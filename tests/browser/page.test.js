@@ -8,7 +8,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import axe from "axe-core";
-import { launch, visit } from "./browser.js";
+import { becomes, launch, visit } from "./browser.js";
 
 const { BASE_URL, RECORDING, LONGER, MICROPHONE, PYTHON } = process.env;
 const spoken = /might|amiable|himself/i; // a word of it: which ones are right differs between processors
@@ -65,9 +65,9 @@ test("memory, health, requests and the queue are there", async () => {
   await says("#requests", "failed (5xx)");
   await says("#engines", "0 of 10");
   await says("#jobs", "No jobs");
-  assert.match(await text("#of-budget"), /of 512 MB/);
-  assert.match(await page.locator("#chart-says").textContent(), /a budget of 512 MB/);
-  assert.ok((await page.locator("#chart polygon.web").boundingBox()).height > 2);
+  await says("#of-budget", /of 512 MB/);
+  await becomes(() => page.locator("#chart-says").textContent(), (said) => /a budget of 512 MB/.test(said));
+  await becomes(() => page.locator("#chart polygon.web").boundingBox(), (box) => box.height > 2);
 });
 
 test("all it is made of is under 100 kB, and small enough to be said", async () => {
@@ -83,15 +83,15 @@ test("what is said into the microphone becomes text", async () => {
   await says("#record-says", "Stop, 0:04"); // the recording has 3.3 s
   await page.click("#record");
   await transcribed();
-  assert.match(await text("#segments"), spoken);
-  assert.match(await text("#listen-snippets"), /audio=@recording\.webm/);
+  await says("#segments", spoken);
+  await says("#listen-snippets", /audio=@recording\.webm/);
 });
 
 test("a refused microphone is explained", async () => {
   await open({ microphone: "refused" });
   await page.click("#record");
   await says("#listen-says", /not allowed/);
-  assert.equal(await text("#record-says"), "Record");
+  await says("#record-says", /^Record$/);
 });
 
 test("a dropped file becomes text", async () => {
@@ -105,7 +105,7 @@ test("a dropped file becomes text", async () => {
       .dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
   }, bytes);
   await transcribed();
-  assert.match(await text("#segments"), spoken);
+  await says("#segments", spoken);
 });
 
 test("a transcript's parts play their place, by mouse and by keyboard, and it can be had as a file", async () => {
@@ -119,7 +119,7 @@ test("a transcript's parts play their place, by mouse and by keyboard, and it ca
     minutes * 60 + seconds,
   );
   await page.locator("#segments [aria-current]").waitFor();
-  assert.ok(await page.evaluate(() => !document.getElementById("recording").paused));
+  await page.waitForFunction(() => !document.getElementById("recording").paused);
   await parts.first().focus();
   await page.keyboard.press("Enter");
   await page.waitForFunction(
@@ -185,8 +185,8 @@ test("what is typed is spoken to its end", async () => {
     return [Number(player.dataset.ended), player.duration];
   });
   assert.ok(duration > 0.5 && Math.abs(ended - duration) < 0.1, `${ended} of ${duration}`);
-  assert.match(await text("#speak-says"), /^espeak-ng \(offline\)/);
-  assert.match(await page.getAttribute("#spoken-link", "download"), /^speech\.mp3$/);
+  await says("#speak-says", /^espeak-ng \(offline\)/);
+  await page.locator("#spoken-link[download='speech.mp3']").waitFor();
 });
 
 test("voices are listed when somebody comes near, and the one that is chosen speaks", async () => {
@@ -211,11 +211,11 @@ test("the chart rises while an engine runs and falls when it has gone", async ()
   assert.equal(await height(), 0);
   await transcribe();
   await says("#roles", /whisper engine\s*\d+\.\d/);
-  assert.ok((await height()) > 10);
-  assert.equal(await page.locator("#chart polygon.mark.whisper.start").count(), came + 1);
+  await becomes(height, (now) => now > 10);
+  await becomes(() => page.locator("#chart polygon.mark.whisper.start").count(), (marks) => marks === came + 1);
   await says("#roles", /whisper engine\s*not running/);
   await says("#engine-log", /whisper ended after \d+ s, −\d+ MB/);
-  assert.equal(await height(), 0);
+  await becomes(height, (now) => now === 0);
 });
 
 test("what happened while nobody looked is on the chart", async () => {
@@ -225,7 +225,7 @@ test("what happened while nobody looked is on the chart", async () => {
   assert.equal((await fetch(`${BASE_URL}/api/v1/pam/voice/transcribe`, { method: "POST", body: form })).status, 200);
   const running = async () =>
     (await (await fetch(`${BASE_URL}/api/memory`)).json()).service.processes.some((one) => one.role === "whisper");
-  for (const limit = Date.now() + 20_000; await running();) assert.ok(Date.now() < limit, "the engine did not go");
+  await becomes(running, (now) => !now);
   await open();
   await says("#engine-log", /ended after/);
   await says("#engine-log", /started/);
@@ -260,7 +260,7 @@ test("what the service refuses is said in its words", async () => {
     buffer: Buffer.from("Dear sir, ".repeat(50)),
   });
   await says("#listen-says[data-kind=error]", /\w/);
-  assert.match(await text("#listen-says"), /audio|recording|sound/);
+  await says("#listen-says", /audio|recording|sound/);
   await page.fill("#text", "...");
   await page.click("#speak-button");
   await says("#speak-says[data-kind=error]", /\w/);

@@ -44,7 +44,7 @@ def run(file, tmp_path, server, **environment):
 @pytest.mark.long
 def test_the_page_does_what_it_says(tmp_path):
     with Server(
-        TTS_ENGINE="espeak", TTS_CACHE_MB="0", ENGINE_IDLE_SECONDS="2", MEMORY_BUDGET_MB="512"
+        TTS_ENGINE="espeak", TTS_CACHE_MB="0", ENGINE_IDLE_SECONDS="4", MEMORY_BUDGET_MB="512"
     ) as server:
         run("page.test.js", tmp_path, server)
 

@@ -6,7 +6,6 @@ the full one.
 import contextlib
 import os
 import re
-import shutil
 import signal
 import time
 
@@ -85,7 +84,6 @@ def _kill(pid: int | None) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server")
 def test_killed_at_random_every_job_ends_once_and_right(tmp_path, capsys):
     with started(tmp_path / "fleet", **SETTINGS) as fleet, Server(**fleet.environment) as server:
         ordeal = FleetOrdeal(server, fleet, seed=SEED)

@@ -1,10 +1,14 @@
-import shutil
-
 import pytest
 
-from .machines import read_aloud
+from .machines import NO_REDIS, read_aloud
 
-collect_ignore_glob = [] if shutil.which("redis-server") else ["test_*.py"]
+
+@pytest.fixture(scope="session")
+def redis_server(redis_server):
+    """The real one; what needs it is skipped where it is not installed."""
+    if redis_server is None:
+        pytest.skip(NO_REDIS)
+    return redis_server
 
 
 @pytest.fixture
