@@ -195,7 +195,7 @@ def is_ipv6(host: str) -> bool:
         return False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # without repr: it would show secrets, and takes 1 ms to make
 class Settings:
     """Everything that can be set; a field is the environment variable of the same name in capitals."""
 
