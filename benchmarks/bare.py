@@ -6,6 +6,7 @@ app = Flask(__name__)
 
 
 @app.get("/health")
+@app.get("/health/live")
 def health() -> str:
     """That it answers."""
     return "ok"

@@ -88,11 +88,11 @@ class Service:
             if self.process.poll() is not None:
                 raise ServiceStopped(self.process.returncode, LOG.read_text().splitlines()[-12:])
             with contextlib.suppress(OSError, http.client.HTTPException):
-                if self.get("/health").status == 200:
+                if self.get("/health/live").status == 200:
                     break
             if time.perf_counter() > began + START_LIMIT_SECONDS:
                 self.stop()
-                raise TimeoutError(f"no 200 from /health in {START_LIMIT_SECONDS} s")
+                raise TimeoutError(f"no 200 from /health/live in {START_LIMIT_SECONDS} s")
             time.sleep(0.005)
         self.start_seconds = time.perf_counter() - began
         return self
@@ -167,13 +167,14 @@ class ServiceStopped(Exception):
     """It ended by itself before it answered; its exit status and last words."""
 
 
-def bare() -> Service:
-    """A Flask hello-world under the same gunicorn, with one gthread worker of as many threads as ours."""
+def bare(worker: str = "gthread") -> Service:
+    """A Flask hello-world under the same gunicorn, with one *worker* of as many threads as ours."""
     # Started in its own folder: gunicorn reads a gunicorn.conf.py it finds.
     return Service(
+        {"PYTHONPATH": str(ROOT)},
         application="bare:app",
         folder=Path(__file__).parent,
-        options=("--worker-class", "gthread", "--threads", str(Settings().web_threads)),
+        options=("--worker-class", worker, "--threads", str(Settings().web_threads)),
     )
 
 
