@@ -18,6 +18,7 @@ from ..errors import LocalWhisperDisabled, ModelMissing
 from . import models
 from .synthesis import Synthesis
 from .transcription import LocalTranscriber, Survey, Transcriber, Transcription, TranscriptionRequest
+from .upstream import UpstreamTranscriber
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,6 @@ class Speech:
             transcriber = _local_transcriber(settings, budget)
             engines.append(transcriber.engine)
         elif settings.openai_base_url:
-            from .upstream import UpstreamTranscriber  # 6 MB of http.client
-
             transcriber = UpstreamTranscriber(
                 settings.openai_base_url,
                 settings.openai_api_key,
