@@ -1,8 +1,7 @@
-"""Who is let in and whom a request counts for, from the settings."""
+"""Who is let in, and how much each may have, from the settings."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 
 from ..checks import Check
@@ -14,7 +13,6 @@ from .limits import Allowance, RateLimiter
 log = logging.getLogger(__name__)
 
 OPEN = "everybody is let in (ENVIRONMENT=production and no API_KEYS); set API_KEYS"
-NETWORK_6 = 64  # bits; one subscriber has at least that many addresses of version 6
 
 
 class Access:
@@ -56,21 +54,3 @@ class Access:
     def guards(self) -> bool:
         """Whether anything is asked of a request."""
         return bool(self.keys or self.rates or self.allowance.seconds_per_hour)
-
-
-def caller(key_id: str, address: str | None) -> str:
-    """Whom a request counts for: `key:3f2a…`, `ip:203.0.113.5`, or of version 6 `ip:2001:db8:0:1::/64`."""
-    return f"key:{key_id}" if key_id else f"ip:{network(address or '')}"
-
-
-def network(address: str) -> str:
-    """Who has *address*; "unknown" for what is none, as a request through a Unix socket has."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return "unknown"
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, NETWORK_6), strict=False))

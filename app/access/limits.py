@@ -1,7 +1,8 @@
-"""How much a caller may have: RATE_LIMIT, requests, and AUDIO_SECONDS_PER_HOUR, audio."""
+"""How much a caller may have: RATE_LIMIT, requests, and AUDIO_SECONDS_PER_HOUR, audio; and who a caller is."""
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from dataclasses import replace
@@ -23,6 +24,7 @@ UNIT_SECONDS = {
     "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400, "year": 360 * 86_400,
 }  # fmt: skip
 HOUR = 3600
+NETWORK_6 = 64  # bits; one subscriber has at least that many addresses of version 6
 CHARACTERS_PER_SECOND = 15  # what the voices here speak at speed 1, roughly
 UNITS = 1000  # of a second: Redis counts whole numbers
 
@@ -144,3 +146,21 @@ class Meter(NamedTuple):
             closed = True
 
         return replace(spoken, close=close)
+
+
+def caller(key_id: str, address: str | None) -> str:
+    """Whom a request counts for: `key:3f2a…`, `ip:203.0.113.5`, or of version 6 `ip:2001:db8:0:1::/64`."""
+    return f"key:{key_id}" if key_id else f"ip:{network(address or '')}"
+
+
+def network(address: str) -> str:
+    """Who has *address*; "unknown" for what is none, as a request through a Unix socket has."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, NETWORK_6), strict=False))

@@ -310,6 +310,11 @@ class Engine:
                 if self._process is not None:
                     self._process.kill()  # the session that reads from it takes note and clears up
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has a process."""
+        return self._process is not None
+
     def measured_mb(self) -> float:
         """PSS of the process in MB, 0 without one."""
         process = self._process

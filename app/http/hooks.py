@@ -21,7 +21,7 @@ from werkzeug.routing import Rule
 from werkzeug.wrappers import Request
 
 from .. import logs
-from ..access.access import caller as caller_of
+from ..access.limits import caller as caller_of
 from ..config import Settings
 from ..logs import UNMATCHED, RequestRecord
 

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from .. import __version__, cgroup
 from ..config import Settings
 from ..files import free_bytes
-from .history import by_role
+from .monitoring import by_role
 
 if TYPE_CHECKING:
     from ..services import Services

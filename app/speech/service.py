@@ -70,7 +70,8 @@ class Speech:
                 "transcription is off here (DISABLE_LOCAL_WHISPER=true); set OPENAI_BASE_URL and OPENAI_API_KEY "
                 "to have another server do it, or DISABLE_LOCAL_WHISPER=false"
             )
-        if reason := self._missing_model():
+        is_running = isinstance(self.transcriber, LocalTranscriber) and self.transcriber.engine.is_running
+        if not is_running and (reason := self._missing_model()):
             raise ModelMissing(reason)
         transcription = self.transcriber.transcribe(request, wanted)
         transcription.observer = self.observer

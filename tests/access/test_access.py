@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.access.access import Access, caller
+from app.access.access import Access
+from app.access.limits import caller
 from app.config import ConfigError, Settings
 from app.errors import AudioLimited, RateLimited
 from tests.jobs.fleet.machines import Redis

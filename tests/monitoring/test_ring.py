@@ -3,7 +3,7 @@
 import mmap
 import os
 
-from app.monitoring.ring import Ring
+from app.monitoring.shared_memory import Ring
 
 
 def ring(size=1024):
