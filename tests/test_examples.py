@@ -1,6 +1,7 @@
 """The commands and programs in the README and `docs/` run as they stand, in the order in which they stand there."""
 
 import contextlib
+import fcntl
 import functools
 import http.server
 import json
@@ -11,12 +12,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -82,8 +85,12 @@ class Reader:
         self.said: list[str] = []  # by programs and commands, in order
         self.opened: list[str] = []  # pages, in a browser
         self._terminals: dict[str, subprocess.Popen[bytes]] = {}
-        # The ports in the documents, unless somebody else on this machine has them.
-        self._ports = {port: port if is_free(port) else free_port() for port in set(PORTS.values())}
+        # The ports in the documents, unless something else on this machine has them, or another run of these tests.
+        self._lock = open(Path(tempfile.gettempdir()) / "pam-voice-examples.lock", "w")  # noqa: SIM115
+        alone = first_to_lock(self._lock)
+        self._ports = {
+            port: port if alone and can_be_bound(port) else free_port() for port in set(PORTS.values())
+        }
         (folder / ".curlrc").write_text("fail-with-body\nshow-error\n")  # a refusal is a failure
         self.environment = {
             **os.environ,
@@ -100,6 +107,7 @@ class Reader:
     def __exit__(self, *exception: object) -> None:
         for name in list(self._terminals):
             self.end(name)
+        self._lock.close()
 
     def here(self, text: str) -> str:
         """*text* with this machine's ports."""
@@ -159,7 +167,10 @@ class Reader:
 
         def answers() -> bool:
             assert terminal.poll() is None, Path(log.name).read_text()
-            return not is_free(self._ports[PORTS[name]])
+            with contextlib.suppress(OSError):
+                socket.create_connection(("localhost", self._ports[PORTS[name]]), timeout=5).close()
+                return True
+            return False
 
         if name in PORTS:
             until(answers, f"{name} answers", said=Path(log.name).read_text)
@@ -196,10 +207,17 @@ class Reader:
         return set(states) == {"succeeded"}
 
 
-def is_free(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=5):
-        return False
-    return True
+def can_be_bound(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("", port)):
+        return True
+    return False
+
+
+def first_to_lock(file: IO[str]) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -287,6 +305,8 @@ def test_a_document_runs_as_printed(document, clone, registry):
         if document == "README.md":
             run = run[1:]  # `clone` did
         else:  # where a reader of the README stands
+            (page,) = (fence for fence in fences("README.md") if fence.language == "html")
+            reader.follow(page)
             reader.follow(Fence("sh", "make run\n", ""))
         for fence in run:
             reader.follow(fence)
