@@ -48,13 +48,13 @@ class Forecast:
 
 class Seats:
     """
-    Sessions somebody waits for have a seat each; the one in the background, a job's, stands.
+    Sessions somebody waits for take a seat each; those of jobs, in the background, take none.
 
     Owned by an engine, and guarded by its condition.
     """
 
     def __init__(self, engine: str, limit: int, clock: Callable[[], float]) -> None:
-        self.limit, self.taken, self.standing = limit, 0, 0
+        self.limit, self.taken, self.background_sessions = limit, 0, 0
         self.observer = Observer()
         self.last_used = clock()
         self._engine, self._clock = engine, clock
@@ -63,12 +63,12 @@ class Seats:
     @property
     def open_sessions(self) -> int:
         """All of them."""
-        return self.taken + self.standing
+        return self.taken + self.background_sessions
 
     def take(self, *, background: bool) -> None:
         """One session more; QueueFull when every seat is taken."""
         if background:
-            self.standing += 1
+            self.background_sessions += 1
             return
         if self.taken >= self.limit:
             self.observer.refused(self._engine, "queue_full")
@@ -85,7 +85,7 @@ class Seats:
         """One less, after so much work; 0 for one that broke off, which says nothing of the next."""
         self.last_used = self._clock()
         if background:
-            self.standing -= 1
+            self.background_sessions -= 1
             return
         self.taken -= 1
         self.observer.seats(self._engine, self.taken)

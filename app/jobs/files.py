@@ -125,7 +125,6 @@ class LocalFiles:
             yield file
 
     def result(self, id: str) -> BinaryIO:
-        """The result, opened; FileNotFoundError."""
         return self._path(id, RESULT).open("rb")
 
     def drop_unfinished(self, id: str) -> None:
@@ -134,12 +133,10 @@ class LocalFiles:
             path.unlink(missing_ok=True)
 
     def drop_recording(self, id: str) -> None:
-        """Remove the recording of a job."""
         if not is_part(id):
             self._path(id, RECORDING).unlink(missing_ok=True)
 
     def remove(self, id: str) -> None:
-        """Remove the job's directory, or the result of a part."""
         if is_part(id):
             self._path(id, RESULT).unlink(missing_ok=True)
         else:
@@ -200,16 +197,13 @@ class SharedStorage:
             self._send(here, self._at(id, RESULT))
 
     def result(self, id: str) -> BinaryIO:
-        """The result, opened; FileNotFoundError."""
         return self._open(id, RESULT)
 
     def drop_recording(self, id: str) -> None:
-        """Remove the recording of a job."""
         if not is_part(id):
             self._drop(self._at(id, RECORDING))
 
     def remove(self, id: str) -> None:
-        """Remove everything of the job, or the result of a part."""
         self._drop(self._at(id, RESULT) if is_part(id) else f"{self._root}/{id}")
 
     def _at(self, id: str, name: str) -> str:

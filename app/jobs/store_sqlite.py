@@ -78,7 +78,6 @@ class SqliteStore:
             log.warning("jobs: %d were brought back from the copies beside their files", count)
 
     def add(self, job: Job, limit_bytes: int) -> Job:
-        """Keep a new job."""
         try:
             with self._transaction() as db:
                 if job.idempotency_key and (earlier := self._find(job.owner, job.idempotency_key)):
@@ -91,17 +90,14 @@ class SqliteStore:
         return job
 
     def find(self, owner: str, idempotency_key: str) -> Job | None:
-        """The job with that key."""
         with self._lock:
             return self._find(owner, idempotency_key)
 
     def get(self, id: str) -> Job | None:
-        """The job."""
         with self._lock:
             return self._first("id = ?", id)
 
     def page(self, owner: str, *, state: str, before: str, limit: int) -> list[Job]:
-        """Jobs of *owner*."""
         where, values = "owner = ?", [owner]
         if state:
             where, values = f"{where} AND state = ?", [*values, state]
@@ -111,13 +107,11 @@ class SqliteStore:
             return self._jobs(f"{where} ORDER BY number DESC LIMIT {limit:d}", *values, columns=COLUMNS[:-1])
 
     def ahead(self, job: Job) -> int:
-        """How many jobs come before it."""
         query = """SELECT count(*) FROM jobs WHERE state = 'running' AND id != ?1
                     OR state = 'queued' AND number < (SELECT number FROM jobs WHERE id = ?1)"""
         return int(self._value(query, job.id))
 
     def throughput(self, kind: str) -> Throughput | None:
-        """Of the last jobs of *kind*."""
         query = f"""SELECT count(*), sum(seconds), sum(size_bytes) FROM (
                       SELECT finished_at - started_at AS seconds, size_bytes FROM jobs INDEXED BY job_ends
                       WHERE state = 'succeeded' AND kind = ? AND finished_at IS NOT NULL
@@ -127,7 +121,6 @@ class SqliteStore:
         return Throughput(seconds / count, seconds / max(1, size)) if count else None
 
     def claim(self, id: str, now: float, worker: str) -> Job | None:
-        """Queued becomes running."""
         return self._change(id, lambda job: job.claim(now, worker))
 
     def claim_next(self, now: float, worker: str) -> Job | None:
@@ -137,46 +130,37 @@ class SqliteStore:
         return None if id is None else self.claim(id, now, worker)
 
     def progress(self, job: Job) -> bool:
-        """Save how far it is."""
         return self._change(job.id, lambda stored: stored.note_progress(job)) is not None
 
     def finish(self, job: Job, state: str, now: float, error: dict[str, Any] | None = None) -> bool:
-        """End the attempt."""
         return self._change(job.id, lambda stored: stored.finish(job, state, now, error)) is not None
 
     def put_back(self, job: Job, due_at: float) -> bool:
-        """Running becomes queued."""
         return self._change(job.id, lambda stored: stored.put_back(job, due_at)) is not None
 
     def requeue(self, id: str) -> bool:
-        """Failed or cancelled becomes queued."""
         return self._change(id, lambda stored: stored.requeue()) is not None
 
     def cancel(self, id: str, now: float) -> bool:
-        """Queued or running becomes cancelled."""
         return self._change(id, lambda stored: stored.cancel(now)) is not None
 
     def remove(self, id: str) -> None:
-        """Delete it, and its copy."""
         (self._directory / id / COPY).unlink(missing_ok=True)
         with self._transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (id,))
 
     def finished_before(self, when: float) -> list[str]:
-        """Jobs whose time is over."""
         query = "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < ? LIMIT 100"
         with self._lock:
             return [id for (id,) in self._connection.execute(query, (when,))]
 
     def next_end(self) -> float | None:
         """When the first of the finished jobs ended."""
-        found: float | None = self._value("SELECT min(finished_at) FROM jobs WHERE finished_at IS NOT NULL")
-        return found
+        return self._moment("SELECT min(finished_at) FROM jobs WHERE finished_at IS NOT NULL")
 
     def next_due(self) -> float | None:
         """When the first of the queued jobs may be claimed."""
-        found: float | None = self._value("SELECT min(due_at) FROM jobs WHERE state = 'queued'")
-        return found
+        return self._moment("SELECT min(due_at) FROM jobs WHERE state = 'queued'")
 
     def abandoned(self) -> list[Job]:
         """Jobs that are running; for the one process that runs jobs, before it claims any: their worker is dead."""
@@ -184,7 +168,6 @@ class SqliteStore:
             return self._jobs("state = 'running'")
 
     def webhooks_due(self, now: float) -> list[Job]:
-        """Jobs whose webhook is due."""
         where = (
             f"webhook_state = 'pending' AND webhook_due_at <= ? ORDER BY webhook_due_at LIMIT {WEBHOOKS_READ}"
         )
@@ -192,22 +175,15 @@ class SqliteStore:
             return self._jobs(where, now)
 
     def next_webhook_at(self) -> float | None:
-        """When the next is due."""
-        found: float | None = self._value(
-            "SELECT min(webhook_due_at) FROM jobs WHERE webhook_state = 'pending'"
-        )
-        return found
+        return self._moment("SELECT min(webhook_due_at) FROM jobs WHERE webhook_state = 'pending'")
 
     def claim_webhook(self, job: Job, due_at: float) -> bool:
-        """Claim a try."""
         return self._change(job.id, lambda stored: stored.claim_webhook(job, due_at)) is not None
 
     def end_webhook(self, job: Job, state: str) -> None:
-        """No more tries."""
         self._change(job.id, lambda stored: stored.end_webhook(job, state))
 
     def counts(self, now: float) -> Counts:
-        """How much there is to do."""
         with self._lock:
             by_state = dict(
                 self._connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
@@ -303,6 +279,10 @@ class SqliteStore:
     def _jobs(self, where: str, *values: object, columns: tuple[str, ...] = COLUMNS) -> list[Job]:
         rows = self._connection.execute(f"SELECT {', '.join(columns)} FROM jobs WHERE {where}", values)
         return [from_columns(dict(zip(columns, row, strict=True))) for row in rows]
+
+    def _moment(self, query: str) -> float | None:
+        found: float | None = self._value(query)
+        return found
 
     def _value(self, query: str, *values: object) -> Any:
         with self._lock:

@@ -23,13 +23,13 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from .. import memory
 from ..config import Settings
 from ..errors import InvalidRequest
 from .delivery import DELIVERED, FAILED, Delivery, destination, lookup
-from .job import WEBHOOKS_READ, Job, iso
+from .job import WEBHOOKS_READ, Job, Store, iso
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +38,6 @@ BACKOFF_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400)
 LONGEST_TEXT = 65_536  # characters; an hour of speech has 58,000
 TRY_SECONDS = 20.0  # for a try: three addresses that take no connection in 5 s each, and an answer
 RETRY_SECONDS = 15.0  # when the store has failed, or every thread hangs in the resolver
-
-
-class Outbox(Protocol):
-    """The part of a Store that knows which webhooks are to be sent; see there."""
-
-    def webhooks_due(self, now: float) -> list[Job]: ...  # noqa: D102
-    def next_webhook_at(self) -> float | None: ...  # noqa: D102
-    def claim_webhook(self, job: Job, due_at: float) -> bool: ...  # noqa: D102
-    def end_webhook(self, job: Job, state: str) -> None: ...  # noqa: D102
 
 
 def check_url(url: str, settings: Settings) -> None:
@@ -115,20 +106,20 @@ class Webhooks:
     Sends the webhooks that are due, up to WEBHOOKS_READ at once, each in a thread; a try that fails is due again.
 
     Owned by whoever owns the queue. Its own thread runs only while something is pending; `wake` may be called from
-    any thread. Several processes may serve one outbox. A receiver that does not answer delays only those that were
+    any thread. Several processes may serve one store. A receiver that does not answer delays only those that were
     sent together with it, by *try_seconds* at most.
     """
 
     def __init__(
         self,
-        outbox: Outbox,
+        store: Store,
         settings: Settings,
         *,
         try_seconds: float = TRY_SECONDS,
         clock: Callable[[], float] = time.time,
         resolve: Callable[[str, int], list[str]] = lookup,
     ) -> None:
-        self._outbox, self._settings, self._clock, self._resolve = outbox, settings, clock, resolve
+        self._store, self._settings, self._clock, self._resolve = store, settings, clock, resolve
         self._try_seconds = try_seconds
         self._changed = threading.Condition()  # guards the four below
         self._thread: threading.Thread | None = None
@@ -179,9 +170,9 @@ class Webhooks:
             free = WEBHOOKS_READ - len(self._deliveries)
         if not free:
             return RETRY_SECONDS
-        due = self._outbox.webhooks_due(self._clock())[:free]
+        due = self._store.webhooks_due(self._clock())[:free]
         # Tries are counted before they are made: a process that ends in the middle of one has made it.
-        claimed = [job for job in due if self._outbox.claim_webhook(job, self._next_try(job))]
+        claimed = [job for job in due if self._store.claim_webhook(job, self._next_try(job))]
         for job, (state, reason) in zip(claimed, self._deliver(claimed), strict=True):
             tries = job.webhook_attempts + 1
             if state == FAILED and tries <= len(BACKOFF_SECONDS):
@@ -189,8 +180,8 @@ class Webhooks:
                 continue
             if state != DELIVERED:
                 log.warning("job=%s webhook given up: %s (try %d)", job.id, reason, tries)
-            self._outbox.end_webhook(job, DELIVERED if state == DELIVERED else FAILED)
-        following = self._outbox.next_webhook_at()
+            self._store.end_webhook(job, DELIVERED if state == DELIVERED else FAILED)
+        following = self._store.next_webhook_at()
         return None if following is None else max(0.0, following - self._clock())
 
     def _next_try(self, job: Job) -> float:

@@ -74,7 +74,7 @@ class FleetOrdeal(Ordeal):
             assert len(re.findall(rf"job={id} succeeded", said)) <= 1
         counts = self.fleet.store.counts(time.time())
         assert (counts.queued, counts.running, counts.by_state["succeeded"]) == (0, 0, len(self.jobs))
-        assert self.fleet.store.lapsed() == []
+        assert self.fleet.store.expired_leases() == []
 
 
 def _kill(pid: int | None) -> None:

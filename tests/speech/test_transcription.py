@@ -9,7 +9,7 @@ import pytest
 from app.config import Settings
 from app.engine.events import Observer
 from app.engine_process.stt.decode import decode
-from app.jobs import parts
+from app.jobs.fleet import parts
 from app.speech.service import Speech
 from app.speech.transcription import Clip, TranscriptionRequest
 from tests import recordings
@@ -57,7 +57,7 @@ def test_parts_of_a_recording_are_the_whole_of_it(speech, tmp_path):
         with closing(speech.transcribe(TranscriptionRequest(str(path), clip=clip), wanted)) as transcription:
             found.append((clip, list(transcription)))
             assert transcription.duration_seconds == pytest.approx(clip[1], abs=0.01)
-    joined = list(parts.join(found))
+    joined = list(parts.join_segments(found))
     assert [segment.id for segment in joined] == [*range(1, len(joined) + 1)]
     assert joined[-1].start >= clips[1][0]
     said = f"{recordings.NEURAL.text} {recordings.AUSTEN_SHORT.text}"

@@ -13,7 +13,7 @@ from ...errors import BrokerUnavailable
 from ...speech.service import Speech
 from .. import runner
 from ..job import Files, Job, is_part, process_name
-from . import whole
+from . import parts
 from .lease import LeaseHeartbeat
 from .queue import CeleryQueue
 from .store import RedisStore
@@ -39,7 +39,7 @@ class Performer:
         """Run the job *id* if it is queued and due; messages for other jobs are expected, and ignored."""
         job = self.store.claim(id, time.time(), process_name())
         if job is None:
-            whole.join(id, self.store, self.files, time.time())
+            parts.join(id, self.store, self.files, time.time())
             return
         with LeaseHeartbeat(job, self.store) as lease:
 
@@ -50,7 +50,7 @@ class Performer:
 
     def _perform(self, job: Job, should_continue: Callable[[], bool]) -> None:
         part_seconds = self.settings.job_part_minutes * 60
-        parts = whole.split(
+        divided = parts.split(
             job,
             self.store,
             self.files,
@@ -58,8 +58,8 @@ class Performer:
             part_seconds=part_seconds,
             should_continue=should_continue,
         )
-        if parts:
-            self.queue.changed(parts[0])
+        if divided:
+            self.queue.changed(divided[0])
             return
         runner.run(
             job,
@@ -72,7 +72,7 @@ class Performer:
             is_running=should_continue,
         )
         if is_part(job.id):
-            whole.join(job.extra["part_of"], self.store, self.files, time.time())
+            parts.join(job.extra["part_of"], self.store, self.files, time.time())
             if (following := self.store.next_unpublished_part(job.extra["part_of"])) is not None:
                 with contextlib.suppress(BrokerUnavailable):  # the sweep will
                     self.queue.send(following)

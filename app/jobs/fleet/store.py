@@ -48,7 +48,6 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def add(self, job: Job, limit_bytes: int) -> Job:
-        """Keep a new job."""
         used = used_key(job.owner, job.idempotency_key)
         for _ in range(TRIES):
             with self._redis.pipeline() as pipe:
@@ -70,7 +69,6 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def find(self, owner: str, idempotency_key: str) -> Job | None:
-        """The job with that key."""
         id = cast("str | None", self._redis.get(used_key(owner, idempotency_key)))
         return self.get(id) if id and idempotency_key else None
 
@@ -109,7 +107,6 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def ahead(self, job: Job) -> int:
-        """How many jobs come before it."""
         with self._redis.pipeline() as pipe:
             pipe.zrank(state_key(QUEUED), job.id)
             pipe.zcard(state_key(RUNNING))
@@ -119,7 +116,6 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def throughput(self, kind: str) -> Throughput | None:
-        """Of the last jobs of *kind*."""
         lines = cast("list[str]", self._redis.lrange(key("pace", kind), 0, -1))
         if not lines:
             return None
@@ -129,17 +125,14 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def claim(self, id: str, now: float, worker: str) -> Job | None:
-        """Queued becomes running, with a lease."""
         return self._change(id, lambda job: job.claim(now, worker), renew)
 
     @wrap_redis_errors
     def progress(self, job: Job) -> bool:
-        """Save how far it is."""
         return self._change(job.id, lambda stored: stored.note_progress(job)) is not None
 
     @wrap_redis_errors
     def finish(self, job: Job, state: str, now: float, error: dict[str, Any] | None = None) -> bool:
-        """End the attempt."""
 
         def note_throughput(pipe: Pipeline, ended: Job) -> None:
             if state == SUCCEEDED and not is_part(ended.id):
@@ -152,7 +145,6 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def put_back(self, job: Job, due_at: float) -> bool:
-        """Running becomes queued, with a message at *due_at*."""
         edited = self._change(
             job.id,
             lambda stored: stored.put_back(job, due_at),
@@ -162,18 +154,15 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def requeue(self, id: str) -> bool:
-        """Failed or cancelled becomes queued."""
         now = time.time()
         return self._change(id, Job.requeue, lambda pipe, job: note_unpublished(pipe, job, now)) is not None
 
     @wrap_redis_errors
     def cancel(self, id: str, now: float) -> bool:
-        """Queued or running becomes cancelled."""
         return self._change(id, lambda job: job.cancel(now)) is not None
 
     @wrap_redis_errors
     def remove(self, id: str) -> None:
-        """Delete it."""
         for _ in range(TRIES):
             with self._redis.pipeline() as pipe:
                 pipe.watch(job_key(id))
@@ -188,7 +177,6 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def finished_before(self, when: float) -> list[str]:
-        """Jobs whose time is over."""
         with self._redis.pipeline(transaction=False) as pipe:
             for state in FINISHED:
                 pipe.zrangebyscore(state_key(state), "-inf", f"({when!r}", start=0, num=PAGE_READ)
@@ -196,7 +184,6 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def webhooks_due(self, now: float) -> list[Job]:
-        """Jobs whose webhook is due."""
         ids = cast(
             "list[str]", self._redis.zrangebyscore(key("webhooks"), "-inf", now, start=0, num=WEBHOOKS_READ)
         )
@@ -204,18 +191,15 @@ class RedisStore(Dispatch):
 
     @wrap_redis_errors
     def next_webhook_at(self) -> float | None:
-        """When the next is due."""
         first = cast("list[tuple[str, float]]", self._redis.zrange(key("webhooks"), 0, 0, withscores=True))
         return first[0][1] if first else None
 
     @wrap_redis_errors
     def claim_webhook(self, job: Job, due_at: float) -> bool:
-        """Claim a try."""
         return self._change(job.id, lambda stored: stored.claim_webhook(job, due_at)) is not None
 
     @wrap_redis_errors
     def end_webhook(self, job: Job, state: str) -> None:
-        """No more tries."""
         self._change(job.id, lambda stored: stored.end_webhook(job, state))
 
     @wrap_redis_errors

@@ -13,7 +13,7 @@ from ...errors import BrokerUnavailable, ServiceError
 from ...memory import Throttle
 from ..job import FAILED, Files, Job, process_name
 from ..webhooks import Webhooks
-from . import whole
+from . import parts
 from .queue import CeleryQueue
 from .store import RedisStore
 
@@ -102,7 +102,7 @@ class Sweep:
             if self._expired.get(job.id) != job.attempt:
                 continue
             if job.extra.get("parts"):
-                whole.join(job.id, self._store, self._files, now)
+                parts.join(job.id, self._store, self._files, now)
             else:
                 self._lost(job, now)
         self._expired = {job.id: job.attempt for job in expired}

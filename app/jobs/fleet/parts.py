@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ...errors import ClientGone, ServiceError
 from ...speech.service import Speech
-from ...speech.transcription import Segment, TranscriptionRequest
-from .. import parts as cutting
+from ...speech.transcription import Clip, Segment, TranscriptionRequest
 from ..files import read_segments, write_segment
 from ..job import FAILED, RUNNING, SUCCEEDED, TRANSCRIBE, Files, Job, is_part, part_ids
 from .store import RedisStore
@@ -17,6 +17,10 @@ from .store import RedisStore
 log = logging.getLogger(__name__)
 
 LEAST_BYTES_A_SECOND = 500  # of a recording; AMR at its lowest rate, 4.75 kbit/s, has 594
+# How far from where it would be best a cut may be: further off the longer pauses are no longer worth it, as parts
+# that differ in length keep workers waiting for the longest.
+REACH_SECONDS = 60.0
+ENOUGH_SECONDS = 1.0  # pauses longer than this are as good as each other, and the nearest is taken
 
 
 def split(
@@ -46,7 +50,7 @@ def split(
         return []  # run as a whole the job meets the same error, and the runner reports it
     if survey is None or survey.duration_seconds <= part_seconds:
         return []
-    clips = cutting.cut(survey.pauses, survey.duration_seconds, part_seconds)
+    clips = cut(survey.pauses, survey.duration_seconds, part_seconds)
     if len(clips) == 1:
         return []
     # Each part alone might take its few words for another language.
@@ -76,7 +80,7 @@ def join(id: str, store: RedisStore, files: Files, now: float) -> None:
     ):
         try:
             with files.new_result(job.id) as output:
-                for segment in cutting.join(
+                for segment in join_segments(
                     (tuple(part.params["clip"]), _segments(part, files)) for part in parts
                 ):
                     write_segment(output, segment)
@@ -103,3 +107,47 @@ def _end(job: Job, store: RedisStore, files: Files, state: str, now: float, part
         files.drop_recording(job.id)
     for id in part_ids(job):
         files.remove(id)
+
+
+def cut(pauses: Iterable[Clip], duration: float, part_seconds: float) -> list[Clip]:
+    """
+    The parts of a recording of *duration* seconds: about equal, none much longer than *part_seconds*.
+
+    Each cut is in the middle of a long one of *pauses* around; where there is none, there is no cut.
+    """
+    count = max(1, math.ceil(duration / part_seconds))
+    reach = min(REACH_SECONDS, duration / count / 3)
+    found = [*pauses]
+    begins = [Clip(0.0, duration)]
+    for number in range(1, count):
+        mark = duration * number / count
+        near = [pause for pause in found if abs(_middle(pause) - mark) <= reach]
+        if near:
+            best = max(near, key=lambda pause: (_worth(pause), -abs(_middle(pause) - mark)))
+            middle = round(_middle(best), 2)  # Whisper's windows begin at hundredths of a second
+            if middle > begins[-1].start:
+                begins[-1] = begins[-1]._replace(end=middle)
+                begins.append(best._replace(start=middle, end=duration))
+    return begins
+
+
+def join_segments(parts: Iterable[tuple[Sequence[float], Iterable[Segment]]]) -> Iterator[Segment]:
+    """
+    The segments of all *parts*, each with its clip and in order, as those of one recording.
+
+    The model may say that a last segment ends a little behind its part, where the next one begins.
+    """
+    number = 0
+    for clip, segments in parts:
+        end = clip[1]
+        for segment in segments:
+            number += 1
+            yield replace(segment, id=number, start=min(segment.start, end), end=min(segment.end, end))
+
+
+def _middle(pause: Clip) -> float:
+    return (pause.start + pause.end) / 2
+
+
+def _worth(pause: Clip) -> float:
+    return min(round(pause.end - pause.start, 1), ENOUGH_SECONDS)

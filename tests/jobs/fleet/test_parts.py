@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from app.jobs.parts import REACH_SECONDS, cut, join
+from app.jobs.fleet.parts import REACH_SECONDS, cut, join_segments
 from app.speech.transcription import Clip, Segment
 
 
@@ -73,7 +73,7 @@ def test_joined_segments_are_those_of_one_recording():
         ([10.0, 20.0, 55, 123], []),
         (Clip(20.0, 30.0), iter([segment(20.2, 30.0, " Three.")])),
     ]
-    joined = [*join(parts)]
+    joined = [*join_segments(parts)]
     assert [each.id for each in joined] == [1, 2, 3]
     assert [(each.start, each.end) for each in joined] == [(0.0, 4.0), (4.0, 10.0), (20.2, 30.0)]
     assert "".join(each.text for each in joined) == " One. Two. Three."
