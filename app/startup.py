@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("app")
 
 STORAGE_SECONDS = 20  # the storage of jobs that says nothing for so long is away, which is no wrong setting
+FULL = os.strerror(errno.ENOSPC)
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not listened on)
 MEGABYTE_RATIO = 1.05  # hosts may say 512 MB and mean 512,000,000 bytes, which are 488 of ours
 WHOLE_MACHINE = (
@@ -154,7 +155,9 @@ def _directories(settings: Settings) -> Iterator[tuple[str, str]]:
         ("speech cache", "tts_cache_dir", True),
     ):
         directory = getattr(settings, name)
-        if directory != getattr(defaults, name) and (problem := directory_problem(directory, made=made)):
+        is_set = directory != getattr(defaults, name)
+        # A disk that is full today was no wrong setting yesterday.
+        if is_set and (problem := directory_problem(directory, made=made)) and not problem.endswith(FULL):
             yield thing, f"{name.upper()}: {problem}; set it to a directory this user may write to"
     if Path(settings.model_dir).exists() and not Path(settings.model_dir).is_dir():
         yield "model", f"MODEL_DIR: {settings.model_dir} is not a directory"

@@ -1,4 +1,4 @@
-"""`python -m app ...`: what is done by hand, and while a host builds. Results go to standard output, all else not."""
+"""`python -m app ...`: commands for people and builds. Results go to standard output, messages to standard error."""
 
 import errno
 import io
@@ -16,14 +16,14 @@ from .models import models
 from .speak import speak
 from .transcribe import transcribe
 
-INTERRUPTED = 130  # what shells give a program that SIGINT ended
+INTERRUPTED = 130  # the status that shells give a program that SIGINT ended
 
 
 class Commands(click.Group):
-    """Says what went wrong in one line and leaves with 1; with 2 when the command line is at fault."""
+    """Prints an error as one line and exits with status 1; with 2 if the command line is wrong."""
 
-    def invoke(self, context: click.Context) -> Any:  # whatever click's own returns
-        """Run the command that was named."""
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; returns what click's own method returns."""
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be UTF-8
         try:
@@ -31,10 +31,10 @@ class Commands(click.Group):
         except (ServiceError, ConfigError) as error:
             raise click.ClickException(str(error)) from None
         except OSError as error:
-            if error.errno == errno.EPIPE:  # click's to handle: whoever read the output has enough
+            if error.errno == errno.EPIPE:  # the reader of a pipe has closed it, which click handles
                 raise
-            place = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{place}{error.strerror or error}") from None
+            path = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{path}{error.strerror or error}") from None
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
 
@@ -45,7 +45,7 @@ class Commands(click.Group):
     help="Commands of the speech service; only `memory` needs a running server.",
 )
 def cli() -> None:
-    """All commands. Their help is an argument: under PYTHONOPTIMIZE=2 click would find no docstrings."""
+    """Has all commands. Their help is an argument: under PYTHONOPTIMIZE=2 click would find no docstrings."""
 
 
 for command in (doctor, transcribe, speak, models, memory, config):

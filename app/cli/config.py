@@ -1,4 +1,4 @@
-"""`config`: what is set, and where it comes from."""
+"""`config`: the settings, and where each comes from."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ HIDDEN = "***"
 @click.option("--changed", is_flag=True, help="Only those that are not the default.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def config(changed: bool, as_json: bool) -> None:
-    """A line each, in the form of `.env`."""
+    """Print a line for each, in the form of `.env`."""
     shown = [
         (name, value, source)
         for name, value, source in effective(read_settings())
@@ -35,7 +35,7 @@ def config(changed: bool, as_json: bool) -> None:
 def effective(settings: Settings) -> list[tuple[str, str, str]]:
     """Name, value as it may be seen, and "environment", ".env", "host" or "default", of every setting."""
     written = env_file()
-    found = []
+    rows = []
     for field in dataclasses.fields(Settings):
         name, value = field.name.upper(), getattr(settings, field.name)
         if os.environ.get(name, "").strip():
@@ -45,12 +45,12 @@ def effective(settings: Settings) -> list[tuple[str, str, str]]:
         else:
             source = "default" if value == field.default else "host"
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        found.append((name, masked(text, secret=field.metadata["secret"]), source))
-    return found
+        rows.append((name, masked(text, secret=field.metadata["secret"]), source))
+    return rows
 
 
 def masked(value: str, *, secret: bool) -> str:
-    """*value* without what others must not see: of an address the host and the path are left."""
+    """*value* without its secrets: of an address the host and the path remain."""
     if "://" in value:
         address = urlsplit(value)
         host = address.netloc.rpartition("@")[2]

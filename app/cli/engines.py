@@ -13,19 +13,19 @@ from ..speech.service import Speech
 
 @contextmanager
 def speech(settings: Settings) -> Iterator[Speech]:
-    """What transcribes and speaks; its processes end with the block, at once when that is interrupted."""
+    """Transcribes and speaks; its processes end with the block, at once if that is interrupted."""
     log = logging.getLogger("app")
     level = log.level
-    log.setLevel(logging.ERROR)  # what fails is said by the command
+    log.setLevel(logging.ERROR)  # the command itself says what fails
     # One session at a time: the engine is bounded by what one costs.
     alone = replace(settings, engine_seats=1)
     try:
-        with closing(Speech.build(alone, budget_mb(alone), lambda: memory.footprint().pss_mb)) as here:
-            yield here
+        with closing(Speech.build(alone, budget_mb(alone), lambda: memory.footprint().pss_mb)) as service:
+            yield service
     finally:
         log.setLevel(level)
 
 
-def wanted() -> bool:
-    """Whoever gave the command waits for the answer; who does not presses Ctrl-C."""
+def should_continue() -> bool:
+    """True: whoever gave the command waits for its result, or presses Ctrl-C."""
     return True

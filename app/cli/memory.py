@@ -1,4 +1,4 @@
-"""`memory`: a live view of a running service."""
+"""`memory`: a live view of the memory of a running service."""
 
 import json
 import time
@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
+from .. import startup
 from ..config import Settings
 
 BAR_WIDTH = 40
-REMEMBERED = 60  # totals in the line at the bottom
+SPARKS_SHOWN = 60  # totals in the line at the bottom
 SPARKS = "▁▂▃▄▅▆▇█"
 TIMEOUT_SECONDS = 5
 Report = dict[str, Any]  # what GET /api/memory answers
@@ -29,16 +30,17 @@ Report = dict[str, Any]  # what GET /api/memory answers
     "--api-key", envvar="API_KEY", help="A key, if the service has API_KEYS; or the variable API_KEY."
 )
 def memory(url: str | None, once: bool, every: float, api_key: str | None) -> None:
-    """Drawn anew every few seconds on a terminal; elsewhere one look after the other."""
-    base = (url or f"http://127.0.0.1:{Settings.from_env().port}").rstrip("/")
+    """Draw the view again every few seconds on a terminal; elsewhere print one after the other."""
+    settings = Settings.from_env()
+    base = (url or startup.url((settings.host, settings.port))).rstrip("/")
     live = click.get_text_stream("stdout").isatty() and not once
-    totals: deque[float] = deque(maxlen=REMEMBERED)
+    totals: deque[float] = deque(maxlen=SPARKS_SHOWN)
     while True:
-        report = look(base, api_key)
+        report = fetch_report(base, api_key)
         totals.append(report["service"]["pss_mb"])
         if live:
             click.clear()
-        click.echo("\n".join([f"{base}  {time.strftime('%H:%M:%S')}", *drawn(report, totals)]))
+        click.echo("\n".join([f"{base}  {time.strftime('%H:%M:%S')}", *draw(report, totals)]))
         if once:
             return
         try:
@@ -47,15 +49,15 @@ def memory(url: str | None, once: bool, every: float, api_key: str | None) -> No
             return
 
 
-def look(base: str, api_key: str | None) -> Report:
-    """What the service says of its memory; ClickException when it does not."""
+def fetch_report(base: str, api_key: str | None) -> Report:
+    """The answer of GET /api/memory; ClickException if there is none."""
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     if not base.startswith(("http://", "https://")):
-        raise click.UsageError(f"{base!r} is no address; it begins with http:// or https://")
+        raise click.UsageError(f"{base!r} is not an address: it must begin with http:// or https://")
     request = urllib.request.Request(f"{base}/api/memory", headers=headers)  # noqa: S310 (checked above)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-            report: Report = json.load(answer)
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+            report: Report = json.load(response)
             return report
     except urllib.error.HTTPError as error:
         error.close()
@@ -64,14 +66,14 @@ def look(base: str, api_key: str | None) -> Report:
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise click.ClickException(
-            f"nobody answers at {base} ({reason}); `make run` starts the service"
+            f"nothing answers at {base} ({reason}); `make run` starts the service"
         ) from None
     except ValueError:
-        raise click.ClickException(f"what answers at {base} is not this service") from None
+        raise click.ClickException(f"the server at {base} is not this service") from None
 
 
-def drawn(report: Report, totals: Iterable[float]) -> list[str]:
-    """The view, line by line."""
+def draw(report: Report, totals: Iterable[float]) -> list[str]:
+    """The lines of the view."""
     budget, service = report["budget"], report["service"]
     limit = budget["limit_mb"]
     lines = [
@@ -80,9 +82,9 @@ def drawn(report: Report, totals: Iterable[float]) -> list[str]:
     engines = {engine["pid"]: engine for engine in budget["engines"]}
     for process in service["processes"]:
         engine = engines.get(process["pid"])
-        said = f" {engine['state']}, {engine['seats_taken']} of {engine['seats']} seats" if engine else ""
+        state = f" {engine['state']}, {engine['seats_taken']} of {engine['seats']} seats" if engine else ""
         lines.append(
-            f"{process['role']:10} {process['pss_mb']:8.1f} MB  {bar(process['pss_mb'], limit)}{said}"
+            f"{process['role']:10} {process['pss_mb']:8.1f} MB  {bar(process['pss_mb'], limit)}{state}"
         )
     lines.append(f"{'all':10} {service['pss_mb']:8.1f} MB  {sparks(totals, limit)}")
     group = report["cgroup"]
@@ -95,11 +97,11 @@ def drawn(report: Report, totals: Iterable[float]) -> list[str]:
 
 
 def bar(part_mb: float, whole_mb: float) -> str:
-    """*part_mb* as a share of a bar that is *whole_mb* wide."""
+    """A bar that is *whole_mb* wide, filled up to *part_mb*."""
     filled = min(BAR_WIDTH, round(BAR_WIDTH * part_mb / whole_mb))
     return "█" * filled + "·" * (BAR_WIDTH - filled)
 
 
 def sparks(totals: Iterable[float], whole_mb: float) -> str:
-    """The last totals, each a small column; the full height is the budget."""
+    """The last totals, each as a small column; the full height is the budget."""
     return "".join(SPARKS[min(len(SPARKS) - 1, int(len(SPARKS) * total / whole_mb))] for total in totals)

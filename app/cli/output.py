@@ -1,4 +1,4 @@
-"""Where results go: a file that is there whole or not at all, or standard output."""
+"""Writes results to a file that appears whole or not at all, or to standard output."""
 
 import sys
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ STANDARD = "-"
 
 
 def destination(context: click.Context, option: click.Parameter, out: str) -> str:
-    """*out*, refused before the work begins where no file can be made there."""
+    """*out*; BadParameter, before the work begins, if no file can be made there."""
     path = Path(out)
     if out != STANDARD and path.is_dir():
         raise click.BadParameter(f"{out} is a directory")
@@ -22,7 +22,7 @@ def destination(context: click.Context, option: click.Parameter, out: str) -> st
 
 
 def write(out: str, chunks: Iterable[bytes]) -> None:
-    """Write *chunks* to the file *out*, or as they come to standard output where it is "-"."""
+    """Write *chunks* to the file *out*, or, if that is "-", to standard output as they come."""
     path = Path(out)
     if out == STANDARD:
         for chunk in chunks:

@@ -1,4 +1,4 @@
-"""`speak TEXT -o FILE`: a text to audio, without the server."""
+"""`speak TEXT -o FILE`: speaks a text without the server."""
 
 import sys
 from contextlib import closing
@@ -10,7 +10,7 @@ import click
 from ..config import Settings
 from . import output
 
-# What may be asked of a command, which nobody waits for behind it, and not of the service.
+# A command may take longer texts than the service: nobody waits behind it.
 LONGEST_TEXT = 100_000
 LIMIT_SECONDS = 3600
 
@@ -34,13 +34,13 @@ FORMATS = {
 @click.option("--speed", type=click.FloatRange(0.25, 4), default=1.0, show_default=True)
 @click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help="espeak-ng only.")
 def speak(text: str, out: str, format: str | None, **params: str | float | None) -> None:
-    """Written once it is whole; who spoke, and why nobody better did, is said beside it."""
+    """Write the audio once it is whole, and say which voice spoke, and why no better one did."""
     from ..speech.chain import SpeakRequest
     from . import engines
 
     settings = replace(
         Settings.from_env(),
-        disable_local_whisper=True,  # its model need not even be here
+        disable_local_whisper=True,  # its model need not be installed
         openai_base_url="",
         tts_max_characters=LONGEST_TEXT,
         tts_timeout_seconds=LIMIT_SECONDS,
@@ -53,7 +53,7 @@ def speak(text: str, out: str, format: str | None, **params: str | float | None)
     )
     with (
         engines.speech(settings) as speech,
-        closing(speech.synthesis.speak(request, engines.wanted)) as spoken,
+        closing(speech.synthesis.speak(request, engines.should_continue)) as spoken,
     ):
         output.write(out, spoken.audio)
         for reason in spoken.fallback:
@@ -63,7 +63,7 @@ def speak(text: str, out: str, format: str | None, **params: str | float | None)
 
 
 def read_text(text: str) -> str:
-    """*text*, or what standard input has where it is "-"."""
+    """*text*, or standard input if it is "-"."""
     try:
         return (sys.stdin.buffer.read() if text == "-" else text.encode(errors="surrogateescape")).decode()
     except UnicodeDecodeError:
@@ -71,7 +71,7 @@ def read_text(text: str) -> str:
 
 
 def format_of(out: str) -> str:
-    """The format a file's name asks for."""
+    """The format that belongs to the suffix of *out*."""
     if out == output.STANDARD:
         if sys.stdout.isatty():
             raise click.UsageError("audio is not written to a terminal: name a file with -o, or a pipe")

@@ -1,4 +1,4 @@
-"""`transcribe FILE`: a recording to text, without the server and in its memory."""
+"""`transcribe FILE`: transcribes a recording without the server, in the same bounded memory."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ LABEL = "Transcribing"
 
 
 def language_code(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
-    """Whisper's code for the language that was named."""
+    """Whisper's code for the language *name*."""
     try:
         return whisper_languages.code(name) if name and name.lower() != "auto" else None
     except ValueError as problem:
@@ -73,7 +73,7 @@ def transcribe(
     chosen = format or next((name for name, end in FORMATS.items() if out.endswith(end)), "text")
     with on_disk(file) as path, engines.speech(settings) as speech:
         request = TranscriptionRequest(path=path, **params)  # type: ignore[arg-type] # click made them so
-        with closing(speech.transcribe(request, engines.wanted)) as transcription:
+        with closing(speech.transcribe(request, engines.should_continue)) as transcription:
             # On a terminal, unless the text itself appears there.
             shown = sys.stderr.isatty() and not (out == output.STANDARD and sys.stdout.isatty())
             segments = show_progress(transcription) if shown else transcription
@@ -88,7 +88,7 @@ def transcribe(
 
 @contextmanager
 def on_disk(file: IO[bytes]) -> Iterator[str]:
-    """A path by which the engine can open *file*, whatever it is called; what comes in by a pipe is kept meanwhile."""
+    """A path by which the engine can open *file*, whatever its name is; a pipe is copied to disk first."""
     if file.seekable():
         yield f"/proc/{os.getpid()}/fd/{file.fileno()}"
         return
@@ -99,12 +99,12 @@ def on_disk(file: IO[bytes]) -> Iterator[str]:
 
 
 def show_progress(transcription: "Transcription") -> "Iterator[Segment]":
-    """The segments, while a bar on the terminal says how far they are, or for how long if no length is stated."""
+    """The segments, while a bar on the terminal shows how far they are, or how long if the file states no length."""
     from ..speech.subtitles import clock
 
-    found = iter(transcription)
-    first = list(itertools.islice(found, 1))  # what the file states of its length comes before it
-    segments, seconds = itertools.chain(first, found), round(transcription.stated_seconds or 0)
+    rest = iter(transcription)
+    first = list(itertools.islice(rest, 1))  # the length that the file states comes before it
+    segments, seconds = itertools.chain(first, rest), round(transcription.stated_seconds or 0)
     if not seconds:
         with click.progressbar(
             segments,
@@ -122,7 +122,7 @@ def show_progress(transcription: "Transcription") -> "Iterator[Segment]":
 
 
 def render(transcription: "Transcription", segments: "Iterable[Segment]", format: str) -> Iterator[str]:
-    """*segments* as *format*, piece by piece as they are found; JSON at the end, in the shape the API has."""
+    """*segments* as *format*, in pieces as they come; JSON at the end, in the shape of the API."""
     from ..speech import subtitles
 
     if format == "srt":

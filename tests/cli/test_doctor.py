@@ -151,7 +151,7 @@ def without_voices(directory: Path) -> Iterator[SetUp]:
     yield SetUp({"PYTHONPATH": paths, "LD_LIBRARY_PATH": "", "TTS_ENGINE": "auto"}, python=base)
 
 
-NOBODY = f"redis://:hunter2hunter2@127.0.0.1:{free_port()}/0"
+NOBODY = "redis://:hunter2hunter2@127.0.0.1:9/0"
 
 BROKEN = {
     "a setting that is no number": (setting(PORT="eighty"), "error", "settings", "'eighty' is not a whole number"),
@@ -171,9 +171,10 @@ BROKEN = {
     "a file for a directory": (upload_dir_is_a_file, "error", "uploads", "is not a directory"),
     "a directory below a file": (data_dir_below_a_file, "error", "jobs", "is not a directory"),
     "a full disk": (
-        mounted("size=1m", "head -c 2000000 /dev/zero > full 2>/dev/null; true"), "error", "uploads", "No space left",
+        mounted("size=1m", "head -c 2000000 /dev/zero > full 2>/dev/null; true"),
+        "error", "uploads", "can't take an upload: 0 MB free",
     ),
-    "a small disk": (mounted("size=9m"), "error", "uploads", "9 MB free, 25 are needed"),
+    "a small disk": (mounted("size=9m"), "error", "uploads", "can't take an upload: 9 MB free"),
     "a read-only disk": (mounted("ro"), "error", "uploads", "Read-only file system"),
     "the broker away": (setting(CELERY_BROKER_URL=NOBODY), "error", "broker", "does not answer"),
     "no worker": (no_worker, "warning", "workers", "none answers: jobs wait"),

@@ -36,8 +36,8 @@ def test_a_service_with_keys_wants_one():
 @pytest.mark.parametrize(
     ("url", "status", "complaint"),
     [
-        (f"http://127.0.0.1:{free_port()}", 1, "nobody answers"),
-        ("localhost:8000", 2, "is no address"),
+        (f"http://127.0.0.1:{free_port()}", 1, "nothing answers"),
+        ("localhost:8000", 2, "is not an address"),
     ],
     ids=["nobody", "no address"],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import UpstreamFailed
 from app.speech.transcription import TranscriptionRequest
-from app.speech.upstream import LARGEST_ANSWER_BYTES, UpstreamTranscriber
+from app.speech.upstream import MAX_RESPONSE_BYTES, UpstreamTranscriber
 
 from ..recordings import AUSTEN_SHORT
 
@@ -85,7 +85,7 @@ def test_an_endless_answer_is_given_up(upstream):
         handler.send_response(200)
         handler.end_headers()
         try:
-            for _ in range(2 * LARGEST_ANSWER_BYTES >> 20):
+            for _ in range(2 * MAX_RESPONSE_BYTES >> 20):
                 handler.wfile.write(bytes(1 << 20))
         except OSError:
             pass

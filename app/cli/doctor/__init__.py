@@ -1,4 +1,4 @@
-"""`doctor`: why it does not work here, in one command."""
+"""`doctor`: looks at everything the service needs, and says what is wrong and what to do."""
 
 import contextlib
 import json
@@ -41,14 +41,14 @@ OF_SERVICES: tuple[Callable[[Services], Iterable[Finding]], ...] = (
 @click.option("--try", "try_out", is_flag=True, help="Also speak a sentence and transcribe it: some seconds.")
 def doctor(as_json: bool, try_out: bool) -> None:
     """Print a line for each thing, as soon as it is known."""
-    found = []
+    shown = []
     for finding in findings(try_out=try_out):
-        found.append(finding)
+        shown.append(finding)
         if not as_json:
             show(finding)
-    counts = {status: sum(finding.status == status for finding in found) for status in COLOURS}
+    counts = {status: sum(finding.status == status for finding in shown) for status in COLOURS}
     if as_json:
-        report = {"ok": not counts[ERROR], "findings": [asdict(finding) for finding in found]}
+        report = {"ok": not counts[ERROR], "findings": [asdict(finding) for finding in shown]}
         click.echo(json.dumps(report, indent=2))
     else:
         click.echo()
@@ -61,7 +61,7 @@ def doctor(as_json: bool, try_out: bool) -> None:
 
 
 def show(finding: Finding) -> None:
-    """Print a line, and what to do about it on the next."""
+    """Print a line, and the remedy on the next."""
     status = click.style(f"{finding.status:8}", COLOURS[finding.status])
     click.echo(f"{status} {finding.name:14} {finding.detail}")
     if finding.remedy:
@@ -70,9 +70,9 @@ def show(finding: Finding) -> None:
 
 def findings(*, try_out: bool) -> Iterator[Finding]:
     """
-    Each finding as it is made, in the order in which one thing explains the next.
+    Each finding as it is made, in the order in which one explains the next.
 
-    What stops the start comes first. Of a thing that has an error nothing more is said.
+    Problems that stop the start come first; of what has one, nothing else is reported.
     """
     try:
         settings = Settings.from_env()
@@ -99,7 +99,7 @@ def findings(*, try_out: bool) -> Iterator[Finding]:
 
 
 def examined(examine: Callable[..., Iterable[Finding]], about: Settings | Services) -> Iterator[Finding]:
-    """What *examine* finds; a package that is missing for it is an error."""
+    """The findings of *examine*; a package that it lacks is an error."""
     try:
         yield from examine(about)
     except ImportError as missing:

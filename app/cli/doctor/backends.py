@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from ...config import Settings
 from ..config import masked
-from .finding import Finding, error, warning, well
+from .finding import Finding, error, ok, warning
 
 TIMEOUT_SECONDS = 3.0
 PING_SECONDS = 1.0  # workers answer within some milliseconds
@@ -26,14 +26,14 @@ def _redis(name: str, url: str, setting: str) -> Finding:
             connection.ping()
     except (client.RedisError, OSError, ValueError) as problem:
         return error(name, f"{shown} does not answer: {problem}", f"start it, or set {setting} right")
-    return well(name, f"{shown} answers")
+    return ok(name, f"{shown} answers")
 
 
 def broker(settings: Settings) -> Iterator[Finding]:
     """CELERY_BROKER_URL, where it is set, and whether a worker takes jobs from it."""
     url = settings.celery_broker_url
     if not url:
-        yield well("broker", "none set: jobs run in the service")
+        yield ok("broker", "none set: jobs run in the service")
         return
     is_redis = urlsplit(url).scheme in ("redis", "rediss")
     finding = _redis("broker", url, "CELERY_BROKER_URL") if is_redis else _other(url)
@@ -53,7 +53,7 @@ def _other(url: str) -> Finding:
     except (KombuError, OSError, KeyError, ImportError) as problem:  # KeyError: a transport nobody knows
         detail = f"{shown} does not answer: {problem}"
         return error("broker", detail, "start it, or set CELERY_BROKER_URL right")
-    return well("broker", f"{shown} answers")
+    return ok("broker", f"{shown} answers")
 
 
 def _workers(url: str) -> Finding:
@@ -65,7 +65,7 @@ def _workers(url: str) -> Finding:
     if not names:
         remedy = "start one: `make worker`, or the Procfile's line"
         return warning("workers", "none answers: jobs wait", remedy)
-    return well("workers", ", ".join(names))
+    return ok("workers", ", ".join(names))
 
 
 def job_storage(settings: Settings) -> Iterator[Finding]:
@@ -77,7 +77,7 @@ def job_storage(settings: Settings) -> Iterator[Finding]:
             "set CELERY_BROKER_URL too, or leave it out",
         )
     elif settings.job_storage_url:
-        yield well(
+        yield ok(
             "job storage", f"{masked(settings.job_storage_url, secret=True)} takes a file and gives it back"
         )
     elif settings.celery_broker_url:

@@ -1,4 +1,4 @@
-"""What the doctor says of one thing."""
+"""A finding of `doctor`."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; an error keeps the service, or a part of it, from working."""
+    """The state of one thing; an error keeps the service, or a part of it, from working."""
 
     status: str
     name: str
@@ -15,8 +15,8 @@ class Finding:
     remedy: str = ""
 
 
-def well(name: str, detail: str) -> Finding:
-    """Nothing to do."""
+def ok(name: str, detail: str) -> Finding:
+    """It works, and there is nothing to do."""
     return Finding(OK, name, detail)
 
 

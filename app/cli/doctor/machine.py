@@ -8,20 +8,19 @@ import json
 import os
 import platform
 import socket
-import tempfile
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 from ... import cgroup
 from ...config import Settings, env_file, is_ipv6
 from ...config import platform as host
 from ...engine.budget import MACHINE, budget_mb, budget_source, granted
-from ...files import directory_problem
+from ...files import directory_problem, free_bytes
+from ...memory import MB
 from ...services import Services
 from ...startup import WHOLE_MACHINE, url
 from ..config import effective
-from .finding import Finding, error, warning, well
+from .finding import Finding, error, ok, warning
 
 NEEDED = ("flask", "gunicorn", "prometheus_client", "numpy", "av", "ctranslate2", "tokenizers", "requests")
 OLDEST_PYTHON = (3, 10)
@@ -38,7 +37,7 @@ INSTALL = "pip install -r requirements.txt"
 def settings(settings: Settings) -> Iterator[Finding]:
     """The settings that are not the default, and where each comes from."""
     changed = [f"{name} ({source})" for name, _, source in effective(settings) if source != "default"]
-    yield well("settings", f"set: {', '.join(changed)}" if changed else "all defaults")
+    yield ok("settings", f"set: {', '.join(changed)}" if changed else "all defaults")
 
 
 def misspelt() -> Iterator[Finding]:
@@ -62,7 +61,7 @@ def packages(settings: Settings) -> Iterator[Finding]:
     elif missing:
         yield error("packages", f"not installed: {', '.join(missing)}", INSTALL)
     else:
-        yield well("packages", f"Python {version}, everything requirements.txt brings is there")
+        yield ok("packages", f"Python {version}, everything requirements.txt brings is there")
 
 
 def processors(settings: Settings) -> Iterator[Finding]:
@@ -75,7 +74,7 @@ def processors(settings: Settings) -> Iterator[Finding]:
             f"set STT_THREADS to {count} or 0",
         )
     else:
-        yield well("processors", f"{count}")
+        yield ok("processors", f"{count}")
 
 
 def memory(settings: Settings) -> Iterator[Finding]:
@@ -86,7 +85,7 @@ def memory(settings: Settings) -> Iterator[Finding]:
         detail, _, remedy = (WHOLE_MACHINE % limit_mb).rpartition("; ")
         yield warning("memory", detail, remedy)
     else:
-        yield well("memory", budget)
+        yield ok("memory", budget)
     group = cgroup.memory_group()
     if group and group.oom_kills:
         yield warning(
@@ -108,13 +107,13 @@ def port(settings: Settings) -> Iterator[Finding]:
             if problem.errno != errno.EADDRINUSE:
                 yield error("port", f"{address}: {problem.strerror}", "set HOST and PORT to others")
             elif _is_ours(address):
-                yield well("port", f"{address}: this service answers there")
+                yield ok("port", f"{address}: this service answers there")
             else:
                 yield error(
                     "port", f"{address} is in use by another program", "end it, or set PORT to another"
                 )
         else:
-            yield well("port", f"{address} is free")
+            yield ok("port", f"{address} is free")
 
 
 def _is_ours(address: str) -> bool:
@@ -126,32 +125,23 @@ def _is_ours(address: str) -> bool:
 
 
 def directories(settings: Settings) -> Iterator[Finding]:
-    """Each directory, tried by writing to it, and how much is free there."""
-    uploads, cache_mb = settings.upload_dir or tempfile.gettempdir(), settings.tts_cache_mb
-    for name, directory, variable, least_mb, made in (
-        ("uploads", uploads, "UPLOAD_DIR", settings.max_upload_mb, False),
-        ("jobs", settings.data_dir, "DATA_DIR", 0, True),
-        *([("speech cache", settings.tts_cache_dir, "TTS_CACHE_DIR", cache_mb, True)] if cache_mb else []),
-        ("heartbeat", HEARTBEAT, "", 0, False),
-    ):
-        other = f"set {variable} to a directory this user may write to" if variable else f"mount {directory}"
-        if problem := directory_problem(directory, made=made, size_bytes=WRITTEN_BYTES):
-            yield error(name, problem, other)
-            continue
-        path = Path(directory).absolute()
-        disk = os.statvfs(next(each for each in (path, *path.parents) if each.exists()))
-        free_mb = disk.f_bavail * disk.f_frsize / 2**20
-        detail = f"{directory}: {free_mb:.0f} MB free"
-        if free_mb < least_mb:
-            yield error(name, f"{detail}, {least_mb} are needed", f"free some space, or {other}")
-        elif name == "jobs" and free_mb < settings.job_disk_mb:
-            yield warning(
-                name,
-                f"{detail}, jobs may take {settings.job_disk_mb} (JOB_DISK_MB)",
-                "free some space, lower JOB_DISK_MB, or set DATA_DIR to another disk",
+    """Directories that /health does not look at, each tried by writing to it."""
+    cache_mb = settings.tts_cache_mb
+    places = [("heartbeat", HEARTBEAT, f"mount {HEARTBEAT}", 0)]
+    if cache_mb:
+        places.append(
+            ("speech cache", settings.tts_cache_dir, "set TTS_CACHE_DIR to another directory", cache_mb)
+        )
+    for name, directory, remedy, least_mb in places:
+        free_mb = free_bytes(directory) / MB
+        if problem := directory_problem(directory, made=True, size_bytes=WRITTEN_BYTES):
+            yield error(name, problem, remedy)
+        elif free_mb < least_mb:
+            yield error(
+                name, f"{directory}: {free_mb:.0f} MB free, {least_mb} are needed", f"free some, or {remedy}"
             )
         else:
-            yield well(name, detail)
+            yield ok(name, f"{directory}: {free_mb:.0f} MB free")
 
 
 def keys(settings: Settings) -> Iterator[Finding]:
@@ -161,18 +151,27 @@ def keys(settings: Settings) -> Iterator[Finding]:
         where = f"on {host()}" if host() else "in production"
         yield warning("access", f"{where}, and API_KEYS is not set: anybody may use this service", MAKE_KEY)
     elif not entries:
-        yield well("access", "open to everybody who reaches it (API_KEYS is not set)")
+        yield ok("access", "open to everybody who reaches it (API_KEYS is not set)")
     elif any(len(key) < SHORTEST_KEY and not key.startswith("sha256:") for key in entries):
         yield warning("access", f"an API key is shorter than {SHORTEST_KEY} characters", MAKE_KEY)
     else:
-        yield well("access", f"{len(entries)} API key{'s' if len(entries) > 1 else ''}")
+        yield ok("access", f"{len(entries)} API key{'s' if len(entries) > 1 else ''}")
 
 
 def checks(services: Services) -> Iterator[Finding]:
-    """What the service itself finds wrong in `/health`, as far as the lines before do not say it."""
-    if services.settings.celery_broker_url:
-        return  # Redis, the broker, its workers and the directories have lines of their own
+    """What the service itself says in `/health`, as far as other lines do not say it."""
+    settings = services.settings
+    reported = {"transcription", "synthesis", "access", "rate limits"}
+    if settings.celery_broker_url:
+        reported |= {"jobs", "broker", "workers"}
     for check in services.checks():
-        if check.reason and check.name not in ("transcription", "synthesis", "access", "rate limits"):
-            detail, _, remedy = check.reason.rpartition("; ")
-            yield error(check.name, detail or remedy, remedy)
+        detail, _, remedy = check.reason.rpartition("; ")
+        if check.name not in reported:
+            yield error(check.name, detail, remedy) if check.reason else ok(check.name, check.detail)
+    free_mb = free_bytes(settings.data_dir) / MB
+    if free_mb < settings.job_disk_mb and not settings.celery_broker_url:
+        yield warning(
+            "jobs",
+            f"{settings.data_dir}: {free_mb:.0f} MB free, jobs may take {settings.job_disk_mb} (JOB_DISK_MB)",
+            "free some space, lower JOB_DISK_MB, or set DATA_DIR to another disk",
+        )

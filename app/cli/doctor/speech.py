@@ -18,7 +18,7 @@ from ...speech.chain import ENGINES, SpeakRequest
 from ...speech.transcription import TranscriptionRequest
 from ...speech.voices import find_espeak
 from .. import engines
-from .finding import Finding, error, warning, well
+from .finding import Finding, error, ok, warning
 
 REACH_SECONDS = 3.0
 SENTENCE = "The meeting starts at ten. Please bring the report with you."
@@ -69,7 +69,7 @@ def model(services: Services) -> Iterator[Finding]:
         yield error("model", f"OPENAI_BASE_URL {problem}", "see that the server runs and is let through")
     else:
         key = "" if settings.openai_api_key else "; OPENAI_API_KEY is not set"
-        yield well("model", f"{settings.openai_model} of {url}, which answers{key}")
+        yield ok("model", f"{settings.openai_model} of {url}, which answers{key}")
 
 
 def _files(name: str, place: Path | None, model_dir: Path) -> Finding:
@@ -85,7 +85,7 @@ def _files(name: str, place: Path | None, model_dir: Path) -> Finding:
         return warning(
             "model", f"{name} in {place} is not saved as int8: loading it takes more memory", remedy
         )
-    return well("model", f"{name} in {place} is whole")
+    return ok("model", f"{name} in {place} is whole")
 
 
 def check_files(place: Path) -> bool:
@@ -134,7 +134,7 @@ def budget(services: Services) -> Iterator[Finding]:
     workers = services.settings.web_concurrency
     each = f" for each of {workers} workers" if workers > 1 else ""
     shown = ", ".join(f"{name} {cost:.0f} MB" for name, cost in costs.items())
-    yield well("budget", f"{shown} at the most, of {services.speech.budget.limit_mb:.0f} MB{each}")
+    yield ok("budget", f"{shown} at the most, of {services.speech.budget.limit_mb:.0f} MB{each}")
     available_mb = memory.system().available_mb
     if available_mb < max(costs.values()):
         yield warning(
@@ -157,7 +157,7 @@ def synthesizers(services: Services) -> Iterator[Finding]:
     for name in names:
         if name in able:
             library = next(files.library for files in find_espeak()) if name == "espeak" else ""
-            yield well(
+            yield ok(
                 name, library or {"gtts": "Google Translate's voice answers"}.get(name, "offline, English")
             )
         elif able:
@@ -189,14 +189,14 @@ def trial(services: Services) -> Iterator[Finding]:
     try:
         with engines.speech(services.settings) as speech, tempfile.NamedTemporaryFile(suffix=".wav") as file:
             request = SpeakRequest(text=SENTENCE, format="wav", stream=False)
-            with closing(speech.synthesis.speak(request, engines.wanted)) as spoken:
+            with closing(speech.synthesis.speak(request, engines.should_continue)) as spoken:
                 file.writelines(spoken.audio)
                 file.flush()
             if speech.transcriber is None:
-                yield well("trial", f"{spoken.voice} spoke; transcription is off")
+                yield ok("trial", f"{spoken.voice} spoke; transcription is off")
                 return
             recording = TranscriptionRequest(path=file.name, language="en")
-            with closing(speech.transcribe(recording, engines.wanted)) as transcription:
+            with closing(speech.transcribe(recording, engines.should_continue)) as transcription:
                 text = whole_text(transcription)
     except ServiceError as problem:
         yield error("trial", str(problem), "the lines above name the cause")
@@ -205,7 +205,7 @@ def trial(services: Services) -> Iterator[Finding]:
         said = f"{spoken.voice} said {SENTENCE!r} and {text!r} was heard"
         yield error("trial", said, "fetch the model again")
     else:
-        yield well("trial", f"{spoken.voice} spoke and was understood, {time.monotonic() - began:.1f} s")
+        yield ok("trial", f"{spoken.voice} spoke and was understood, {time.monotonic() - began:.1f} s")
 
 
 def words(text: str) -> set[str]:
