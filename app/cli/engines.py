@@ -12,18 +12,25 @@ from ..speech.service import Speech
 
 
 @contextmanager
-def speech(settings: Settings) -> Iterator[Speech]:
-    """Transcribes and speaks; its processes end with the block, at once if that is interrupted."""
+def quiet() -> Iterator[None]:
+    """Nothing is logged in the block: the command itself says what fails."""
     log = logging.getLogger("app")
     level = log.level
-    log.setLevel(logging.ERROR)  # the command itself says what fails
-    # One session at a time: the engine is bounded by what one costs.
-    alone = replace(settings, engine_seats=1)
+    log.setLevel(logging.CRITICAL)
     try:
-        with closing(Speech.build(alone, budget_mb(alone), lambda: memory.footprint().pss_mb)) as service:
-            yield service
+        yield
     finally:
         log.setLevel(level)
+
+
+@contextmanager
+def speech(settings: Settings) -> Iterator[Speech]:
+    """Transcribes and speaks; its processes end with the block, at once if that is interrupted."""
+    # One session at a time: the engine is bounded by what one costs.
+    alone = replace(settings, engine_seats=1)
+    service = Speech.build(alone, budget_mb(alone), lambda: memory.footprint().pss_mb)
+    with quiet(), closing(service):
+        yield service
 
 
 def should_continue() -> bool:

@@ -11,6 +11,7 @@ import click
 from ...config import ConfigError, Settings
 from ...services import Services
 from ...startup import problems
+from ..engines import quiet
 from . import backends, machine, speech
 from .finding import ERROR, Finding, error
 
@@ -90,12 +91,9 @@ def findings(*, try_out: bool) -> Iterator[Finding]:
         yield from (finding for finding in examined(examine, settings) if finding.name not in stopped)
     if wrong:
         return
-    services = Services.build(settings)
-    try:
+    with quiet(), contextlib.closing(Services.build(settings)) as services:
         for look in (*OF_SERVICES, *((speech.trial,) if try_out else ())):
             yield from examined(look, services)
-    finally:
-        services.close()
 
 
 def examined(examine: Callable[..., Iterable[Finding]], about: Settings | Services) -> Iterator[Finding]:
