@@ -49,6 +49,20 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["WEB_CONCURRENCY"] = "1"  # gunicorn reads it, too, as a number
 
 
+# Files that take longest begin first, or two processors would wait for one at the end.
+FIRST = (
+    "tests/jobs/", "tests/http/", "tests/test_worker.py", "tests/test_server.py", "tests/browser/", "tests/hostile/",
+    "tests/chaos/", "tests/engine_process/stt/test_whisper.py", "tests/cli/", "tests/test_",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In the order of FIRST, then as they stand."""
+    items.sort(
+        key=lambda item: next((n for n, at in enumerate(FIRST) if item.nodeid.startswith(at)), len(FIRST))
+    )
+
+
 def _our_espeak(home: Path) -> str:
     """A directory where espeak-ng is found before the system's: the one that requirements.txt names."""
     package = package_directory("espeakng_loader")
