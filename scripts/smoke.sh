@@ -183,6 +183,7 @@ fi
 
 check "GET /api/memory" 200 '"budget"' /api/memory
 check "GET /memory" 200 '"budget"' /memory
+check "GET /api/status" 200 '"health"' "/api/status?with=requests&with=history"
 check "GET /api/memory/history" 200 '"samples"' /api/memory/history
 check "POST /api/memory/optimize" 200 '"freed_mb"' /api/memory/optimize -X POST
 check "POST /memory/optimize" 200 '"freed_mb"' /memory/optimize -X POST

@@ -102,13 +102,12 @@ class Engine:
         work = work or Work()
         work.background = background
         asked = self._clock()
+        waited: float | None = None
         try:
             while more:
                 with self._turns.taken(work, wanted):
-                    if work.steps == (
-                        work.left is not None
-                    ):  # opening a recording is not what was waited for
-                        self.observer.waited(self.name, self._clock() - asked)
+                    if waited is None and (work.steps or work.left is None):  # opening alone is no work
+                        waited = self._clock() - asked
                     if process is None:
                         patience = 0.0 if background else patience_seconds
                         self._make_room(cost_mb or self.program.cost_mb, patience, wanted)
@@ -123,6 +122,7 @@ class Engine:
                 self._forgotten.append(number)
             raise
         finally:
+            self.observer.waited(self.name, self._clock() - asked if waited is None else waited)
             self._turns.leave(work)
             with self._changed:
                 self._seats.leave(0.0 if more else work.worked_seconds, background=background)

@@ -20,7 +20,8 @@ PAGES = frozenset(("/", "/dashboard", "/static/<path:filename>"))
 HEALTH = frozenset(("/health", "/health/live", "/health/ready"))
 CATALOGUES = frozenset(("/v1/models", "/v1/models/<path:name>", "/v1/audio/voices", "/docs", "/openapi.json"))
 OPEN = PAGES | HEALTH | CATALOGUES
-UNCOUNTED = PAGES | HEALTH
+# Looks at the service: what scrapes, probes and shows it would use up what RATE_LIMIT leaves for work.
+UNCOUNTED = PAGES | HEALTH | {"/metrics", "/api/status"}
 # What makes or hears audio, when it is posted to; the test speaks when it is asked for by GET, too.
 AUDIO = frozenset((
     VOICE, f"{VOICE}/transcribe", f"{VOICE}/speak", f"{VOICE}/test", f"{VOICE}/jobs",
@@ -40,11 +41,10 @@ def register(app: Flask, access: Access) -> None:
             return
         rule = request.url_rule.rule if request.url_rule is not None else ""
         g.key_id = access.keys.find(_presented()) if access.keys else ""
-        if access.rates is not None and rule not in UNCOUNTED:
-            g.rate_limit = access.rates.count(
-                caller()
-            )  # before the key is looked at: guessing is limited, too
-        if access.keys and not g.key_id and rule not in OPEN:
+        refused = bool(access.keys) and not g.key_id and rule not in OPEN
+        if access.rates is not None and (refused or rule not in UNCOUNTED):  # guessing is limited, too
+            g.rate_limit = access.rates.count(caller())
+        if refused:
             raise _refusal()
         if rule in AUDIO and (request.method == "POST" or rule == SPEAKS_WHEN_READ):
             access.allowance.check(caller())

@@ -15,11 +15,11 @@ from . import auth
 from .async_jobs import LONGEST_KEY
 from .jobs import PAGE, RECORDING, RESULT
 from .jobs import TEXT as TEXT_JOB
-from .memory import UNLOAD
 from .openai_audio import SPEECH, TRANSCRIPTION, TRANSLATION
-from .params import Field, Text
+from .params import Field
 from .requests import SPEAK, TRANSCRIBE
 from .responses import MEDIA_TYPES as TRANSCRIPT_TYPES
+from .status import STATUS, UNLOAD, WINDOW
 from .voice import VOICES
 
 Schema = dict[str, Any]
@@ -38,7 +38,6 @@ KEYS: Schema = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-WINDOW = (Text("window", "how far back: a time up to 1h, such as 30s, 5m or 1h"),)
 LATER = "A job, because of `Prefer: respond-async`; Location has its address"
 REASONS = {
     400: "A field is missing, unknown or out of range, or the file is no recording; the message says what is accepted",
@@ -97,7 +96,7 @@ TYPES: dict[type, Schema] = {
     bool: {"type": "boolean"},
     dict: {"type": "object"},
 }
-STATUS: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]}
+HEALTH: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]}
 BYTES: Schema = {"type": "string", "format": "binary"}
 TEXT: Schema = {"type": "string"}
 SPOKEN_HEADERS = {
@@ -129,7 +128,7 @@ OWN_SEGMENT = some(obj(start=float, end=float, text=str), words=many(some(WORD, 
 OWN_TRANSCRIPT = obj(text=str, language=maybe(str), duration=float, model=str, segments=many(OWN_SEGMENT))
 MODEL = obj(id=str, object={"const": "model"}, created=int, owned_by=str)
 VOICE = obj(id=str, name=str, language=str, engine=str, offline=bool)
-CHECK = obj(status=STATUS, reason=str)
+CHECK = obj(status=HEALTH, reason=str)
 ENGINE = obj(
     name=str, state={"type": "string", "enum": ["stopped", "idle", "working"]}, cost_mb=float, pid=maybe(int),
     pss_mb=float, idle_seconds=maybe(float), seats=int, seats_taken=int,
@@ -153,7 +152,7 @@ FREED = obj(
     message=str, objects_collected=int, engines_unloaded=int, before_mb=float, after_mb=float, freed_mb=float
 )
 REPORT = obj(
-    status=STATUS, version=str, uptime_seconds=float,
+    status=HEALTH, version=str, uptime_seconds=float,
     checks={"type": "object", "additionalProperties": some(CHECK, detail=str)},
 )  # fmt: skip
 JOB_ERROR = some(obj(message=str, code=str), param=maybe(str))
@@ -196,7 +195,7 @@ OPERATIONS: dict[str, Operation] = {
         "Voice", "The engines, whether they work, and why not; starts none",
         json(
             obj(
-                status=STATUS, transcription=some(CHECK, model=maybe(str)), synthesis=CHECK,
+                status=HEALTH, transcription=some(CHECK, model=maybe(str)), synthesis=CHECK,
                 synthesizers={"type": "object", "additionalProperties": CHECK}, breakers=dict,
                 engines=many(ENGINE),
             )
@@ -267,7 +266,7 @@ OPERATIONS: dict[str, Operation] = {
     "health.index": Operation(
         "Health", "Name, version and links; for a browser, the page",
         {
-            **json(obj(name=str, version=str, status=STATUS, memory_optimization=dict, links=dict)),
+            **json(obj(name=str, version=str, status=HEALTH, memory_optimization=dict, links=dict)),
             "text/html": TEXT,
         },
     ),
@@ -279,6 +278,16 @@ OPERATIONS: dict[str, Operation] = {
     "health.ready": Operation(
         "Health", "Whether requests can be served, and why not", json(obj(status=str, failing=dict)),
         statuses={503: "Nothing works"},
+    ),
+    "health.status": Operation(
+        "Health", "All that the page shows, in one answer: health, memory, and on request metrics, jobs, samples",
+        json(
+            some(
+                obj(health=REPORT, memory=MEMORY), performance=maybe(dict), production=maybe(dict),
+                jobs=maybe(many(JOB)), history=many(dict),
+            )
+        ),
+        query=STATUS, errors=(400,), example="$URL/api/status?with=requests",
     ),
     "memory.sizes": Operation(
         "Memory", "The machine, the service's processes, its container, the budget and the garbage collector, in MB",

@@ -65,6 +65,7 @@ function keyFromForm(wrong) {
   const text = byId("key-text");
   forgetKey();
   form.hidden = false;
+  document.dispatchEvent(new Event("key-needed"));
   if (wrong) byId("key-says").textContent = "That key was not accepted. Enter another one.";
   text.setAttribute("aria-invalid", String(wrong));
   text.focus();

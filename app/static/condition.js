@@ -1,27 +1,21 @@
 // How the service is: its checks, its requests, its queue.
 
-import { json, ask, refusal, VOICE } from "./api.js";
 import { byId, element } from "./element.js";
-import { repeat } from "./live.js";
 
-const EVERY_SECONDS = 10;
 const WORK = /\/(transcribe|speak|transcriptions|translations|speech|jobs|voice)\b/; // else somebody only looked
 const ERRORS_SHOWN = 3;
-const JOBS_SHOWN = 5;
-const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
 
-export function watchCondition(tell) {
-  repeat(
-    async () => tell(await lookAtHealth()),
-    () => EVERY_SECONDS,
-  );
-  repeat(lookAtRequests, () => EVERY_SECONDS);
+// What GET /api/status says of everything but memory; of requests and jobs only in some answers.
+export function showCondition({ health, memory, performance, production, jobs }) {
+  showHealth(health);
+  showSeats(memory);
+  if (production === undefined) return;
+  if (production === null) byId("requests").replaceChildren(note("Off: MONITORING=false."));
+  else showRequests(performance, production);
+  showJobs(jobs);
 }
 
-async function lookAtHealth() {
-  const response = await ask("health");
-  if (!response.ok && response.status !== 503) throw await refusal(response); // 503: nothing works, and why
-  const report = await response.json();
+export function showHealth(report) {
   byId("status").textContent = report.status;
   byId("status").dataset.status = report.status;
   byId("version").textContent = report.version;
@@ -29,7 +23,6 @@ async function lookAtHealth() {
     entry(name, check.status, check.reason || check.detail || "ok"),
   );
   byId("checks").replaceChildren(...rows, ...entry("running for", "", since(report.uptime_seconds)));
-  return report;
 }
 
 function entry(name, status, says) {
@@ -53,23 +46,6 @@ function since(seconds) {
     .map(([each, name]) => [Math.floor(seconds / each), name])
     .find(([count]) => count > 0) ?? [0, "second"];
   return `${value} ${unit}${value === 1 ? "" : "s"}`;
-}
-
-async function lookAtRequests() {
-  let performance, production;
-  try {
-    performance = await json("api/monitoring/performance");
-    production = await json("api/monitoring/production");
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    byId("requests").replaceChildren(note("Off: MONITORING=false."));
-    return lookAtJobs();
-  }
-  showRequests(performance, production);
-  if (production.jobs === null) byId("jobs").replaceChildren(note("The store of the jobs does not answer."));
-  // Where there never was a job, asking for them would have the worker carry what keeps them, 1.2 MB.
-  else if (STATES.some((state) => production.jobs[state] > 0)) await lookAtJobs();
-  else byId("jobs").replaceChildren(note("No jobs."));
 }
 
 const note = (textContent) => element("p", { className: "note", textContent });
@@ -120,8 +96,7 @@ function table(heads, rows) {
   return element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
 }
 
-// The seats of the engines, from GET /api/memory.
-export function showSeats({ budget, service }) {
+function showSeats({ budget, service }) {
   const one = service.processes.filter((process) => process.role === "web").length > 1 ? " of this worker" : "";
   byId("engines").replaceChildren(
     table(
@@ -131,15 +106,16 @@ export function showSeats({ budget, service }) {
   );
 }
 
-async function lookAtJobs() {
-  const { jobs } = await json(`${VOICE}/jobs?limit=${JOBS_SHOWN}`);
+function showJobs(jobs) {
   byId("jobs").replaceChildren(
-    jobs.length
-      ? table(
-          ["Job", "State", "Progress"],
-          jobs.map((job) => [job.kind, job.error ? `${job.state}: ${job.error.message}` : job.state, howFar(job)]),
-        )
-      : note("No jobs."),
+    jobs === null
+      ? note("The store of the jobs does not answer.")
+      : jobs.length
+        ? table(
+            ["Job", "State", "Progress"],
+            jobs.map((job) => [job.kind, job.error ? `${job.state}: ${job.error.message}` : job.state, howFar(job)]),
+          )
+        : note("No jobs."),
   );
 }
 

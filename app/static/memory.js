@@ -6,7 +6,8 @@ import { byId, element } from "./element.js";
 import { repeat } from "./live.js";
 
 const AT_WORK_SECONDS = 2,
-  IDLE_SECONDS = 5; // GET /api/memory takes the service 6 ms
+  IDLE_SECONDS = 5, // GET /api/status takes the service 6 ms
+  REQUESTS_SECONDS = 10; // with requests 20
 const LONGEST_SECONDS = 3600;
 const NAMES = { master: "gunicorn master", web: "web worker", whisper: "whisper engine", speech: "speech engine" };
 const SHORTEST_SECONDS = 60; // of what is shown, when little is known
@@ -15,14 +16,15 @@ const SHOWN = 4; // of the engines' comings and goings
 let samples = []; // { time, pss: MB by role }, oldest first
 let behind = 0; // seconds the service's clock is ahead of this one
 let asked = -Infinity; // when the last answer came
+let requestsAsked = -Infinity; // when the last came that had requests
 let memory = null;
 let told = () => {};
 let shown = null; // what the chart was drawn with
 let pointed = null; // the time pointed at
 let busy = 0; // what this page asked for that is not finished
 
-// Keep the panel up to date; *tell* is given every answer of GET /api/memory.
-export function watchMemory(tell) {
+// Keep the panel up to date; *tell* is given every answer of GET /api/status, all this page asks for while it only looks.
+export function watchStatus(tell) {
   told = tell;
   byId("span").onchange = show;
   new ResizeObserver(show).observe(byId("chart"));
@@ -54,13 +56,19 @@ const working = () => busy > 0 || memory === null || memory.budget.engines.some(
 
 async function look() {
   const gap = now() - asked > 3 * IDLE_SECONDS;
-  memory = await json("api/memory");
+  const wanted = [];
+  if (gap) wanted.push("with=history"); // what happened while nobody looked
+  if (performance.now() - requestsAsked > 1000 * REQUESTS_SECONDS) wanted.push("with=requests");
+  const status = await json(`api/status?${wanted.join("&")}`);
+  if (status.production !== undefined) requestsAsked = performance.now();
+  memory = status.memory;
   keep();
-  told(memory);
+  if (gap) {
+    remember(status.history);
+    keep();
+  }
+  told(status);
   performance.mark("usable"); // `python -m benchmarks.page` reads when it first was
-  if (!gap) return;
-  await remember();
-  keep();
 }
 
 function keep() {
@@ -72,13 +80,9 @@ function keep() {
   show();
 }
 
-// What happened while nobody looked; with monitoring off nobody knows.
-async function remember() {
-  const history = await json("api/memory/history").catch((error) => {
-    if (error.status === 404) return { samples: [] };
-    throw error;
-  });
-  const kept = history.samples.map(({ time, pss_mb }) => ({ time, pss: pss_mb }));
+// Put *history* before the samples that were taken here; with monitoring off there is none.
+function remember(history) {
+  const kept = history.map(({ time, pss_mb }) => ({ time, pss: pss_mb }));
   if (samples.length === 1) samples = []; // by a clock that was not compared yet
   if (kept.length) behind = kept.at(-1).time - Date.now() / 1000;
   samples = [...kept, ...samples].sort((one, other) => one.time - other.time);

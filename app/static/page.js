@@ -1,15 +1,19 @@
 // The page: what stands where is in page.html, what it does in the modules.
 
-import { forgetKey, hasKey } from "./api.js";
-import { showSeats, watchCondition } from "./condition.js";
+import { forgetKey, hasKey, json } from "./api.js";
+import { showCondition, showHealth } from "./condition.js";
 import { byId } from "./element.js";
 import * as listen from "./listen.js";
-import { watchMemory } from "./memory.js";
+import { watchStatus } from "./memory.js";
 import * as speak from "./speak.js";
 
 byId("forget").hidden = !hasKey();
 byId("forget").onclick = forgetKey;
+// Health is told without a key.
+document.addEventListener("key-needed", async () => showHealth(await json("health")));
 listen.begin();
 speak.begin();
-watchMemory(showSeats);
-watchCondition(({ checks }) => listen.speaksOnlyEnglish(checks.transcription?.detail ?? ""));
+watchStatus((status) => {
+  showCondition(status);
+  listen.speaksOnlyEnglish(status.health.checks.transcription?.detail ?? "");
+});

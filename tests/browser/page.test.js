@@ -247,9 +247,9 @@ test("a tab that is not seen asks for nothing, and asks again when it is seen", 
     window.away = false;
     document.dispatchEvent(new Event("visibilitychange"));
   });
-  await page.waitForRequest(/\/api\/memory$/);
+  await page.waitForRequest(/\/api\/status/);
   await page.waitForLoadState("networkidle");
-  await Promise.all([page.waitForRequest(/\/api\/memory$/), page.clock.runFor(6000)]);
+  await Promise.all([page.waitForRequest(/\/api\/status/), page.clock.runFor(6000)]);
 });
 
 test("what the service refuses is said in its words", async () => {

@@ -17,9 +17,9 @@ from app.engine import protocol
 from app.engine_process.tts import gtts, text
 from app.errors import InvalidRequest, ServiceError
 from app.http import params, requests
-from app.http.monitoring import LONGEST_SECONDS, window
 from app.http.openai_audio import SPEECH, TRANSCRIPTION
 from app.http.requests import SPEAK, TRANSCRIBE
+from app.http.status import LONGEST_SECONDS, _seconds
 from app.jobs.delivery import destination
 from app.speech import languages, subtitles, whisper_languages
 from app.speech.transcription import Segment
@@ -84,7 +84,7 @@ def query(data: bytes) -> None:
     """A window of time, in the query."""
     asked = {"QUERY_STRING": "window=" + data.decode("ascii", "ignore")}  # the worker lets nothing else in
     with _app().test_request_context(environ_overrides=asked), contextlib.suppress(InvalidRequest):
-        assert 0 < window() <= LONGEST_SECONDS
+        assert 0 < _seconds("5m") <= LONGEST_SECONDS
 
 
 def spoken(data: bytes) -> None:

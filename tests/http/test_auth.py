@@ -264,6 +264,23 @@ def test_health_and_pages_are_not_counted(limited):
     )
 
 
+def test_what_scrapes_and_shows_the_service_uses_up_nothing():
+    """The page looks every two seconds while there is work, Prometheus every 15."""
+    with Server(RATE_LIMIT="2/hour", API_KEYS=KEY) as server:
+        looks = ["/metrics", "/api/status", "/api/status?with=requests&with=history", "/health"] * 3
+        answers = [server.get(path, **BEARER) for path in looks]
+        assert [answer.status for answer in answers] == [200] * 12
+        assert "X-RateLimit-Remaining-Requests" not in answers[0].headers
+        assert [server.get("/api/memory", **BEARER).status for _ in range(3)] == [200, 200, 429]
+        assert server.get("/metrics", **BEARER).status == 200
+        # A key is not to be guessed there either.
+        assert [server.get("/metrics", **{"X-API-Key": f"guess-{n}"}).status for n in range(3)] == [
+            401,
+            401,
+            429,
+        ]
+
+
 def test_monitoring_has_the_address_the_router_saw(limited):
     limited.get("/wp-login.php", **{"X-Forwarded-For": "198.51.100.9, 203.0.113.77"})
     limited.get("/wp-login.php", **{"X-Forwarded-For": "192.0.2.77"})

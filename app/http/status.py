@@ -1,0 +1,334 @@
+"""
+How the service is: health, memory, metrics, and what the page shows of them in one answer. Wakes no engine.
+
+What monitoring needs is imported by the views: with MONITORING=false the worker does without its 1.5 MB.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import mimetypes
+import re
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, current_app, g, jsonify, request
+
+from .. import __version__, cgroup
+from .. import memory as room
+from ..checks import Check, overall
+from ..errors import InvalidRequest, NotFound
+from . import params
+from .headers import as_page
+from .hooks import AppResponse, services
+from .params import Choices, Flag, Text
+from .requests import receive_fields
+
+if TYPE_CHECKING:
+    from ..monitoring.monitoring import Monitoring
+
+health = Blueprint("health", __name__)
+memory = Blueprint("memory", __name__)
+monitoring = Blueprint("monitoring", __name__)
+page = Blueprint("page", __name__)
+# Types are Python's own: the system's tables differ from machine to machine, and would stay with 0.35 MB.
+page.record_once(lambda state: mimetypes.knownfiles.clear())
+
+UNLOAD = (Flag("unload", "end the engines that nobody is using, too", False),)
+WINDOW = (Text("window", "how far back: a time up to 1h, such as 30s, 5m or 1h"),)
+WITH = Choices("with", "what else, besides health and memory", [], of=("requests", "history"))
+STATUS = (WITH, *WINDOW)
+NOTE = (
+    "Memory optimizer disabled: Python's garbage collector runs as it is, and speech runs in processes that "
+    "give their memory back by ending. PSS counts a page shared by n processes as 1/n, so it adds up."
+)
+DURATION = re.compile(r"([0-9]{1,4})([smh])")
+UNITS = {"s": 1, "m": 60, "h": 3600}
+LONGEST_SECONDS = 3600
+JOBS_SHOWN = 5
+TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@health.get("/")
+def index() -> Response:
+    """Name, version and links; for a browser, the page."""
+    response = dashboard() if _wants_page() else _about()
+    response.vary.add("Accept")
+    return response
+
+
+def _about() -> Response:
+    disabled = services().settings.disable_local_whisper
+    return jsonify(
+        name="pam-voice",
+        version=__version__,
+        status=overall(services().checks()),
+        memory_optimization={
+            "mode": "memory-optimized",
+            "optimizer": "disabled",
+            "garbage_collection": "python built-in",
+            "local_whisper": "disabled" if disabled else "enabled",
+        },
+        links={rule.endpoint: rule.rule for rule in current_app.url_map.iter_rules() if "<" not in rule.rule},
+    )
+
+
+@page.get("/dashboard")
+def dashboard() -> Response:
+    """Memory as it goes, health, requests, the queue; a microphone and a voice to try."""
+    # A file and no template: nothing is to be filled in, and browsers keep it by its ETag.
+    return as_page(current_app.send_static_file("page.html"))
+
+
+def _wants_page() -> bool:
+    """Whether the client would rather have a page than JSON: browsers would, curl and SDKs take anything."""
+    kinds = request.accept_mimetypes
+    return kinds["text/html"] > kinds["application/json"]
+
+
+@health.get("/health")
+def report() -> Response:
+    """Each thing the service needs, and what is wrong with it."""
+    body, status = _report(services().checks(), _uptime_seconds())
+    return AppResponse(body, status, content_type="application/json")
+
+
+def _uptime_seconds() -> float:
+    return round(time.time() - services().started_at, 1)
+
+
+@lru_cache(maxsize=2)
+def _report(checks: tuple[Check, ...], uptime_seconds: float) -> tuple[str, int]:
+    """The body and the status; probers that ask many times a second get the same."""
+    body = _health(checks, uptime_seconds)
+    return json.dumps(body, ensure_ascii=False) + "\n", 503 if body["status"] == "unhealthy" else 200
+
+
+def _health(checks: tuple[Check, ...], uptime_seconds: float) -> dict[str, object]:
+    return {
+        "status": overall(checks),
+        "version": __version__,
+        "uptime_seconds": uptime_seconds,
+        "checks": {
+            check.name: {"status": check.status, "reason": check.reason, "detail": check.detail}
+            for check in checks
+        },
+    }
+
+
+@health.get("/health/live")
+def live() -> Response:
+    """The web process answers."""
+    return jsonify(status="alive")
+
+
+@health.get("/health/ready")
+def ready() -> tuple[Response, int]:
+    """Whether requests can be served; names what can't."""
+    checks = services().checks()
+    failing = {check.name: check.reason for check in checks if check.reason}
+    status = overall(checks)
+    body = jsonify(status="ready" if status != "unhealthy" else "not ready", failing=failing)
+    return body, 503 if status == "unhealthy" else 200
+
+
+@health.get("/api/status")
+def status() -> Response:
+    """
+    All that the page shows, in one answer: health and memory; `?with=requests` adds what was counted and the newest
+    jobs, `?with=history` the samples of memory.
+    """
+    wanted = WITH.read(request.args)
+    found: dict[str, Any] = {"health": _health(services().checks(), _uptime_seconds()), "memory": _sizes()}
+    watched = services().monitoring
+    if "requests" in wanted:
+        found |= {"performance": None, "production": None, "jobs": []}
+        if watched is not None:
+            from ..monitoring import reports
+
+            found["performance"] = reports.performance(watched, _seconds("5m"))
+            found["production"] = reports.production(services(), watched)
+        found["jobs"] = _newest_jobs()
+    if "history" in wanted:
+        seconds = _seconds("1h")
+        found["history"] = [] if watched is None else _samples(watched, seconds)
+    return jsonify(found)
+
+
+def _newest_jobs() -> list[dict[str, Any]] | None:
+    """None while what keeps the jobs is away. Where there never was one, nothing is loaded that would keep them."""
+    counts = services().job_counts()
+    if counts is None or not any(counts.by_state.values()):
+        return None if counts is None else []
+    from .async_jobs import job_dict
+
+    jobs = services().jobs
+    found = jobs.page(g.get("key_id", ""), state="", before="", limit=JOBS_SHOWN)
+    return [job_dict(job, jobs) for job in found]
+
+
+@memory.get("/api/memory")
+@memory.get("/memory")
+def sizes() -> Response:
+    """The machine, this process, the whole service, its container, the budget and the garbage collector, in MB."""
+    return jsonify(_sizes())
+
+
+def _sizes() -> dict[str, object]:
+    machine, own = room.system(), room.footprint()
+    processes = services().processes()
+    group = cgroup.memory_group()
+    return {
+        "system": {
+            "total_mb": _mb(machine.total_mb),
+            "used_mb": _mb(machine.used_mb),
+            "available_mb": _mb(machine.available_mb),
+            "percent": _mb(machine.percent),
+        },
+        "process": {
+            "rss_mb": _mb(own.rss_mb),
+            "pss_mb": _mb(own.pss_mb),
+            "uss_mb": _mb(own.uss_mb),
+            "percent": round(100 * own.rss_mb / machine.total_mb, 2),
+        },
+        "service": {
+            "pss_mb": _mb(sum(process.footprint.pss_mb for process in processes)),
+            "budget_mb": _mb(services().speech.budget.limit_mb * services().settings.web_concurrency),
+            "processes": [
+                {
+                    "pid": process.pid,
+                    "role": process.role,
+                    "rss_mb": _mb(process.footprint.rss_mb),
+                    "pss_mb": _mb(process.footprint.pss_mb),
+                }
+                for process in processes
+            ],
+        },
+        "cgroup": {
+            "limit_mb": _mb(group.limit_bytes / 2**20) if group.limit_bytes else None,
+            "usage_mb": _mb(group.usage_bytes / 2**20),
+            "oom_kills": group.oom_kills,
+        }
+        if group
+        else None,
+        "budget": _budget(),
+        "gc": {
+            "counts": gc.get_count(),
+            "collections": [generation["collections"] for generation in gc.get_stats()],
+            "frozen": gc.get_freeze_count(),
+        },
+        "note": NOTE,
+    }
+
+
+def _budget() -> dict[str, object]:
+    speech = services().speech
+    used = speech.budget.used_mb()
+    engines = [engine.state()._asdict() for engine in speech.engines]
+    for engine in engines:
+        engine["pss_mb"] = _mb(engine["pss_mb"])
+    return {
+        "limit_mb": _mb(speech.budget.limit_mb),
+        "reserve_mb": _mb(speech.budget.reserve_mb),
+        "used_mb": _mb(used),
+        "available_mb": _mb(max(0.0, speech.budget.limit_mb - speech.budget.reserve_mb - used)),
+        "engines": engines,
+    }
+
+
+@memory.post("/api/memory/optimize")
+@memory.post("/memory/optimize")
+def optimize() -> Response:
+    """Collect garbage and trim the heap; `{"unload": true}` also ends the engines nobody is using."""
+    unload = params.read(UNLOAD, receive_fields(example='{"unload": true}'))["unload"]
+    before = sum(process.footprint.pss_mb for process in services().processes())
+    unloaded = services().speech.unload() if unload else 0
+    collected = room.give_back()
+    after = sum(process.footprint.pss_mb for process in services().processes())
+    return jsonify(
+        message="Garbage collected, free heap returned to the system"
+        + (f", {unloaded} engine{'' if unloaded == 1 else 's'} ended" if unload else ""),
+        objects_collected=collected,
+        engines_unloaded=unloaded,
+        before_mb=_mb(before),
+        after_mb=_mb(after),
+        freed_mb=_mb(max(0.0, before - after)),
+    )
+
+
+def _mb(megabytes: float) -> float:
+    return round(megabytes, 1)
+
+
+@monitoring.get("/metrics")
+def metrics() -> Response:
+    """Every metric of every worker, as Prometheus reads them."""
+    watched = _watched()
+    from ..monitoring import exposition
+
+    return Response(exposition.text(services(), watched.metrics), content_type=TEXT_FORMAT)
+
+
+@monitoring.get("/api/monitoring/performance")
+def performance() -> Response:
+    """Counts, rates and percentiles by route; `?window=5m`."""
+    watched = _watched()
+    from ..monitoring import reports
+
+    return jsonify(reports.performance(watched, _seconds("5m")))
+
+
+@monitoring.get("/api/monitoring/production")
+def production() -> Response:
+    """Uptime, version, error rates, recent errors and alerts."""
+    watched = _watched()
+    from ..monitoring import reports
+
+    return jsonify(reports.production(services(), watched))
+
+
+@monitoring.get("/api/monitoring/security")
+def security() -> Response:
+    """Refused requests: the reasons and the addresses; `?window=1h`."""
+    watched = _watched()
+    from ..monitoring import reports
+
+    return jsonify(reports.security(watched, _seconds("1h")))
+
+
+@monitoring.get("/api/memory/history")
+def history() -> Response:
+    """Samples of the service's memory, oldest first; `?window=1h`."""
+    seconds = _seconds("1h")
+    return jsonify(window_seconds=seconds, samples=_samples(_watched(), seconds))
+
+
+def _samples(watched: Monitoring, seconds: float) -> list[dict[str, object]]:
+    return [
+        {
+            "time": round(sample.time, 1),
+            "pss_mb": sample.pss_mb,
+            "total_mb": round(sum(sample.pss_mb.values()), 1),
+            "cgroup_mb": sample.cgroup_mb,
+        }
+        for sample in watched.history.samples(seconds)
+    ]
+
+
+def _watched() -> Monitoring:
+    found = services().monitoring
+    if found is None:
+        raise NotFound("monitoring is off (MONITORING=false); set MONITORING=true")
+    return found
+
+
+def _seconds(default: str) -> float:
+    """What `?window=` asks for."""
+    text = request.args.get("window", default)
+    match = DURATION.fullmatch(text)
+    seconds = int(match[1]) * UNITS[match[2]] if match else 0
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise InvalidRequest("window: a time up to 1h, such as 30s, 5m or 1h", "window")
+    return float(seconds)
