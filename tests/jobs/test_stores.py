@@ -143,6 +143,18 @@ def test_what_does_not_fit_is_refused_in_the_same_words(store, add, limit, fits)
     assert store.get("next") is None
 
 
+def test_jobs_that_come_at_once_take_no_more_than_there_is(store, add):
+    def fits(_):
+        try:
+            return add(3 * 104_096, size_bytes=100_000)
+        except InsufficientStorage:
+            return None
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sum(1 for job in pool.map(fits, range(12)) if job) == 3
+    assert store.counts(0.0).stored_bytes == 3 * 104_096
+
+
 def test_the_same_key_is_the_same_job_for_its_owner(store, add):
     first = add(owner="a", idempotency_key="k")
     assert add(owner="a", idempotency_key="k") == first
