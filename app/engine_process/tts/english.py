@@ -31,9 +31,20 @@ MONTHS = {month: month for month in calendar.month_name if month} | {
 }
 MONTHS["Sept"] = "September"
 DAYS = {day[:3]: day for day in calendar.day_name} | {"Tues": "Tuesday", "Thurs": "Thursday"}
+NAMES = MONTHS | DAYS | {day: day for day in calendar.day_name}
 MONTH = rf"\b({'|'.join(MONTHS)})\b\.?"
 SPELLED = {".": "dot", "_": "underscore", "@": "at", "+": "plus", "-": "dash", "/": "slash"}
-AFTER_NAMES = ("Incorporated", "Limited", "Corporation", "Company", "Junior", "Senior", "P H D", "M D")
+ENDS_SENTENCES = (
+    "et cetera",
+    "Incorporated",
+    "Limited",
+    "Corporation",
+    "Company",
+    "Junior",
+    "Senior",
+    "P H D",
+    "M D",
+)
 FRACTIONS = {2: "half", 4: "quarter"}
 ROMAN = r"(?=[IVXLCM])(M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?<=[IVXLCDM])\b(?!['’])"
 COUNTED = re.compile(r" (?!(?:is|was|as|has|this|its|his)\b)[a-z]+s\b")
@@ -85,6 +96,8 @@ def dotted(found: re.Match[str]) -> str:
     parts = name.split("/")[0].split(".")
     if all(len(part) == 1 for part in parts):
         return name
+    if release := re.fullmatch(r"([A-Za-z]+)(\d+\.\d+)", name):
+        return f"{release[1]} {number(release[2])}"
     if re.fullmatch(r"[a-z]{2,}\.[A-Z][a-z]*", name):
         return name.replace(".", ". ")
     return spelled(name)
@@ -116,12 +129,26 @@ def money(found: re.Match[str]) -> str:
 
 def measure(found: re.Match[str]) -> str:
     """A number with its unit: five kilometers per hour; "a 5-km run" has one kilometer as its kind."""
-    amount, to, hyphen, unit, power, per, squared = found.groups()
+    amount, to, hyphen, unit, power, per, per_power = found.groups()
     noun = POWERS.get(power or "", "") + TABLES["units"][unit]
     figures = number(amount) + (f" to {number(to)}" if to else "")
-    single = hyphen or (amount in ("1", "-1") and not to)
-    per = f" per {TABLES['per'].get(per, TABLES['units'].get(per, per))}" if per else ""
-    return f"{figures} {noun if single else plural(noun)}{per}{' squared' if squared else ''}"
+    said = f"{figures} {noun if hyphen or (amount in ('1', '-1') and not to) else plural(noun)}"
+    if per == "s" and per_power:
+        return f"{said} per second {'cubed' if per_power[-1] in '³3' else 'squared'}"
+    if per:
+        said += (
+            f" per {POWERS.get(per_power or '', '')}{TABLES['per'].get(per, TABLES['units'].get(per, per))}"
+        )
+    return said
+
+
+def counted(*amounts: tuple[str | None, str]) -> str:
+    """One hour thirty minutes."""
+    return " ".join(
+        f"{number(figures)} {noun if figures == '1' else plural(noun)}"
+        for figures, noun in amounts
+        if figures
+    )
 
 
 def height(found: re.Match[str]) -> str:
@@ -239,7 +266,9 @@ def fraction(found: re.Match[str]) -> str:
     whole, above, below = found[1], int(found[2]), int(found[3])
     if not whole and 12 < below < 32 and below not in (16, 20) and 0 < above < 13:
         return date("", above, below) or found[0]
-    if not below or above >= below or (below in (10, 100) and not whole):
+    if above == below >= 20:
+        said = f"{cardinal(above)} {cardinal(below)}"  # 50/50
+    elif not below or above >= below or (below in (10, 100) and not whole):
         over = " out of " if below in (5, 10, 20, 50, 100) and above <= below else " over "
         said = f"{cardinal(above)}{over}{cardinal(below)}"
     else:
@@ -302,14 +331,16 @@ def scientific(found: re.Match[str]) -> str:
 def abbreviation(found: re.Match[str]) -> str:
     """The words an abbreviation stands for; its full stop stays where a sentence ends with it."""
     said: str = TABLES["abbreviations"][found[0]]
-    ends = found[0].endswith(".") and (found[0][0].islower() or said in AFTER_NAMES)
+    ends = found[0].endswith(".") and said in ENDS_SENTENCES
     return said + ("." if ends and SENTENCE_AFTER.match(found.string, found.end()) else "")
 
 
 def saint_or_street(found: re.Match[str]) -> str:
     """St. Louis, Main St."""
     after = found.string[found.end() : found.end() + 2]
-    street = re.search(r"[A-Z\d]\w* $", found.string[: found.start()]) and not re.match(r" [A-Z]", after)
+    street = re.search(r"(?:[A-Z]\w*|\d\w*) $", found.string[: found.start()]) and not re.match(
+        r" [A-Z]", after
+    )
     return ("Street" if street else "Saint") + ("." if street and not after.strip() else "")
 
 
@@ -357,10 +388,11 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
     """The rules, in their order."""
     sign = f"[{''.join(one for one in TABLES['currencies'] if len(one) == 1)}]"
     code = "|".join(one for one in TABLES["currencies"] if len(one) == 3)
-    to = rf"(?:\s?[-–—]\s?{sign}?(?P<to>{NUMBER}))?(?P<scale>{SCALE})?"
+    to = rf"(?:(?:[kKmMbB]|bn)?\s?[-–—]\s?{sign}?(?P<to>{NUMBER}))?(?P<scale>{SCALE})?"
     per = r"(?:\s?/\s?(?P<per>[A-Za-z]{1,9})\b)?"
     article = r"(?P<article>\b[Aa]n? )?(?P<minus>(?<![\w.])[-−])?"
     unit = one_of(TABLES["units"])
+    names = one_of(NAMES)
     fraction_of = r"(?:(?<![\w./,-])(\d+)[ -])?(?<![\w./,-])(\d{1,3})/(\d{1,3})(?![\w/]|\.\d)"
     found: list[tuple[str, Replacement]] = [
         (r"\d{40,}", lambda figures: digits(figures[0])),
@@ -369,14 +401,16 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         (r"(?<!\w)(?:[:;=]-?[)(DPpO]|<3)(?!\w)", ""),
         (r"[™®•·|†‡]", " "),
         (r"©", " copyright "),
+        (r"(?<=\b[a-zA-Z])\+\+(?!\w)", " plus plus"),
+        (r"(?<=[cC]all )\d{3}\b|(?<=[dD]ial )\d{3}\b", lambda figures: digits(figures[0])),
         (r"(?<!\w)[Α-Ωα-ω](?!\w)", lambda greek: unicodedata.name(greek[0]).split()[-1].lower()),
         (r"[₀-₉]", lambda index: str(ord(index[0]) - ord("₀"))),
         (r"\bRs\.?\s?(?=\d)", "₹"),
         (r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", lambda mail: spelled(mail[0])),
         (rf"(?<![\w.])(?:{one_of(TABLES['abbreviations'])})(?![\w/+#]|(?<=\.)[a-z])(?=\W|$)", abbreviation),
-        (r"\b[St]t\.(?=\s|$)(?! \d)", saint_or_street),
+        (r"\bSt\.(?=[\s,;]|$)(?! \d)", saint_or_street),
         (
-            rf"(?<![\w.])({one_of(TABLES['before_number'])})\s?(?=[\d.]*\d)",
+            rf"(?<![\w.])({one_of(TABLES['before_number'])})\s?(?=[\d.]*\d|[IVXLC]+\b)",
             lambda said: TABLES["before_number"][said[1]] + " ",
         ),
         (r"(?<![\w&])#([^\W\d]\w*)", hashtag),
@@ -393,6 +427,10 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
             r"(\d:\d\d|\d\s?[aApP][mM]|\bnoon|\bmidnight|\b\d{1,2})\s?[-–]\s?"
             r"(?=\d{1,2}(?::\d\d|\s?[aApP][mM]\b)|noon\b|midnight\b)",
             r"\1 to ",
+        ),
+        (
+            rf"\b({names})\.?\s?[-–]\s?({names})\b",
+            lambda span: f"{NAMES[span[1]]} to {NAMES[span[2]]}",
         ),
         (rf"\b({'|'.join(DAYS)})(?:\.(?=[-–,])|\.?(?=,? (?:\d|{MONTH})))", lambda day: DAYS[day[1]]),
         (rf"{BEFORE}(\d{{4}})-(\d\d)-(\d\d)(?![\w-]|\.\d)", iso_date),
@@ -425,16 +463,25 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         ),
         # What is read digit by digit.
         (
-            r"(?<![\w.+/-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]\d{1,7}){1,5}(?![\w/-]|\.\d|,\d)",
+            r"(?<![\w.+/-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]\d{1,9}){1,5}(?![\w/-]|\.\d|,\d)",
             phone,
         ),
         (
-            r"(?<![\w.])([vV](?=\d))?(\d+(?:\.\d+){2,3}|(?<=[vV])\d+(?:\.\d+)?)(?![\w.]*\w)(?::(\d{2,5}))?(?:/(\d{1,2})\b)?",
+            r"(?<![\w.])([vV](?=\d))?(\d+(?:\.\d+){2,3}|(?<=v)\d+(?:\.\d+)?|(?<=V)\d+\.\d+)(?![\w.]*\w)(?::(\d{2,5}))?(?:/(\d{1,2})\b)?",
             version,
         ),
+        (r"(?<![\w@./-])[\w-]+(?:/[\w-]+)*/[\w-]+\.[a-z]{1,5}\b(?!/)", lambda path: spelled(path[0])),
         (r"(?<![\w@./-])(?:https?://)?[^\W\d][\w-]*(?:\.[\w-]+)+(?:/[\w./-]*\w)?(?:\(\))?(?!\w)", dotted),
         (r"(?<![\w./<])(?:~|\.\.?)?(?:/[\w.-]*[^\W\d][\w.-]*)+/?", lambda path: spelled(path[0])),
         # Measures.
+        (
+            r"(?<![\w.])(\d+)\s?h(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?\b",
+            lambda lapse: counted((lapse[1], "hour"), (lapse[2], "minute"), (lapse[3], "second")),
+        ),
+        (
+            r"(?<![\w.])(\d+)\s?m(?:ins?)?\s(\d+)\s?s(?:ecs?)?\b",
+            lambda lapse: counted((lapse[1], "minute"), (lapse[2], "second")),
+        ),
         (r"(?<!\w)'?(1[0-9]|20|)(\d0)'?s\b", decade),
         (r"(?<![\w.])(\d{1,2})\s?ft\.?,?\s(\d{1,2}(?:\.\d+)?)\s?in\b\.?", height),
         (r"(?<![\w'])(\d{1,2})['′] ?(\d{1,2}(?:\.\d+)?)(?:\"|″|”|'')?(?![\w'])", height),
@@ -442,22 +489,29 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         (r"(?<![\w'.])(\d+(?:\.\d+)?)(″|\"(?!\w))", inches),
         (r"(\d*)([½⅓⅔¼¾⅕⅛⅜⅝⅞])", lambda sign: f"{sign[1]} {TABLES['vulgar'][sign[2]]}".strip()),
         (fraction_of, fraction),
+        (
+            r"( and)?( (?:a |[a-z-]+ )?(?:half|halves|thirds?|quarters?|eighths?|sixteenths?)) "
+            rf"({unit})(?<=[a-z]{{2}})(?![\w²³^/'])",
+            lambda part: f"{part[1] or ''}{part[2]} {(plural if part[1] else str)(TABLES['units'][part[3]])}",
+        ),
         (r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d+)\b", scientific),
         (
             rf"(?<![\w.,])(?<![A-Za-z]-)([-−]?(?:{NUMBER}))(?:%?\s?[-–]\s?({NUMBER}))?(?:\s?|(-))({unit})(\^?[²³23])?"
-            r"(?:/([A-Za-z]{1,3})(\^?[²2])?)?(?:\.(?= [a-z]))?"
+            r"(?:/([A-Za-z]{1,3})(\^?[²³23])?)?(?:\.(?= [a-z]))?"
             r"(?![\w²³^/]|'(?!s\b))(?<! in)",
             measure,
         ),
         (rf"(?<![\w.])((?:{NUMBER})|[^\W\d]{{1,3}})(\*\*-?\d+|\^-?\w|\^\(?-?\d+|[⁻⁰¹²³⁴-⁹]+)(?!\w)", power),
+        (r"(?<=\d)\s?[xX]\s?(?=\d+\s*=)", " times "),
         (r"(?<=\d)\s?[xX]\s?(?=\d)", " by "),
+        (r"(?<=\d)!(?=\s*[=+*/-])", " factorial"),
+        (r"∞", " infinity "),
         (r"(?<=\d)\s?[*×]\s?(?=[\d(])|(?<=[\w)])[*](?=[\w(])|(?<=\w) \* (?=\w)", " times "),
         (
             rf"{BEFORE}(\d{{1,3}}):(\d{{1,3}})(?![\w:])",
             lambda ratio: f"{number(ratio[1])} to {number(ratio[2])}",
         ),
         # Numbers with letters.
-        (r"(?<![\w.])\d+\.\d+(?=[A-Za-z]{1,3}\b)", lambda figures: number(figures[0]) + " "),
         (r"\b((?:19|20)\d\d)/(\d\d)\b(?!/)", lambda season: f"{year(int(season[1]))} {number(season[2])}"),
         (r"\b(\d+)(?:st|nd|rd|th)\b", lambda rank: ordinal(int(rank[1])) if len(rank[1]) < 15 else rank[0]),
         (rf"(?<![\w.,])({NUMBER})(?:k)\b(?!-)", lambda many: f"{number(many[1])} thousand"),
@@ -465,11 +519,12 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
             rf"(?<![\w.,])({NUMBER})(?:M|bn)\b(?!-)",
             lambda many: f"{number(many[1])} {'billion' if many[0][-1] == 'n' else 'million'}",
         ),
+        (r"(?<![\w.])\d+\.\d+(?=[A-Za-z]{1,3}\b)", lambda figures: number(figures[0]) + " "),
         (
             rf"\b({'|'.join(TABLES['rulers'])}) (?!I\b(?! (?:of|was|and|ruled|died)\b| *[.,;:)]| *$)){ROMAN}",
             ruler,
         ),
-        (rf"\b((?:{'|'.join(TABLES['numbered'])})s?) {ROMAN}", numbered),
+        (rf"\b((?:{'|'.join(TABLES['numbered'])}|volume|chapter|section|figure)s?) {ROMAN}", numbered),
         (r"\b([A-Z][a-z]+|and|to) (?=[IVX]{2})" + ROMAN, numbered),
         (
             r"\b(?=[MDCLXVI]{5,})" + ROMAN,
@@ -485,10 +540,10 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
             rf"(?<=[\w)])\s?({one_of(TABLES['signs'])})\s?(?=[\w(.-])(?<!\w-)",
             lambda sign: f" {TABLES['signs'][sign[1]]} ",
         ),
-        (r"(?<!\S)([<>≤≥]=?)\s?(?=\d)", lambda sign: TABLES["limits"][sign[1]] + " "),
+        (r"(?<!\S)([<>≤≥≈]=?)\s?(?=\d)", lambda sign: TABLES["limits"][sign[1]] + " "),
         (r"(?<=\w)\+(?!\w)", " plus"),
         (r"(?<!\S)\+(?=\d)", "plus "),
-        (r" & ", " and "),
+        (r" & |(?<=\w)&(?=\w)", " and "),
         (r"(?<=[A-Za-z])/(?=[A-Za-z])", " slash "),
         (r"(?<=\d)\s?/\s?(?=\d)", " slash "),
         (r"(?<=\w)\(\)", ""),
@@ -496,7 +551,8 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         # What is left are numbers.
         (r"(?<![\w.,])(?:10[1-9]|1[1-9]\d|20\d)\d(?![\w%]|[.,]\d)", calendar_year_or_number),
         (r"\b(?=\w*\d)(?=\w*[^\W\d_])[^\W_]+\b", mixed),
-        (r"(?<=\d)\.(?=\d+\.)", " point "),
+        (r"(?<=\d)\.(?=\d+\.\d)", " point "),
+        (r"(?<=\d),(?=\d{1,2}(?!\d))", ", "),
         (NUMBER, plain),
         (r"[_~^]", " "),
     ]
