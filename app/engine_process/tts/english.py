@@ -51,7 +51,7 @@ COUNTED = re.compile(r" (?!(?:is|was|as|has|this|its|his)\b)[a-z]+s\b")
 SENTENCE_AFTER = re.compile(r"\s*$|\s+[\"“'(]?[A-Z]")
 
 
-def as_said(text: str, language: str) -> str:
+def normalize(text: str, language: str) -> str:
     """*text* with all that is no word in words, where *language* is English; outside America, 2/3/2026 is in March."""
     tag = language.lower()
     if tag.split("-")[0] != "en":
@@ -90,9 +90,9 @@ def spelled(name: str) -> str:
     return " ".join(filter(None, words))
 
 
-def dotted(found: re.Match[str]) -> str:
+def dotted(match: re.Match[str]) -> str:
     """Words with dots between, as in example.com or notes.txt; two sentences that lack a space are parted."""
-    name = found[0]
+    name = match[0]
     parts = name.split("/")[0].split(".")
     if all(len(part) == 1 for part in parts):
         return name
@@ -103,9 +103,9 @@ def dotted(found: re.Match[str]) -> str:
     return spelled(name)
 
 
-def money(found: re.Match[str]) -> str:
+def money(match: re.Match[str]) -> str:
     """An amount of money: nine dollars and ninety-nine cents; "a $5 bill" has one dollar as its kind."""
-    groups = found.groupdict()
+    groups = match.groupdict()
     sign = groups["sign"] or groups["after"]
     unit, part = TABLES["currencies"][sign]
     unit = TABLES["countries"].get(groups.get("country") or "", "") + unit
@@ -127,9 +127,9 @@ def money(found: re.Match[str]) -> str:
     return f"{article}{minus}{figures} {unit if single else plural(unit)}{per}"
 
 
-def measure(found: re.Match[str]) -> str:
+def measure(match: re.Match[str]) -> str:
     """A number with its unit: five kilometers per hour; "a 5-km run" has one kilometer as its kind."""
-    amount, to, hyphen, unit, power, per, per_power = found.groups()
+    amount, to, hyphen, unit, power, per, per_power = match.groups()
     noun = POWERS.get(power or "", "") + TABLES["units"][unit]
     figures = number(amount) + (f" to {number(to)}" if to else "")
     said = f"{figures} {noun if hyphen or (amount in ('1', '-1') and not to) else plural(noun)}"
@@ -151,19 +151,19 @@ def counted(*amounts: tuple[str | None, str]) -> str:
     )
 
 
-def height(found: re.Match[str]) -> str:
+def height(match: re.Match[str]) -> str:
     """Feet and inches: 6'2"."""
-    feet, inches = found[1], found[2]
+    feet, inches = match[1], match[2]
     said = f"{number(feet)} {'foot' if feet == '1' else 'feet'}"
     return said + (f" {number(inches)} {'inch' if inches == '1' else 'inches'}" if inches else "")
 
 
-def inches(found: re.Match[str]) -> str:
+def inches(match: re.Match[str]) -> str:
     """A number of inches, unless the sign ends a quotation."""
-    if found.string.count('"', 0, found.start()) % 2 and found[2] == '"':
-        return found[0]
-    single = found[1] == "1" or re.match(" [a-z]", found.string[found.end() :])  # a 27" screen
-    return f"{number(found[1])} {'inch' if single else 'inches'}"
+    if match.string.count('"', 0, match.start()) % 2 and match[2] == '"':
+        return match[0]
+    single = match[1] == "1" or re.match(" [a-z]", match.string[match.end() :])  # a 27" screen
+    return f"{number(match[1])} {'inch' if single else 'inches'}"
 
 
 def date(year_: str, month: int, day: int) -> str | None:
@@ -175,42 +175,42 @@ def date(year_: str, month: int, day: int) -> str | None:
     return f"{calendar.month_name[month]} {ordinal(day)}" + (f", {year(int(year_))}" if year_ else "")
 
 
-def iso_date(found: re.Match[str]) -> str:
+def iso_date(match: re.Match[str]) -> str:
     """A date with the year first."""
-    return date(found[1], int(found[2]), int(found[3])) or found[0]
+    return date(match[1], int(match[2]), int(match[3])) or match[0]
 
 
-def slashed_date(found: re.Match[str]) -> str:
+def slashed_date(match: re.Match[str]) -> str:
     """A date as Americans write it, unless there is no such month."""
-    first, second, year_ = int(found[1]), int(found[2]), found[3]
-    return date(year_, first, second) or date(year_, second, first) or found[0]
+    first, second, year_ = int(match[1]), int(match[2]), match[3]
+    return date(year_, first, second) or date(year_, second, first) or match[0]
 
 
-def european_date(found: re.Match[str]) -> str:
+def european_date(match: re.Match[str]) -> str:
     """A date with the day first."""
-    first, second, year_ = int(found[1]), int(found[2]), found[3]
-    return date(year_, second, first) or date(year_, first, second) or found[0]
+    first, second, year_ = int(match[1]), int(match[2]), match[3]
+    return date(year_, second, first) or date(year_, first, second) or match[0]
 
 
-def month_day(found: re.Match[str]) -> str:
+def month_day(match: re.Match[str]) -> str:
     """November 2, 2026."""
-    month, day, year_ = MONTHS[found[1]], int(found[2]), found[3]
+    month, day, year_ = MONTHS[match[1]], int(match[2]), match[3]
     return (
-        f"{month} {ordinal(day)}" + (f", {year(int(year_))}" if year_ else "") if 1 <= day <= 31 else found[0]
+        f"{month} {ordinal(day)}" + (f", {year(int(year_))}" if year_ else "") if 1 <= day <= 31 else match[0]
     )
 
 
-def day_month(found: re.Match[str]) -> str:
+def day_month(match: re.Match[str]) -> str:
     """2 November 2026: the second of November."""
-    day, month, year_ = int(found[1]), MONTHS[found[2]], found[3]
+    day, month, year_ = int(match[1]), MONTHS[match[2]], match[3]
     if not 1 <= day <= 31:
-        return found[0]
+        return match[0]
     return f"the {ordinal(day)} of {month}" + (f", {year(int(year_))}" if year_ else "")
 
 
-def time(found: re.Match[str]) -> str:
+def time(match: re.Match[str]) -> str:
     """Ten thirty; three oh five PM; ten o'clock."""
-    hour, minute, second, half = found.groups()
+    hour, minute, second, half = match.groups()
     hours, minutes = int(hour), int(minute or "0")
     said = cardinal(hours)
     if minutes:
@@ -221,12 +221,12 @@ def time(found: re.Match[str]) -> str:
         said += f" and {cardinal(int(second))} {'second' if int(second) == 1 else 'seconds'}"
     if half:
         said += f" {half.upper()}M"
-    return said + ("." if found[0].endswith(".") and SENTENCE_AFTER.match(found.string, found.end()) else "")
+    return said + ("." if match[0].endswith(".") and SENTENCE_AFTER.match(match.string, match.end()) else "")
 
 
-def phone(found: re.Match[str]) -> str:
+def phone(match: re.Match[str]) -> str:
     """A telephone number or another that is read digit by digit, in its groups."""
-    written = found[0]
+    written = match[0]
     groups = re.findall(r"\d+", written)
     total = sum(map(len, groups))
     lengths = [len(group) for group in groups]
@@ -248,9 +248,9 @@ def phone(found: re.Match[str]) -> str:
     return ("plus " if written[0] == "+" else "") + ", ".join(map(digits, groups))
 
 
-def version(found: re.Match[str]) -> str:
+def version(match: re.Match[str]) -> str:
     """2.10.3, or an address such as 10.0.0.12, or a date such as 24.12.2026."""
-    letter, figures, port, mask = found.groups()
+    letter, figures, port, mask = match.groups()
     parts = figures.split(".")
     if not letter and len(parts) == 3 and len(parts[2]) == 4:
         day = date(parts[2], int(parts[1]), int(parts[0]))
@@ -261,11 +261,11 @@ def version(found: re.Match[str]) -> str:
     return said + (f" port {digits(port)}" if port else "") + (f" slash {number(mask)}" if mask else "")
 
 
-def fraction(found: re.Match[str]) -> str:
+def fraction(match: re.Match[str]) -> str:
     """One half, three quarters, one and a half; 8/10 is eight out of ten."""
-    whole, above, below = found[1], int(found[2]), int(found[3])
+    whole, above, below = match[1], int(match[2]), int(match[3])
     if not whole and 12 < below < 32 and below not in (16, 20) and 0 < above < 13:
-        return date("", above, below) or found[0]
+        return date("", above, below) or match[0]
     if above == below >= 20:
         said = f"{cardinal(above)} {cardinal(below)}"  # 50/50
     elif not below or above >= below or (below in (10, 100) and not whole):
@@ -278,90 +278,90 @@ def fraction(found: re.Match[str]) -> str:
     return f"{number(whole)} and {said}" if whole else said
 
 
-def decade(found: re.Match[str]) -> str:
+def decade(match: re.Match[str]) -> str:
     """1990s, '90s, 1900s."""
-    century, tens = found[1], found[2]
+    century, tens = match[1], match[2]
     if tens == "00":
         if not century:
-            return found[0]
+            return match[0]
         return "two thousands" if century == "20" else f"{cardinal(int(century))} hundreds"
     tens = cardinal(int(tens))
     said = tens[:-1] + "ies" if tens.endswith("y") else f"{tens}s"
     return (f"{cardinal(int(century))} " if century else "") + said
 
 
-def range_(found: re.Match[str]) -> str:
+def range_(match: re.Match[str]) -> str:
     """Ten to twenty; 1990 to 1995; 2019-20."""
-    low, high = found[1], found[2]
+    low, high = match[1], match[2]
     if len(low) == 4 and len(high) in (2, 4) and 1000 < int(low) < 2100:
         return f"{year(int(low))} to {year(int(high)) if len(high) == 4 else number(high)}"
     return f"{number(low)} to {number(high)}"
 
 
-def ruler(found: re.Match[str]) -> str:
+def ruler(match: re.Match[str]) -> str:
     """Henry the eighth."""
-    return f"{found[1]} the {ordinal(roman(found[2]))}"
+    return f"{match[1]} the {ordinal(roman(match[2]))}"
 
 
-def numbered(found: re.Match[str]) -> str:
+def numbered(match: re.Match[str]) -> str:
     """Chapter four, World War two."""
-    return f"{found[1]} {cardinal(roman(found[2]))}"
+    return f"{match[1]} {cardinal(roman(match[2]))}"
 
 
-def hashtag(found: re.Match[str]) -> str:
+def hashtag(match: re.Match[str]) -> str:
     """The words of a hashtag."""
-    words = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_", " ", found[1])
+    words = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_", " ", match[1])
     return f"hashtag {words}"
 
 
-def power(found: re.Match[str]) -> str:
+def power(match: re.Match[str]) -> str:
     """X squared, ten cubed, two to the power of eight."""
-    base = number(found[1]) if found[1][0].isdecimal() else found[1]
-    exponent = found[2].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")).lstrip("^*")
+    base = number(match[1]) if match[1][0].isdecimal() else match[1]
+    exponent = match[2].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")).lstrip("^*")
     if exponent in "23":
         return f"{base} {'squared' if exponent == '2' else 'cubed'}"
     return f"{base} to the power of {number(exponent) if exponent[-1].isdecimal() else exponent}"
 
 
-def scientific(found: re.Match[str]) -> str:
+def scientific(match: re.Match[str]) -> str:
     """Six times ten to the power of twenty-three."""
-    return f"{number(found[1])} times ten to the power of {number(found[2].lstrip('+'))}"
+    return f"{number(match[1])} times ten to the power of {number(match[2].lstrip('+'))}"
 
 
-def abbreviation(found: re.Match[str]) -> str:
+def abbreviation(match: re.Match[str]) -> str:
     """The words an abbreviation stands for; its full stop stays where a sentence ends with it."""
-    said: str = TABLES["abbreviations"][found[0]]
-    ends = found[0].endswith(".") and said in ENDS_SENTENCES
-    return said + ("." if ends and SENTENCE_AFTER.match(found.string, found.end()) else "")
+    said: str = TABLES["abbreviations"][match[0]]
+    ends = match[0].endswith(".") and said in ENDS_SENTENCES
+    return said + ("." if ends and SENTENCE_AFTER.match(match.string, match.end()) else "")
 
 
-def saint_or_street(found: re.Match[str]) -> str:
+def saint_or_street(match: re.Match[str]) -> str:
     """St. Louis, Main St."""
-    after = found.string[found.end() : found.end() + 2]
-    street = re.search(r"(?:[A-Z]\w*|\d\w*) $", found.string[: found.start()]) and not re.match(
+    after = match.string[match.end() : match.end() + 2]
+    street = re.search(r"(?:[A-Z]\w*|\d\w*) $", match.string[: match.start()]) and not re.match(
         r" [A-Z]", after
     )
     return ("Street" if street else "Saint") + ("." if street and not after.strip() else "")
 
 
-def calendar_year_or_number(found: re.Match[str]) -> str:
+def calendar_year_or_number(match: re.Match[str]) -> str:
     """A number of four digits is a year, unless things follow that are counted."""
-    figures = found[0]
-    counted = COUNTED.match(found.string, found.end())
+    figures = match[0]
+    counted = COUNTED.match(match.string, match.end())
     return number(figures) if counted or figures[1:] == "000" else year(int(figures))
 
 
-def plain(found: re.Match[str]) -> str:
+def plain(match: re.Match[str]) -> str:
     """A number that is nothing else; one of ten digits and more that does not end in zeros is read by digits."""
-    figures = found[0]
+    figures = match[0]
     if len(figures) > 9 and figures.isdecimal() and not figures.endswith("000"):
         return digits(figures)
     return number(figures)
 
 
-def mixed(found: re.Match[str]) -> str:
+def mixed(match: re.Match[str]) -> str:
     """Letters and digits without a space between: MP3, H2O, 1080p, 3f2a9c."""
-    parts = re.findall(r"\d+|[^\W\d_]+", found[0])
+    parts = re.findall(r"\d+|[^\W\d_]+", match[0])
     if len(parts) > 4:
         return " ".join(digits(part) if part.isdecimal() else letters(part) for part in parts)
     said = []
@@ -394,7 +394,7 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
     unit = one_of(TABLES["units"])
     names = one_of(NAMES)
     fraction_of = r"(?:(?<![\w./,-])(\d+)[ -])?(?<![\w./,-])(\d{1,3})/(\d{1,3})(?![\w/]|\.\d)"
-    found: list[tuple[str, Replacement]] = [
+    table: list[tuple[str, Replacement]] = [
         (r"\d{40,}", lambda figures: digits(figures[0])),
         (r"(?<=\d)[’′](?=\d)|(?<=\d)’(?=\s?\d)", "'"),
         (r"[’‘](?=\w)", "'"),
@@ -556,4 +556,4 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         (NUMBER, plain),
         (r"[_~^]", " "),
     ]
-    return [(re.compile(pattern), replacement) for pattern, replacement in found]
+    return [(re.compile(pattern), replacement) for pattern, replacement in table]

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ...engine import protocol
-from .english import as_said
-from .manner import Manner
+from .english import normalize
+from .synthesizer import SpeechOptions
 from .text import sentences
 
 # From espeak-ng's speak_lib.h (1.51 and 1.52).
@@ -60,22 +60,24 @@ class Espeak:
                 + "; install the system's libespeak-ng1 or the package espeakng-loader",
             )
         self._heard: list[bytes] = []
-        self._callback = CALLBACK(self._hear)  # kept: the library calls it as long as it speaks
+        self._callback = CALLBACK(self._on_audio)  # kept: the library calls it as long as it speaks
 
-    def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
+    def speak(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
         """16-bit mono samples of *text*, one sentence at a time."""
-        text = as_said(text, manner.language)
+        text = normalize(text, options.language)
         text = SIGN_FIRST.sub(r"\2 \1", text)  # "$5" is "dollar five" to it
         parts = list(sentences(text, SENTENCE_LIMIT))
         for number, sentence in enumerate(parts, 1):
-            if self._library.espeak_SetVoiceByName(manner.voice.encode()) != 0:
-                raise protocol.Refused("invalid_request", f"espeak-ng has no voice {manner.voice!r}", "voice")
-            self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * manner.speed), 0)
-            self._library.espeak_SetParameter(PITCH, round(50 * manner.pitch), 0)
+            if self._library.espeak_SetVoiceByName(options.voice.encode()) != 0:
+                raise protocol.Refused(
+                    "invalid_request", f"espeak-ng has no voice {options.voice!r}", "voice"
+                )
+            self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * options.speed), 0)
+            self._library.espeak_SetParameter(PITCH, round(50 * options.pitch), 0)
             # Set each time: a second object of this class in the same process has the same library.
             self._library.espeak_SetSynthCallback(self._callback)
             encoded = sentence.encode() + b"\0"
-            flags = UTF8 if manner.goes_on and number == len(parts) else UTF8 | END_PAUSE
+            flags = UTF8 if options.goes_on and number == len(parts) else UTF8 | END_PAUSE
             status = self._library.espeak_Synth(
                 encoded, ctypes.c_size_t(len(encoded)), 0, BY_CHARACTER, 0, flags, None, None
             )
@@ -84,7 +86,7 @@ class Espeak:
                 raise protocol.Refused("synthesis_failed", f"espeak-ng answered with error {status}")
             yield speech
 
-    def _hear(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
+    def _on_audio(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
         if samples and count > 0:
             self._heard.append(ctypes.string_at(samples, 2 * count))
         return 0

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ...engine import protocol
-from .manner import Manner
+from .synthesizer import SpeechOptions
 from .text import sentences
 
 if TYPE_CHECKING:
@@ -45,17 +45,17 @@ class Gtts:
                 "misconfigured", f"gTTS is not installed ({problem}); install gTTS"
             ) from None
 
-    def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
+    def speak(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
         """16-bit mono samples of *text*, one part at a time."""
         from .compress import NotAudio, decoded
 
-        for mp3 in self.recordings(text, manner):
+        for mp3 in self.recordings(text, options):
             try:
                 yield decoded(mp3, self.sample_rate)
             except NotAudio:
                 raise failed("it answered with something that is not mp3") from None
 
-    def recordings(self, text: str, manner: Manner) -> Iterator[bytes]:
+    def recordings(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
         """The mp3 of each part of *text*; Refused when one does not come in time."""
         import gtts
         import requests
@@ -63,8 +63,8 @@ class Gtts:
         with requests.Session() as session:
             for part in parts(text):
                 # Its language table is checked by the web side; asking it would be one more request.
-                for body in gtts.gTTS(part, lang=manner.language, lang_check=False).get_bodies():
-                    yield self._ask(session, body, manner.within_seconds)
+                for body in gtts.gTTS(part, lang=options.language, lang_check=False).get_bodies():
+                    yield self._ask(session, body, options.within_seconds)
 
     def _ask(self, session: requests.Session, body: str, within_seconds: float) -> bytes:
         import gtts

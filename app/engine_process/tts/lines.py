@@ -26,7 +26,7 @@ SHORT_FORMS = frozenset("approx ca cf co corp dept etc fig figs inc jr ltd no no
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC", "FULLWIDTH", "THAI", "LAO", "KHMER", "MYANMAR")
 
 
-def unwrapped(text: str) -> Iterator[str]:
+def unwrap(text: str) -> Iterator[str]:
     """The lines of *text* as they are spoken, those of one sentence as one; blank lines end a paragraph."""
     for block in BLANK_LINE.split(text):
         paragraph = Paragraph([line.strip() for line in block.split("\n") if line.strip()])

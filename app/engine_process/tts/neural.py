@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...engine import protocol
-from .english import as_said
-from .manner import Manner
-from .pronunciation import reader
+from .english import normalize
+from .pronunciation import build_g2p
+from .synthesizer import SpeechOptions
 from .text import shortened
 
 if TYPE_CHECKING:
@@ -47,17 +47,17 @@ class Neural:
                 "misconfigured", f"the neural voice is not installed ({problem}); install hibari-tts"
             ) from None
 
-    def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
+    def speak(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
         """16-bit mono samples of *text*, one sentence at a time."""
         import numpy
         from hibari import Hibari
 
-        voice = self._voice(manner.voice)
+        voice = self._voice(options.voice)
         noise = numpy.random.default_rng(SEED)
-        for sentence in Hibari.split_sentences(as_said(text, manner.language)):
+        for sentence in Hibari.split_sentences(normalize(text, options.language)):
             for part in shortened(sentence, SENTENCE_LIMIT):
                 for phonemes in split_phonemes(voice.phonemize(part)):
-                    samples = voice.from_ids(voice.ids(phonemes), manner.speed, noise)
+                    samples = voice.from_ids(voice.ids(phonemes), options.speed, noise)
                     yield to_16_bit(samples)
 
     def _voice(self, name: str) -> "Hibari":
@@ -91,10 +91,10 @@ class Neural:
         made = Hibari.__new__(Hibari)
         assets = Path(hibari.__file__).parent / "assets"
         made.voice, made.model_path = name, str(path)
-        made._g2p = reader(assets, british=VOICES[name]["british"])
+        made._g2p = build_g2p(assets, british=VOICES[name]["british"])
         made.vocab = json.loads((assets / "vocab.json").read_text())
         made.sess = session(path, self._threads)
-        give_back()
+        trim_heap()
         return made
 
 
@@ -109,7 +109,7 @@ def session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Return to the system what loading left behind (13 MB), where the C library can."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -84,7 +84,7 @@ def entries(text: bytes, start: int) -> Iterator[tuple[bytes, bytes]]:
     raise ValueError(f"what begins at {position} is not an entry of a table")
 
 
-def reader(assets: Path, *, british: bool) -> "G2P":
+def build_g2p(assets: Path, *, british: bool) -> "G2P":
     """What `hibari.g2p.G2P(british=...)` is, made without unpacking its tables."""
     from hibari.g2p import G2P
     from hibari.g2p.lexicon import Lexicon

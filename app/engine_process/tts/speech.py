@@ -2,14 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ...engine import protocol
 from ...engine.scripts import runs
 from .encode import encoder
+from .formats import Encoder
 from .gtts import Gtts, mp3_seconds
-from .manner import Manner, Synthesizer
+from .synthesizer import SpeechOptions, Synthesizer
 from .text import clean, letters
 
 ENDS_SENTENCE = re.compile(r"[.!?…。！？]\W*$|\n *$")
@@ -41,7 +42,7 @@ class SpeechEngine:
         synthesizer = self._synthesizer(header["engine"])
         speed = header["speed"]
         slowest, fastest = synthesizer.speeds
-        manner = Manner(
+        options = SpeechOptions(
             voice=header["voice"],
             language=header["language"],
             speed=min(max(speed, slowest), fastest),
@@ -51,12 +52,19 @@ class SpeechEngine:
             others=header["others"],
         )
         text, skipped = clean(header["text"])
-        parts = list(by_voice(text, manner, skipped))
-        if not any(map(letters, (part for part, _ in parts))):
+        parts = list(split_by_voice(text, options, skipped))
+        if not any(letters(part) for part, _ in parts):
             raise protocol.Refused("nothing_to_say", "the text has no word that this voice can say", "text")
+        start = {
+            "kind": "start",
+            "engine": synthesizer.name,
+            "voice": options.voice,
+            "skipped": dict(skipped),
+        }
         if isinstance(synthesizer, Gtts) and header["format"] == "mp3" and speed == 1.0:
-            return pass_on(synthesizer, parts, manner, skipped)
-        return speak(synthesizer, parts, manner, skipped, header["format"], tempo=speed / manner.speed)
+            return pass_through(synthesizer, parts, start)
+        file = encoder(header["format"], synthesizer.sample_rate, tempo=speed / options.speed)
+        return encode(synthesizer, parts, file, start)
 
     def _synthesizer(self, name: str) -> Synthesizer:
         if name not in self._loaded:
@@ -78,20 +86,16 @@ class SpeechEngine:
         return Gtts(self._options["gtts_url"])
 
 
-def speak(
-    synthesizer: Synthesizer,
-    parts: list[tuple[str, Manner]],
-    manner: Manner,
-    skipped: Mapping[str, int],
-    format: str,
-    *,
-    tempo: float,
+Parts = list[tuple[str, SpeechOptions]]  # of a text, each for one voice
+
+
+def encode(
+    synthesizer: Synthesizer, parts: Parts, file: Encoder, start: protocol.Header
 ) -> Iterator[protocol.Message | None]:
     """Synthesize and encode; a step is one sentence."""
-    file = encoder(format, synthesizer.sample_rate, tempo=tempo)
-    yield start(synthesizer, manner, skipped, file.sample_rate)
-    for text, manner in parts:
-        for samples in synthesizer.speak(text, manner):
+    yield protocol.Message({**start, "sample_rate": file.sample_rate})
+    for text, options in parts:
+        for samples in synthesizer.speak(text, options):
             yield from audio(file.feed(samples))
             yield None
     yield from audio(file.finish())
@@ -99,31 +103,33 @@ def speak(
     yield protocol.Message({"kind": "end", "duration": file.samples / file.sample_rate, "patches": patches})
 
 
-def pass_on(
-    synthesizer: Gtts, parts: list[tuple[str, Manner]], manner: Manner, skipped: Mapping[str, int]
+def pass_through(
+    synthesizer: Gtts, parts: Parts, start: protocol.Header
 ) -> Iterator[protocol.Message | None]:
     """Google's own mp3 as it comes, without PyAV and without a second loss of quality."""
-    yield start(synthesizer, manner, skipped, synthesizer.sample_rate)
+    yield protocol.Message({**start, "sample_rate": synthesizer.sample_rate})
     duration = 0.0
-    for text, manner in parts:
-        for mp3 in synthesizer.recordings(text, manner):
+    for text, options in parts:
+        for mp3 in synthesizer.recordings(text, options):
             duration += mp3_seconds(mp3)
             yield from audio(mp3)
             yield None
     yield protocol.Message({"kind": "end", "duration": duration, "patches": []})
 
 
-def by_voice(text: str, manner: Manner, skipped: Counter[str]) -> Iterator[tuple[str, Manner]]:
+def split_by_voice(
+    text: str, options: SpeechOptions, skipped: Counter[str]
+) -> Iterator[tuple[str, SpeechOptions]]:
     """*text* in parts, each for one voice; letters that none can say are left out and counted in *skipped*."""
-    parts: list[tuple[str, Manner]] = []
+    parts: Parts = []
     for script, run in runs(text):
-        speaker = manner
-        if script and script not in manner.scripts:
-            if script not in manner.others:
+        speaker = options
+        if script and script not in options.scripts:
+            if script not in options.others:
                 skipped[script] += letters(run)
                 continue
-            voice, language = manner.others[script]
-            speaker = replace(manner, voice=voice, language=language)
+            voice, language = options.others[script]
+            speaker = replace(options, voice=voice, language=language)
         elif not script and parts and not letters(run):
             speaker = parts[-1][1]  # signs and spaces belong to what stands before them
         if parts and parts[-1][1] == speaker:
@@ -132,21 +138,6 @@ def by_voice(text: str, manner: Manner, skipped: Counter[str]) -> Iterator[tuple
             parts.append((run, speaker))
     for number, (part, speaker) in enumerate(parts, 1):
         yield part, replace(speaker, goes_on=number < len(parts) and not ENDS_SENTENCE.search(part))
-
-
-def start(
-    synthesizer: Synthesizer, manner: Manner, skipped: Mapping[str, int], sample_rate: int
-) -> protocol.Message:
-    """The first message of a session."""
-    return protocol.Message(
-        {
-            "kind": "start",
-            "engine": synthesizer.name,
-            "voice": manner.voice,
-            "sample_rate": sample_rate,
-            "skipped": dict(skipped),
-        }
-    )
 
 
 def audio(encoded: bytes) -> Iterator[protocol.Message]:

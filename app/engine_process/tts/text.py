@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...engine import protocol
-from .lines import unwrapped
+from .lines import unwrap
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -87,7 +87,7 @@ def clean(text: str) -> tuple[str, Counter[str]]:
     text = "".join(spoken_characters(text))
     # "[word](/sounds/)" would be taken for phonemes by the neural voice's reader.
     text = text.replace("](", "] (")
-    text = "\n".join(unwrapped(BLANKS.sub(" ", text)))
+    text = "\n".join(unwrap(BLANKS.sub(" ", text)))
     if not letters(text):
         raise protocol.Refused("nothing_to_say", "the text has no word or number that can be spoken", "text")
     return text, +skipped

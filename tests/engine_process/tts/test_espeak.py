@@ -4,7 +4,7 @@ import pytest
 
 from app.engine import protocol
 from app.engine_process.tts.espeak import Espeak
-from app.engine_process.tts.manner import Manner
+from app.engine_process.tts.synthesizer import SpeechOptions
 from app.speech.voices import espeak_voices, find_espeak
 
 
@@ -13,8 +13,8 @@ def espeak():
     return Espeak([("no-such-library.so", None), *((files.library, files.data) for files in find_espeak())])
 
 
-def seconds(espeak: Espeak, text: str, **manner: object) -> float:
-    pieces = espeak.speak(text, Manner(**{"voice": "en-us", "language": "en", **manner}))
+def seconds(espeak: Espeak, text: str, **options: object) -> float:
+    pieces = espeak.speak(text, SpeechOptions(**{"voice": "en-us", "language": "en", **options}))
     return sum(map(len, pieces)) / 2 / espeak.sample_rate
 
 
@@ -23,7 +23,7 @@ def test_the_first_library_that_works_is_used(espeak):
 
 
 def test_each_sentence_is_a_piece(espeak):
-    pieces = list(espeak.speak("One. Two. Three.", Manner("en-us", "en")))
+    pieces = list(espeak.speak("One. Two. Three.", SpeechOptions("en-us", "en")))
     assert len(pieces) == 3
     assert all(any(piece) for piece in pieces)
 
@@ -33,7 +33,9 @@ def test_speed_and_pitch_are_heard(espeak):
     assert (
         seconds(espeak, text, speed=0.5) > 1.5 * seconds(espeak, text) > 2 * seconds(espeak, text, speed=2.0)
     )
-    low, high = (b"".join(espeak.speak(text, Manner("en-us", "en", pitch=pitch))) for pitch in (0.5, 1.5))
+    low, high = (
+        b"".join(espeak.speak(text, SpeechOptions("en-us", "en", pitch=pitch))) for pitch in (0.5, 1.5)
+    )
     assert low != high
 
 
@@ -45,7 +47,7 @@ def test_markup_is_read_not_obeyed(espeak, text):
 
 def test_a_voice_nobody_has_is_refused(espeak):
     with pytest.raises(protocol.Refused, match="no voice 'xx'"):
-        list(espeak.speak("Hello.", Manner("xx", "xx")))
+        list(espeak.speak("Hello.", SpeechOptions("xx", "xx")))
 
 
 def test_every_listed_voice_speaks(espeak):

@@ -7,10 +7,10 @@ import pytest
 
 from app.engine import protocol
 from app.engine_process.tts.gtts import PART_LIMIT, Gtts, mp3_seconds, parts
-from app.engine_process.tts.manner import Manner
+from app.engine_process.tts.synthesizer import SpeechOptions
 from tests.gtts_stand_in import GttsStandIn, mp3
 
-ENGLISH = Manner("en", "en", within_seconds=5.0)
+ENGLISH = SpeechOptions("en", "en", within_seconds=5.0)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_bad_answer_lets_the_next_engine_speak(stand_in, behaviour, reason):
 def test_an_endpoint_that_says_nothing_is_given_up(stand_in):
     stand_in.behaviour = "silence"
     with pytest.raises(protocol.Refused, match="did not answer within"):
-        list(Gtts(stand_in.url).speak("Hello there.", Manner("en", "en", within_seconds=0.3)))
+        list(Gtts(stand_in.url).speak("Hello there.", SpeechOptions("en", "en", within_seconds=0.3)))
 
 
 def test_no_network_is_a_reason():

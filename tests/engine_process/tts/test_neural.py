@@ -6,12 +6,12 @@ import pytest
 from hibari.g2p import G2P
 
 from app.engine import protocol
-from app.engine_process.tts.manner import Manner
 from app.engine_process.tts.neural import PHONEME_LIMIT, VOICE_SHA256, Neural, split_phonemes
-from app.engine_process.tts.pronunciation import Table, reader
+from app.engine_process.tts.pronunciation import Table, build_g2p
+from app.engine_process.tts.synthesizer import SpeechOptions
 
 ASSETS = Path(hibari.__file__).parent / "assets"
-HEART = Manner("heart", "en-US")
+HEART = SpeechOptions("heart", "en-US")
 PROSE = (Path(__file__).parents[2] / "data" / "prose.txt").read_text()
 
 
@@ -33,7 +33,7 @@ def test_the_same_text_sounds_the_same(neural):
 
 def test_speed_is_the_voices_own(neural):
     slow, fast = (
-        sum(map(len, neural.speak("How long does this take?", Manner("heart", "en-US", speed=speed))))
+        sum(map(len, neural.speak("How long does this take?", SpeechOptions("heart", "en-US", speed=speed))))
         for speed in (0.5, 2.0)
     )
     assert slow > 2.5 * fast
@@ -47,14 +47,14 @@ def test_text_without_an_end_comes_in_pieces(neural, text):
 
 
 def test_the_packed_reader_reads_like_the_librarys_own():
-    packed, own = reader(ASSETS, british=False), G2P()
+    packed, own = build_g2p(ASSETS, british=False), G2P()
     odd = "Dr. Xylquist's $9.99 on 2026-11-22, O'Hara!"
     for sentence in [*hibari.Hibari.split_sentences(PROSE[:4000]), odd]:
         assert packed(sentence) == own(sentence)
 
 
 def test_the_british_tables_can_be_packed_too():
-    assert reader(ASSETS, british=True)("colour") == G2P(british=True)("colour")
+    assert build_g2p(ASSETS, british=True)("colour") == G2P(british=True)("colour")
 
 
 def test_a_table_finds_what_it_was_given():
@@ -77,13 +77,13 @@ def test_a_voice_file_that_was_changed_is_refused(neural, tmp_path, monkeypatch)
     (tmp_path / "bf_emma.int8.onnx").write_bytes(b"something else")
     monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
     with pytest.raises(protocol.Refused, match="is not the one this service knows"):
-        list(neural.speak("Hello.", Manner("emma", "en-GB")))
+        list(neural.speak("Hello.", SpeechOptions("emma", "en-GB")))
 
 
 def test_a_voice_that_would_have_to_be_downloaded_is_not(neural, tmp_path, monkeypatch):
     monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
     with pytest.raises(protocol.Refused, match="is not here"):
-        list(neural.speak("Hello.", Manner("emma", "en-GB")))
+        list(neural.speak("Hello.", SpeechOptions("emma", "en-GB")))
     assert list(tmp_path.iterdir()) == []
 
 

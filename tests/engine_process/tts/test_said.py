@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine_process.tts.english import as_said
+from app.engine_process.tts.english import normalize
 from app.engine_process.tts.espeak import SIGN_FIRST
 from app.engine_process.tts.neural import Neural
 from app.engine_process.tts.text import clean
@@ -36,7 +36,7 @@ def neural():
 
 
 def said(written: str, language: str) -> str:
-    return SIGN_FIRST.sub(r"\2 \1", as_said(clean(written)[0], language))
+    return SIGN_FIRST.sub(r"\2 \1", normalize(clean(written)[0], language))
 
 
 def test_the_table_is_large_and_in_words():

@@ -7,8 +7,8 @@ import av
 import pytest
 
 from app.engine import protocol
-from app.engine_process.tts.manner import Manner
-from app.engine_process.tts.speech import SpeechEngine, by_voice
+from app.engine_process.tts.speech import SpeechEngine, split_by_voice
+from app.engine_process.tts.synthesizer import SpeechOptions
 from app.speech.voices import find_espeak
 from tests.gtts_stand_in import GttsStandIn, mp3
 
@@ -105,9 +105,9 @@ def test_a_wave_that_is_stored_says_its_size(engine):
     ],
 )
 def test_each_script_has_a_voice(text, parts):
-    manner = Manner("en-us", "en", others={"han": ("cmn", "cmn"), "cyrillic": ("ru", "ru")})
-    found = by_voice(text, manner, Counter())
-    assert [(manner.voice, part, manner.goes_on) for part, manner in found] == parts
+    options = SpeechOptions("en-us", "en", others={"han": ("cmn", "cmn"), "cyrillic": ("ru", "ru")})
+    found = split_by_voice(text, options, Counter())
+    assert [(options.voice, part, options.goes_on) for part, options in found] == parts
 
 
 def test_a_word_in_another_script_is_heard_within_its_sentence(engine):

@@ -6,10 +6,12 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class SpeechOptions:
     """
-    A voice by its engine's own name, a language tag, two factors of which 1.0 is the voice's own, and how
-    long one answer of a network may take.
+    A voice by its engine's own name, a language tag, and two factors of which 1.0 is the voice's own.
+
+    The voice reads *scripts*; *others* has the voice and language for more scripts. With *goes_on* another voice
+    finishes the sentence, so no pause follows. One answer of a network may take *within_seconds*.
     """
 
     voice: str
@@ -17,11 +19,9 @@ class Manner:
     speed: float = 1.0
     pitch: float = 1.0
     within_seconds: float = 30.0
-    scripts: Collection[str] = ("latin",)  # what the voice reads
-    others: Mapping[str, tuple[str, str]] = field(
-        default_factory=dict
-    )  # script: voice and language that read it
-    goes_on: bool = False  # another voice finishes the sentence: no pause after the last word
+    scripts: Collection[str] = ("latin",)
+    others: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    goes_on: bool = False
 
 
 class Synthesizer(Protocol):
@@ -31,5 +31,5 @@ class Synthesizer(Protocol):
     sample_rate: int
     speeds: tuple[float, float]  # slowest and fastest it speaks itself; the rest is time stretching
 
-    def speak(self, text: str, manner: Manner) -> Iterator[bytes]:
+    def speak(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
         """Samples of cleaned *text*, 16-bit little-endian mono at `sample_rate`, sentence by sentence."""
