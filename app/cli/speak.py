@@ -58,6 +58,8 @@ def speak(text: str, out: str, format: str | None, **params: str | float | None)
         output.write(out, spoken.audio)
         for reason in spoken.fallback:
             click.echo(f"not by {reason}", err=True)
+        if spoken.skipped:
+            click.echo(f"letters not spoken: {spoken.not_spoken}", err=True)
         seconds = f", {spoken.duration_seconds:.1f} s" if spoken.duration_seconds else ""
         click.echo(f"spoken by {spoken.voice}{seconds}", err=True)
 

@@ -112,6 +112,8 @@ def _audio(job: Job) -> Response:
     response.call_on_close(file.close)
     response.headers["X-TTS-Engine"] = job.result["engine"]
     response.headers["X-TTS-Voice"] = job.result["voice"]
+    if skipped := job.result.get("skipped"):
+        response.headers["X-TTS-Skipped"] = skipped
     response.headers["X-Audio-Duration"] = f"{job.result['duration']:.2f}"
     response.set_etag(job.id)
     return partial(response, job.result_bytes)

@@ -77,7 +77,7 @@ def audio_response(spoken: SynthesisResult) -> Response:
         reasons = " ".join("; ".join(spoken.fallback).split())  # a header is one line of plain letters
         response.headers["X-TTS-Fallback"] = reasons.encode("ascii", "replace").decode()
     if spoken.skipped:
-        response.headers["X-TTS-Skipped"] = ", ".join(f"{what}={n}" for what, n in spoken.skipped.items())
+        response.headers["X-TTS-Skipped"] = spoken.not_spoken
     response.headers["X-Cache"] = "hit" if spoken.cached else "miss"
     # Weak while it is streamed: the header of the kept file will say how long it is.
     response.set_etag(spoken.etag, weak=spoken.size_bytes is None)

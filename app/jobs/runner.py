@@ -156,6 +156,7 @@ def _speak(job: Job, spoken: SynthesisResult, output: BinaryIO) -> None:
         "voice": spoken.voice,
         "duration": round(job.seconds_done, 2),
         "media_type": spoken.media_type,
+        **({"skipped": spoken.not_spoken} if spoken.skipped else {}),
     }
 
 

@@ -77,6 +77,11 @@ class SynthesisResult:
         """What `Content-Type` says."""
         return MEDIA_TYPES[self.format]
 
+    @property
+    def not_spoken(self) -> str:
+        """What `X-TTS-Skipped` says: "code=20, tibetan=2"."""
+        return ", ".join(f"{what}={letters}" for what, letters in self.skipped.items())
+
 
 class CacheWriter:
     """A file for audio while it is made: written once, then read, then kept or dropped. For one thread."""

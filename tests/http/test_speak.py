@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from ..processes import until
 from ..server import Server
 
 SPEAK = "/api/v1/pam/voice/speak"
@@ -60,6 +61,14 @@ def test_a_script_nobody_can_say_is_refused(server):
     answer = server.post(SPEAK, {"text": "བོད་སྐད"})
     assert (answer.status, answer.error["param"]) == (400, "language")
     assert "tibetan" in answer.error["message"]
+
+
+def test_a_job_tells_what_is_not_spoken_too(server):
+    job = server.post(SPEAK, {"text": "A word of Tibetan: བོད"}, Prefer="respond-async").json
+    path = f"/api/v1/pam/voice/jobs/{job['id']}"
+    until(lambda: server.get(path).json["state"] == "succeeded", "the job has succeeded")
+    assert server.get(path).json["result"]["skipped"] == "tibetan=2"
+    assert server.get(f"{path}/result").headers["X-TTS-Skipped"] == "tibetan=2"
 
 
 def test_what_is_all_spoken_has_nothing_to_tell(server):
