@@ -1,11 +1,11 @@
 """Parts of what has a known length: RFC 9110, sections 13 and 14, as players ask for them."""
 
 import http.client
-import time
 from contextlib import closing
 
 import pytest
 
+from ..processes import until
 from ..recordings import AUSTEN_SHORT
 from ..server import Server
 
@@ -21,11 +21,8 @@ def server():
 def finished(server, answer):
     """Where the result of the job is that *answer* tells of."""
     place = answer.headers["Location"]
-    for _ in range(600):
-        if server.get(place).json["state"] == "succeeded":
-            return f"{place}/result"
-        time.sleep(0.1)
-    raise AssertionError("the job has not succeeded")
+    until(lambda: server.get(place).json["state"] == "succeeded", "the job succeeds")
+    return f"{place}/result"
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import threading
-import time
 
 import pytest
 import trustme
@@ -15,6 +14,7 @@ from app.errors import InvalidRequest
 from app.jobs.job import FAILED, SUCCEEDED, WEBHOOKS_READ, Job
 from app.jobs.webhooks import BACKOFF_SECONDS, LONGEST_TEXT, Webhooks, check_url, payload
 
+from ..processes import until
 from ..server import Server
 from .receiver import Receiver
 
@@ -196,11 +196,11 @@ def test_a_resolver_that_hangs_takes_a_bounded_number_of_threads(receive, clock)
     tries = [job.webhook_attempts for job in outbox.jobs.values()]
     assert tries == [1] * WEBHOOKS_READ + [0] * 2 * WEBHOOKS_READ  # the others have lost none
     resolver.let_go.set()
-    until(lambda: "webhook" not in {thread.name for thread in threading.enumerate()})
+    until(lambda: "webhook" not in {thread.name for thread in threading.enumerate()}, "its thread ends")
     assert receiver.got == []  # it was too late for those
     webhooks._try_seconds = 60
     clock.advance(BACKOFF_SECONDS[0])
-    until(lambda: webhooks.send_due() is None)
+    until(lambda: webhooks.send_due() is None, "nothing is due")
     assert {job.webhook_state for job in outbox.jobs.values()} == {"delivered"}
     assert len(receiver.got) == 3 * WEBHOOKS_READ
 
@@ -210,7 +210,7 @@ def test_close_does_not_wait_for_a_resolver_that_hangs(receive):
     outbox = Outbox(ended("j1", receive().url))
     webhooks = Webhooks(outbox, SETTINGS, try_seconds=3600, resolve=resolver)
     webhooks.wake()
-    until(lambda: resolver.asked)
+    until(lambda: resolver.asked, "the name is asked for")
     webhooks.close()
     assert (outbox["j1"].webhook_state, outbox["j1"].webhook_attempts) == ("pending", 1)
     resolver.let_go.set()
@@ -224,8 +224,8 @@ def test_the_thread_is_there_while_something_is_pending_and_sends_what_it_is_wok
         job = ended(f"j{number}", receiver.url)
         outbox.jobs[job.id] = job
         webhooks.wake()
-        until(lambda job=job: job.webhook_state == "delivered")
-    until(lambda: "webhooks" not in {thread.name for thread in threading.enumerate()})
+        until(lambda job=job: job.webhook_state == "delivered", "it is delivered")
+    until(lambda: "webhooks" not in {thread.name for thread in threading.enumerate()}, "the thread ends")
     assert len(receiver.got) == 3
     webhooks.close()
 
@@ -235,7 +235,7 @@ def test_close_ends_what_is_being_sent_and_it_is_due_again(receive):
     outbox = Outbox(ended("j1", receiver.url))
     webhooks = Webhooks(outbox, SETTINGS, try_seconds=3600)
     webhooks.wake()
-    until(lambda: receiver.got)
+    until(lambda: receiver.got, "the receiver is asked")
     webhooks.close()
     webhooks.wake()  # too late
     assert (outbox["j1"].webhook_state, outbox["j1"].webhook_attempts) == ("pending", 1)
@@ -248,7 +248,7 @@ def test_a_store_that_is_away_for_a_while_does_not_end_the_thread(receive, caplo
 
     webhooks = Webhooks(Away(), SETTINGS)
     webhooks.wake()
-    until(lambda: "could not be sent" in caplog.text)
+    until(lambda: "could not be sent" in caplog.text, "it is logged")
     assert "webhooks" in {thread.name for thread in threading.enumerate()}
     webhooks.close()
 
@@ -300,13 +300,6 @@ def test_a_public_url_is_taken():
     check_url("https://example.com/hook", Settings(webhook_secret=SECRET))
 
 
-def until(holds, seconds=20):
-    limit = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.02)
-
-
 def test_a_job_of_the_real_service_tells_how_it_ended(receive):
     receiver = receive(500, 200)
     with Server(
@@ -318,7 +311,7 @@ def test_a_job_of_the_real_service_tells_how_it_ended(receive):
         asked = {"text": "The harbor wakes.", "webhook_url": receiver.url + "/ended"}
         made = server.post("/api/v1/pam/voice/jobs", asked)
         assert made.status == 202, made.body
-        until(lambda: len(receiver.got) == 2)
+        until(lambda: len(receiver.got) == 2, "the second try comes")
         refused = server.post("/api/v1/pam/voice/jobs", {**asked, "webhook_url": "ftp://example.com"})
     (_, first, body), (_, second, same_body) = receiver.got
     event = json.loads(body)

