@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 CONTAINER, MACHINE = "the container's limit", "the machine's memory"
 
 
-class Tenant(Protocol):
+class MemoryConsumer(Protocol):
     """An engine, as the budget sees it."""
 
     name: str
@@ -40,10 +40,10 @@ class Budget:
     limit_mb: float
     reserve_mb: float
     weigh_web: Callable[[], float]
-    _held: dict[Tenant, float] = field(default_factory=dict)
+    _held: dict[MemoryConsumer, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def admit(self, engine: Tenant, cost_mb: float) -> None:
+    def admit(self, engine: MemoryConsumer, cost_mb: float) -> None:
         """
         Grant *engine* a process that grows to *cost_mb*; nothing happens when it has as much already.
 
@@ -52,23 +52,23 @@ class Budget:
         with self._lock:
             if self._held.get(engine, 0) >= cost_mb:
                 return
-            others = [tenant for tenant in self._held if tenant is not engine]
+            others = [consumer for consumer in self._held if consumer is not engine]
             while not self._fits(engine, cost_mb):
-                if not any(self._evict(tenant) for tenant in others if tenant in self._held):
+                if not any(self._evict(consumer) for consumer in others if consumer in self._held):
                     memory.give_back()
                     if not self._fits(engine, cost_mb):
                         raise self._refusal(engine, cost_mb)
             self._held[engine] = cost_mb
 
-    def release(self, engine: Tenant) -> None:
+    def release(self, engine: MemoryConsumer) -> None:
         """*engine*'s process is gone."""
         self._held.pop(engine, None)
 
-    def room_alone_mb(self) -> float:
+    def max_single_mb(self) -> float:
         """The most an engine that runs alone may cost."""
         return self.limit_mb - self.reserve_mb - self.weigh_web()
 
-    def shortage(self, engine: Tenant, cost_mb: float) -> InsufficientMemory | None:
+    def shortage(self, engine: MemoryConsumer, cost_mb: float) -> InsufficientMemory | None:
         """Why *engine* could not have *cost_mb* now; None when it could. Changes nothing."""
         held = self._held.get(engine, 0) >= cost_mb
         return None if held or self._fits(engine, cost_mb) else self._refusal(engine, cost_mb)
@@ -77,24 +77,24 @@ class Budget:
         """What the service weighs now, engines counted with at least what they declared."""
         return self._used_without(None)
 
-    def _fits(self, engine: Tenant, cost_mb: float) -> bool:
+    def _fits(self, engine: MemoryConsumer, cost_mb: float) -> bool:
         return self._used_without(engine) + cost_mb <= self.limit_mb - self.reserve_mb
 
-    def _used_without(self, left_out: Tenant | None) -> float:
+    def _used_without(self, left_out: MemoryConsumer | None) -> float:
         held = [
-            max(cost, tenant.measured_mb())
-            for tenant, cost in [*self._held.items()]
-            if tenant is not left_out
+            max(cost, consumer.measured_mb())
+            for consumer, cost in [*self._held.items()]
+            if consumer is not left_out
         ]
         return self.weigh_web() + sum(held)
 
-    def _evict(self, tenant: Tenant) -> bool:
-        if not tenant.stop_if_unused():
+    def _evict(self, consumer: MemoryConsumer) -> bool:
+        if not consumer.stop_if_unused():
             return False
-        log.info("engine=%s closed to make room", tenant.name)
+        log.info("engine=%s closed to make room", consumer.name)
         return True
 
-    def _refusal(self, engine: Tenant, cost_mb: float) -> InsufficientMemory:
+    def _refusal(self, engine: MemoryConsumer, cost_mb: float) -> InsufficientMemory:
         used = self._used_without(engine)
         return InsufficientMemory(
             f"the {engine.name} engine needs {cost_mb:.0f} MB, and of the budget of {self.limit_mb:.0f} MB "

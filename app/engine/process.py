@@ -150,7 +150,7 @@ class Engine:
             try:
                 return self._budget.admit(self, cost_mb)
             except InsufficientMemory:
-                if self._clock() >= deadline or cost_mb > self._budget.room_alone_mb():
+                if self._clock() >= deadline or cost_mb > self._budget.max_single_mb():
                     self.observer.refused(self.name, "insufficient_memory")
                     raise
             if not wanted():

@@ -131,7 +131,7 @@ class Synthesis:
                 raise  # the request, or the seats, are the same for all of them
             except ServiceError as error:
                 no_room = isinstance(error, InsufficientMemory) and request.background
-                if no_room and COSTS_MB[attempt.engine] <= self._budget.room_alone_mb():
+                if no_room and COSTS_MB[attempt.engine] <= self._budget.max_single_mb():
                     raise  # there will be room: a job can wait for it
                 log.warning("synthesizer=%s failed: %s: %s", attempt.engine, error.code, error.message)
                 reasons.append(f"{attempt.engine}: {error.message}")

@@ -6,7 +6,7 @@ from app.engine.budget import Budget
 from app.errors import InsufficientMemory
 
 
-class Tenant:
+class Consumer:
     def __init__(self, name, budget, *, unused=True, measured=0.0):
         self.name, self.budget, self.unused, self.measured = name, budget, unused, measured
 
@@ -25,35 +25,35 @@ def budget():
 
 
 def test_engines_are_admitted_until_the_reserve(budget):
-    budget.admit(Tenant("whisper", budget, unused=False), 150)
-    budget.admit(Tenant("speech", budget, unused=False), 80)
+    budget.admit(Consumer("whisper", budget, unused=False), 150)
+    budget.admit(Consumer("speech", budget, unused=False), 80)
     assert budget.used_mb() == 280
 
 
 def test_the_refusal_names_the_numbers(budget):
-    budget.admit(Tenant("whisper", budget, unused=False), 150)
+    budget.admit(Consumer("whisper", budget, unused=False), 150)
     with pytest.raises(InsufficientMemory) as refusal:
-        budget.admit(Tenant("speech", budget), 81)
+        budget.admit(Consumer("speech", budget), 81)
     for part in ("81 MB", "300 MB", "200 MB", "20 MB", "MEMORY_BUDGET_MB"):
         assert part in str(refusal.value)
 
 
 def test_an_unused_engine_makes_room(budget):
-    whisper = Tenant("whisper", budget)
+    whisper = Consumer("whisper", budget)
     budget.admit(whisper, 150)
-    budget.admit(Tenant("speech", budget), 200)
+    budget.admit(Consumer("speech", budget), 200)
     assert budget.used_mb() == 250
 
 
 def test_an_engine_counts_with_what_it_weighs_when_that_is_more(budget):
-    budget.admit(Tenant("whisper", budget, unused=False, measured=200.0), 150)
+    budget.admit(Consumer("whisper", budget, unused=False, measured=200.0), 150)
     assert budget.used_mb() == 250
     with pytest.raises(InsufficientMemory):
-        budget.admit(Tenant("speech", budget), 50)
+        budget.admit(Consumer("speech", budget), 50)
 
 
 def test_a_process_that_needs_more_than_before_is_admitted_again(budget):
-    speech = Tenant("speech", budget, unused=False)
+    speech = Consumer("speech", budget, unused=False)
     budget.admit(speech, 30)
     budget.admit(speech, 190)
     assert budget.used_mb() == 240
@@ -64,4 +64,4 @@ def test_a_process_that_needs_more_than_before_is_admitted_again(budget):
 
 
 def test_what_never_fits_is_known_without_trying(budget):
-    assert budget.room_alone_mb() == 230
+    assert budget.max_single_mb() == 230

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, InvalidAudio, QueueFull
 
-from .test_budget import Tenant
+from .test_budget import Consumer
 
 
 def words(session):
@@ -101,7 +101,7 @@ def test_an_engine_at_work_in_the_background_is_not_idle(engine, clock):
 
 
 def test_in_the_background_room_is_not_waited_for(budget, engine):
-    budget.admit(Tenant("other", budget, unused=False), 900)
+    budget.admit(Consumer("other", budget, unused=False), 900)
     with pytest.raises(InsufficientMemory):
         words(ask(engine, "one", background=True, patience_seconds=1e9))
 
