@@ -163,7 +163,7 @@ def checks(services: Services) -> Iterator[Finding]:
     settings = services.settings
     reported = {"transcription", "synthesis", "access", "rate limits"}
     if settings.celery_broker_url:
-        reported |= {"jobs", "broker", "workers"}
+        reported |= {"jobs", "job storage", "job workers"}
     for check in services.checks():
         detail, _, remedy = check.reason.rpartition("; ")
         if check.name not in reported:
