@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..checks import Check
 from ..errors import ServiceError
-from ..files import directory_problem, free_bytes
+from ..files import free_bytes
 from . import files
 
 if TYPE_CHECKING:
@@ -18,42 +18,33 @@ if TYPE_CHECKING:
 
 def checks(settings: Settings, built: Jobs | None, build: Callable[[], Jobs]) -> Iterator[Check]:
     """
-    What jobs need. Where they run in the service they are not built for it: *built* is what there is so far.
+    What jobs need. *built* are the jobs so far; where they run in the service, and there is no database yet, they
+    are not built for this.
 
     `job storage` and `job workers` exist only where CELERY_BROKER_URL is set.
     """
     if settings.celery_broker_url:
         yield from _fleet(build)
     else:
-        yield _local(settings, built)
+        yield _local(Path(settings.data_dir) / "jobs", built, build)
 
 
-def _local(settings: Settings, built: Jobs | None) -> Check:
-    directory = settings.data_dir
-    if problem := directory_problem(directory, made=True):
-        return Check("jobs", f"{problem}; set DATA_DIR to a directory that can be written to")
-    try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
+def _local(directory: Path, built: Jobs | None, build: Callable[[], Jobs]) -> Check:
+    if problem := files.local_problem(directory, "DATA_DIR"):
+        return Check("jobs", problem)
+    if broken := next(directory.parent.glob("*.broken-*"), None):
+        return Check("jobs", f"the database was damaged and made again; look at {broken}, then remove it")
+    if built is None and not (directory / "jobs.sqlite3").exists():
         return Check("jobs", detail="none yet")
-    free = free_bytes(directory)
-    if free < files.KEPT_FREE_BYTES:
-        return Check("jobs", f"{directory} is full: {free >> 20} MB free; remove jobs, or set DATA_DIR")
-    if broken := [name for name in names if ".broken-" in name]:
-        return Check(
-            "jobs",
-            f"the database was damaged and made again; look at {broken[0]} in {directory}, then remove it",
-        )
-    if built is not None:
-        import sqlite3  # here: 1.5 MB that a service without jobs does not weigh
+    import sqlite3  # here: 1.5 MB that a service without jobs does not weigh
 
-        try:
-            built.counts()
-        except sqlite3.Error as error:
-            return Check(
-                "jobs", f"the database in {directory} can't be read: {error}; start the service again"
-            )
-    return Check("jobs", detail=f"{free >> 20} MB free")
+    try:
+        (built or build()).counts()
+    except ServiceError as error:
+        return Check("jobs", error.message)
+    except sqlite3.Error as error:
+        return Check("jobs", f"the database in {directory} can't be read: {error}; start the service again")
+    return Check("jobs", detail=f"{free_bytes(directory) >> 20} MB free")
 
 
 def _fleet(build: Callable[[], Jobs]) -> Iterator[Check]:

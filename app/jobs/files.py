@@ -66,6 +66,16 @@ def try_byte(files: Files) -> str | None:
     return None if read == b"1" else "what is read is not what was written"
 
 
+def local_problem(directory: Path, setting: str) -> str:
+    """Why no file can be kept in *directory*, which is made when needed, and which *setting* to change; or empty."""
+    if problem := directory_problem(str(directory), made=True):
+        return f"{problem}; set {setting} to a directory that can be written to"
+    place = next(each for each in (directory, *directory.parents) if each.exists())
+    if (free := free_bytes(place)) < KEPT_FREE_BYTES:
+        return f"the disk of {directory} is full: {free >> 20} MB free; remove jobs, or set {setting}"
+    return ""
+
+
 class LocalFiles:
     """
     A directory for each job in *directory*, which is made when needed. Threads, processes and, on a network disk,
@@ -90,12 +100,7 @@ class LocalFiles:
 
     def problem(self) -> str:
         """Whether the directory can be written to, and has room."""
-        if problem := directory_problem(str(self.directory), made=True):
-            return f"{problem}; see DATA_DIR and JOB_STORAGE_URL"
-        free = free_bytes(self.directory)
-        return (
-            f"{self.directory} is full: {free >> 20} MB free; remove jobs" if free < KEPT_FREE_BYTES else ""
-        )
+        return local_problem(self.directory, "DATA_DIR or JOB_STORAGE_URL")
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
         """Give *upload* a name; it is copied only where it is on another disk, or can't have a name."""

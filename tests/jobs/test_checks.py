@@ -145,6 +145,26 @@ def test_a_full_disk_is_told(files, monkeypatch):
     assert "is full" in look(Settings(data_dir=str(files.directory.parent)))["jobs"]
 
 
+@pytest.mark.parametrize("place", ["jobs", "jobs/jobs.sqlite3"])
+def test_something_else_in_the_place_of_jobs_is_told(tmp_path, place):
+    """Each job is then refused with 507."""
+    (tmp_path / "jobs").mkdir()
+    if place == "jobs":
+        (tmp_path / "jobs").rmdir()
+        (tmp_path / "jobs").write_text("no directory")
+    else:
+        (tmp_path / place).mkdir()
+    settings = Settings(data_dir=str(tmp_path))
+    with pytest.raises(InsufficientStorage):
+        build(settings, None, None, lambda: True)
+    found = look(settings, build=lambda: build(settings, None, None, lambda: True))
+    assert "DATA_DIR" in found["jobs"]
+
+
+def test_a_service_without_jobs_builds_nothing_to_tell(tmp_path):
+    assert look(Settings(data_dir=str(tmp_path)), build=lambda: pytest.fail("built")) == {"jobs": ""}
+
+
 def test_a_database_that_breaks_while_it_serves_is_told(store, files, accept):
     settings, jobs = Settings(data_dir=str(files.directory.parent)), Jobs(store, files, None, 1 << 30, None)
     accept()
