@@ -27,6 +27,12 @@ def test_every_error_of_the_service_is_in_it():
     assert missing == set()
 
 
+def test_the_tree_of_errors_is_the_classes():
+    tree = (PROJECT / "app" / "errors.py").read_text().split('"""')[1]
+    lines = {match[1]: match[2] for match in re.finditer(r"(\w+) +(?:\d+ )? *(\w+)$", tree, re.M)}
+    assert {error.__name__: error.code for error in errors()}.items() <= lines.items()
+
+
 def test_every_status_of_an_error_is_in_it():
     assert {error.status for error in errors() if str(error.status) not in RUNBOOK} == set()
     assert "499" in RUNBOOK
