@@ -25,13 +25,13 @@ OF_SETTINGS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     backends.redis,
     backends.broker,
     backends.job_storage,
-    machine.keys,
 )
 OF_SERVICES: tuple[Callable[[Services], Iterable[Finding]], ...] = (
     speech.model,
     speech.budget,
     speech.synthesizers,
     machine.checks,
+    machine.keys,
 )
 
 

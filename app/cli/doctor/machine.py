@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 
 from ... import cgroup
+from ...access.keys import SHORT
 from ...config import Settings, env_file, is_ipv6
 from ...config import platform as host
 from ...engine.budget import MACHINE, budget_mb, budget_source, granted
@@ -28,7 +29,6 @@ LOOK_SECONDS = 2
 ALIKE = 0.85  # of difflib's ratio: WHISPER_MODLE for WHISPER_MODEL, not WHISPER_BEAM for it
 HEARTBEAT = "/dev/shm"  # noqa: S108 (gunicorn.conf.py's worker_tmp_dir)
 WRITTEN_BYTES = 1 << 16
-SHORTEST_KEY = 16  # characters; fewer can be tried out
 WRONG = "correct it or leave it out; .env.example says what each accepts"
 MAKE_KEY = 'set API_KEYS, such as to what `python -c "import secrets; print(secrets.token_urlsafe())"` prints'
 INSTALL = "pip install -r requirements.txt"
@@ -144,18 +144,18 @@ def directories(settings: Settings) -> Iterator[Finding]:
             yield ok(name, f"{directory}: {free_mb:.0f} MB free")
 
 
-def keys(settings: Settings) -> Iterator[Finding]:
+def keys(services: Services) -> Iterator[Finding]:
     """API_KEYS: missing where others can reach the service, or too short."""
-    entries = [key.strip() for key in settings.api_keys.split(",") if key.strip()]
-    if not entries and (host() or settings.environment == "production"):
-        where = f"on {host()}" if host() else "in production"
+    keys, production = services.access.keys, services.settings.environment == "production"
+    where = f"on {host()}" if host() else "in production" if production else ""
+    if keys.short:
+        yield warning("access", f"an API key is shorter than {SHORT} characters", MAKE_KEY)
+    elif keys:
+        yield ok("access", f"{len(keys)} API key{'s' if len(keys) > 1 else ''}")
+    elif where:
         yield warning("access", f"{where}, and API_KEYS is not set: anybody may use this service", MAKE_KEY)
-    elif not entries:
-        yield ok("access", "open to everybody who reaches it (API_KEYS is not set)")
-    elif any(len(key) < SHORTEST_KEY and not key.startswith("sha256:") for key in entries):
-        yield warning("access", f"an API key is shorter than {SHORTEST_KEY} characters", MAKE_KEY)
     else:
-        yield ok("access", f"{len(entries)} API key{'s' if len(entries) > 1 else ''}")
+        yield ok("access", "open to everybody who reaches it (API_KEYS is not set)")
 
 
 def checks(services: Services) -> Iterator[Finding]:
