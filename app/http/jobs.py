@@ -1,4 +1,4 @@
-"""Jobs: what takes longer than a router waits. Accepted at once, asked about later."""
+"""Jobs: what takes longer than a router waits. Accepted at once, options about later."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def submit() -> Response:
 @jobs.get("")
 def page() -> Response:
     """Jobs, newest first; `next` is what to send as `before` for those made earlier."""
-    asked = params.read(PAGE, request.args)
-    limit = asked["limit"]
+    options = params.read(PAGE, request.args)
+    limit = options["limit"]
     found = services().jobs.page(
-        _owner(), state=asked["state"] or "", before=asked["before"] or "", limit=limit + 1
+        _owner(), state=options["state"] or "", before=options["before"] or "", limit=limit + 1
     )
     following = found[limit - 1].id if len(found) > limit else None
     return jsonify(jobs=[async_jobs.job_dict(job, services().jobs) for job in found[:limit]], next=following)

@@ -127,13 +127,13 @@ def _options(task: str, asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_model(asked: str, task: str) -> None:
+def _check_model(name: str, task: str) -> None:
     """ModelNotFound for an unknown name, ModelCannotTranslate for one of English only; wakes no engine."""
     transcriber = services().speech.transcriber
     local = transcriber.model if transcriber else ""
     known = tuple(dict.fromkeys((*TRANSCRIBING_MODELS, *_transcribing())))
-    if SNAPSHOT.sub("", asked) not in known:
-        raise _unknown_model(asked, known)
+    if SNAPSHOT.sub("", name) not in known:
+        raise _unknown_model(name, known)
     if task == "translate" and local.endswith(".en"):
         raise ModelCannotTranslate(
             f"the model {local} knows English only; set WHISPER_MODEL to one without .en, such as base",
@@ -236,13 +236,13 @@ def _engine(model: str) -> str | None:
     return model
 
 
-def _voice(asked: str, engine: str | None, language: str | None) -> str | None:
+def _voice(name: str, engine: str | None, language: str | None) -> str | None:
     """
-    The local voice for *asked*. OpenAI's names are spread over what the first engine has for the language;
+    The local voice for *name*. OpenAI's names are spread over what the first engine has for the language;
     None, the engine's own choice, where that is one voice.
     """
-    if asked not in VOICES:
-        return asked
+    if name not in VOICES:
+        return name
     chain, settings = services().speech.synthesis.chain, services().settings
     first = engine or (chain.engines[0] if settings.tts_engine == "auto" else settings.tts_engine)
     tag = language or settings.tts_language
@@ -251,7 +251,7 @@ def _voice(asked: str, engine: str | None, language: str | None) -> str | None:
         for voice in chain.voices.all
         if voice.engine == first and languages.same(voice.language, tag)
     ]
-    return speaking[VOICES.index(asked) % len(speaking)] if len(speaking) > 1 else None
+    return speaking[VOICES.index(name) % len(speaking)] if len(speaking) > 1 else None
 
 
 def _audio_events(spoken: SynthesisResult, text: str) -> Generator[bytes]:

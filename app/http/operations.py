@@ -3,14 +3,17 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from flask import Flask
 from werkzeug.routing import Rule
 
 from .. import __version__
+from ..engine.process import EngineState
 from ..jobs import STATES
 from ..speech.audio import MEDIA_TYPES as AUDIO_TYPES
+from ..speech.transcription import Segment
+from ..speech.voices import Voice
 from . import auth
 from .async_jobs import LONGEST_KEY
 from .jobs import PAGE, RECORDING, RESULT
@@ -67,35 +70,49 @@ class Operation:
     example: str = ""  # what follows `curl -s`, URL's server left out as $URL
 
 
-def obj(**properties: Schema | type) -> Schema:
+TYPES: dict[Any, Schema] = {
+    str: {"type": "string"}, int: {"type": "integer"}, float: {"type": "number"}, bool: {"type": "boolean"},
+    dict: {"type": "object"}, type(None): {"type": "null"},
+}  # fmt: skip
+
+
+def schema(kind: Any) -> Schema:
+    """The schema of a type such as `float | None` or `list[str]`; a schema is its own."""
+    if isinstance(kind, dict):
+        return kind
+    if get_origin(kind) is list:
+        return array(get_args(kind)[0])
+    if get_origin(kind) is dict:
+        return TYPES[dict]
+    return {"anyOf": [*map(schema, get_args(kind))]} if get_args(kind) else TYPES[kind]
+
+
+def object_(**properties: Any) -> Schema:
     """An object that has all of *properties*."""
-    described = {name: TYPES[kind] if isinstance(kind, type) else kind for name, kind in properties.items()}
+    described = {name: schema(kind) for name, kind in properties.items()}
     return {"type": "object", "properties": described, "required": list(described)}
 
 
-def some(kind: Schema | type, **properties: Schema | type) -> Schema:
-    """An object like `obj`'s *kind* that may have *properties* as well."""
-    base = dict(kind) if isinstance(kind, dict) else obj()
-    return {**base, "properties": {**base["properties"], **obj(**properties)["properties"]}}
+def extend(base: Schema, **properties: Any) -> Schema:
+    """An object like *base* that may have *properties* as well."""
+    return {**base, "properties": {**base["properties"], **object_(**properties)["properties"]}}
 
 
-def many(item: Schema | type) -> Schema:
+def of_class(kind: type, *left_out: str) -> Schema:
+    """The object that has the fields of a dataclass or NamedTuple."""
+    return object_(**{name: of for name, of in get_type_hints(kind).items() if name not in left_out})
+
+
+def array(item: Any) -> Schema:
     """A list."""
-    return {"type": "array", "items": TYPES[item] if isinstance(item, type) else item}
+    return {"type": "array", "items": schema(item)}
 
 
-def maybe(kind: Schema | type) -> Schema:
+def nullable(kind: Any) -> Schema:
     """It, or null."""
-    return {"anyOf": [TYPES[kind] if isinstance(kind, type) else kind, {"type": "null"}]}
+    return {"anyOf": [schema(kind), TYPES[type(None)]]}
 
 
-TYPES: dict[type, Schema] = {
-    str: {"type": "string"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    bool: {"type": "boolean"},
-    dict: {"type": "object"},
-}
 HEALTH: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]}
 BYTES: Schema = {"type": "string", "format": "binary"}
 TEXT: Schema = {"type": "string"}
@@ -114,56 +131,54 @@ EVENTS: dict[str, Schema] = {
 }
 TRANSCRIPTS = {**dict.fromkeys(TRANSCRIPT_TYPES.values(), TEXT), **EVENTS}
 
-WORD = obj(word=str, start=float, end=float)
-SEGMENT = obj(
-    id=int, seek=int, start=float, end=float, text=str, tokens=many(int), temperature=float, avg_logprob=float,
-    compression_ratio=float, no_speech_prob=float,
+WORD = object_(word=str, start=float, end=float)
+SEGMENT = of_class(Segment, "words")
+USAGE = object_(type={"const": "duration"}, seconds=int)
+TRANSCRIPT = extend(
+    object_(text=str, usage=USAGE),
+    task=str, language=str, duration=float, segments=array(SEGMENT), words=array(WORD),
 )  # fmt: skip
-USAGE = obj(type={"const": "duration"}, seconds=int)
-TRANSCRIPT = some(
-    obj(text=str, usage=USAGE),
-    task=str, language=str, duration=float, segments=many(SEGMENT), words=many(WORD),
+OWN_SEGMENT = extend(object_(start=float, end=float, text=str), words=array(extend(WORD, probability=float)))
+OWN_TRANSCRIPT = object_(
+    text=str, language=str | None, duration=float, model=str, segments=array(OWN_SEGMENT)
+)
+MODEL = object_(id=str, object={"const": "model"}, created=int, owned_by=str)
+VOICE = of_class(Voice, "key")
+CHECK = object_(status=HEALTH, reason=str)
+ENGINE = extend(of_class(EngineState), state={"type": "string", "enum": ["stopped", "idle", "working"]})
+OUTCOME = extend(
+    object_(engine=str, ok=bool, seconds=float),
+    error=str, voice=str, bytes=int, duration=float | None, cached=bool,
 )  # fmt: skip
-OWN_SEGMENT = some(obj(start=float, end=float, text=str), words=many(some(WORD, probability=float)))
-OWN_TRANSCRIPT = obj(text=str, language=maybe(str), duration=float, model=str, segments=many(OWN_SEGMENT))
-MODEL = obj(id=str, object={"const": "model"}, created=int, owned_by=str)
-VOICE = obj(id=str, name=str, language=str, engine=str, offline=bool)
-CHECK = obj(status=HEALTH, reason=str)
-ENGINE = obj(
-    name=str, state={"type": "string", "enum": ["stopped", "idle", "working"]}, cost_mb=float, pid=maybe(int),
-    pss_mb=float, idle_seconds=maybe(float), seats=int, seats_taken=int,
-)  # fmt: skip
-OUTCOME = some(
-    obj(engine=str, ok=bool, seconds=float),
-    error=str, voice=str, bytes=int, duration=maybe(float), cached=bool,
-)  # fmt: skip
-OUTCOMES = obj(text=str, engines=many(OUTCOME))
-PROCESS = obj(pid=int, role=str, rss_mb=float, pss_mb=float)
-MEMORY = obj(
-    system=obj(total_mb=float, used_mb=float, available_mb=float, percent=float),
-    process=obj(rss_mb=float, pss_mb=float, uss_mb=float, percent=float),
-    service=obj(pss_mb=float, budget_mb=float, processes=many(PROCESS)),
-    cgroup=maybe(obj(limit_mb=maybe(float), usage_mb=float, oom_kills=maybe(int))),
-    budget=obj(limit_mb=float, reserve_mb=float, used_mb=float, available_mb=float, engines=many(ENGINE)),
-    gc=obj(counts=many(int), collections=many(int), frozen=int),
+OUTCOMES = object_(text=str, engines=array(OUTCOME))
+PROCESS = object_(pid=int, role=str, rss_mb=float, pss_mb=float)
+MEMORY = object_(
+    system=object_(total_mb=float, used_mb=float, available_mb=float, percent=float),
+    process=object_(rss_mb=float, pss_mb=float, uss_mb=float, percent=float),
+    service=object_(pss_mb=float, budget_mb=float, processes=array(PROCESS)),
+    cgroup=nullable(object_(limit_mb=float | None, usage_mb=float, oom_kills=int | None)),
+    budget=object_(
+        limit_mb=float, reserve_mb=float, used_mb=float, available_mb=float, engines=array(ENGINE)
+    ),
+    gc=object_(counts=list[int], collections=list[int], frozen=int),
     note=str,
 )
-FREED = obj(
+FREED = object_(
     message=str, objects_collected=int, engines_unloaded=int, before_mb=float, after_mb=float, freed_mb=float
 )
-REPORT = obj(
+REPORT = object_(
     status=HEALTH, version=str, uptime_seconds=float,
-    checks={"type": "object", "additionalProperties": some(CHECK, detail=str)},
+    checks={"type": "object", "additionalProperties": extend(CHECK, detail=str)},
 )  # fmt: skip
-JOB_ERROR = some(obj(message=str, code=str), param=maybe(str))
-JOB = obj(
+JOB_ERROR = extend(object_(message=str, code=str), param=str | None)
+JOB = object_(
     id=str, kind={"type": "string", "enum": ["transcribe", "speak"]}, state={"type": "string", "enum": [*STATES]},
-    position=int, estimated_seconds=float, created_at=str, started_at=maybe(str), finished_at=maybe(str),
-    attempts=int, worker=maybe(str), progress=obj(seconds_done=float, at=maybe(str)), error=maybe(JOB_ERROR),
-    webhook=maybe(obj(state=str, attempts=int)),
+    position=int, estimated_seconds=float, created_at=str, started_at=str | None, finished_at=str | None,
+    attempts=int, worker=str | None, progress=object_(seconds_done=float, at=str | None), error=nullable(JOB_ERROR),
+    webhook=nullable(object_(state=str, attempts=int)),
 )  # fmt: skip
-JOB_SHOWN = some(JOB, text=str, result=maybe(dict))
-ERROR = obj(error=obj(message=str, type=str, param=maybe(str), code=maybe(str)))
+JOB_SHOWN = extend(JOB, text=str, result=dict[str, Any] | None)
+ERROR = object_(error=object_(message=str, type=str, param=str | None, code=str | None))
 
 
 def json(schema: Schema) -> dict[str, Schema]:
@@ -188,16 +203,16 @@ OPERATIONS: dict[str, Operation] = {
         {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(503,), example="-o test.wav $URL/api/v1/pam/voice/test",
     ),
     "voice.voices": Operation(
-        "Voice", "Every voice", json(obj(voices=many(VOICE), languages=many(str))),
+        "Voice", "Every voice", json(object_(voices=array(VOICE), languages=list[str])),
         query=VOICES, errors=(400,), example="$URL/api/v1/pam/voice/voices?language=de",
     ),
     "voice.condition": Operation(
         "Voice", "The engines, whether they work, and why not; starts none",
         json(
-            obj(
-                status=HEALTH, transcription=some(CHECK, model=maybe(str)), synthesis=CHECK,
+            object_(
+                status=HEALTH, transcription=extend(CHECK, model=str | None), synthesis=CHECK,
                 synthesizers={"type": "object", "additionalProperties": CHECK}, breakers=dict,
-                engines=many(ENGINE),
+                engines=array(ENGINE),
             )
         ),
     ),
@@ -213,7 +228,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "jobs.page": Operation(
         "Jobs", "Jobs, newest first; next is the `before` of the following page",
-        json(obj(jobs=many(JOB), next=maybe(str))), query=PAGE, errors=(400, 404),
+        json(object_(jobs=array(JOB), next=str | None)), query=PAGE, errors=(400, 404),
         example="$URL/api/v1/pam/voice/jobs?state=queued",
     ),
     "jobs.show": Operation(
@@ -253,20 +268,20 @@ OPERATIONS: dict[str, Operation] = {
         "-H 'Content-Type: application/json' -o hello.mp3 $URL/v1/audio/speech",
     ),
     "openai_audio.models": Operation(
-        "OpenAI", "Every model", json(obj(object={"const": "list"}, data=many(MODEL))),
+        "OpenAI", "Every model", json(object_(object={"const": "list"}, data=array(MODEL))),
         example="$URL/v1/models",
     ),
     "openai_audio.model": Operation("OpenAI", "One model", json(MODEL), errors=(404,)),
     "openai_audio.speaking_models": Operation(
-        "OpenAI", "The models that speak", json(obj(models=many(obj(id=str))))
+        "OpenAI", "The models that speak", json(object_(models=array(object_(id=str))))
     ),
     "openai_audio.voices": Operation(
-        "OpenAI", "OpenAI's voices and every local one", json(obj(voices=many(obj(id=str, name=str))))
+        "OpenAI", "OpenAI's voices and every local one", json(object_(voices=array(object_(id=str, name=str))))
     ),
     "health.index": Operation(
         "Health", "Name, version and links; for a browser, the page",
         {
-            **json(obj(name=str, version=str, status=HEALTH, memory_optimization=dict, links=dict)),
+            **json(object_(name=str, version=str, status=HEALTH, memory_optimization=dict, links=dict)),
             "text/html": TEXT,
         },
     ),
@@ -274,17 +289,17 @@ OPERATIONS: dict[str, Operation] = {
         "Health", "Each thing the service needs, and what is wrong with it", json(REPORT),
         statuses={503: "Nothing works"}, example="$URL/health",
     ),
-    "health.live": Operation("Health", "The web process answers", json(obj(status=str))),
+    "health.live": Operation("Health", "The web process answers", json(object_(status=str))),
     "health.ready": Operation(
-        "Health", "Whether requests can be served, and why not", json(obj(status=str, failing=dict)),
+        "Health", "Whether requests can be served, and why not", json(object_(status=str, failing=dict)),
         statuses={503: "Nothing works"},
     ),
     "health.status": Operation(
         "Health", "All that the page shows, in one answer: health, memory, and on request metrics, jobs, samples",
         json(
-            some(
-                obj(health=REPORT, memory=MEMORY), performance=maybe(dict), production=maybe(dict),
-                jobs=maybe(many(JOB)), history=many(dict),
+            extend(
+                object_(health=REPORT, memory=MEMORY), performance=dict[str, Any] | None, production=dict[str, Any] | None,
+                jobs=nullable(array(JOB)), history=list[dict[str, Any]],
             )
         ),
         query=STATUS, errors=(400,), example="$URL/api/status?with=requests",
@@ -300,7 +315,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "monitoring.history": Operation(
         "Memory", "Samples of the service's memory, oldest first",
-        json(obj(window_seconds=float, samples=many(dict))), query=WINDOW, errors=(400, 404),
+        json(object_(window_seconds=float, samples=list[dict[str, Any]])), query=WINDOW, errors=(400, 404),
     ),
     "monitoring.metrics": Operation(
         "Monitoring", "Every metric of every worker, as Prometheus reads them", {"text/plain": TEXT},

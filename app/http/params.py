@@ -27,10 +27,10 @@ class Field:
     default: Any = None
     required: bool = field(default=False, kw_only=True)
 
-    def read(self, given: Fields) -> Any:
-        """Its value in *given*, its default where there is none; InvalidRequest says what is accepted."""
-        written = given.get(self.name)
-        found = None if written is None or written == "" else self.value(written)
+    def read(self, fields: Fields) -> Any:
+        """Its value in *fields*, its default where there is none; InvalidRequest says what is accepted."""
+        given = fields.get(self.name)
+        found = None if given is None or given == "" else self.value(given)
         if found is None and self.required:
             raise InvalidRequest(f"{self.name} is missing; send {self.accepts()}", self.name)
         return self.default if found is None else found
@@ -40,8 +40,8 @@ class Field:
         default = {} if self.default is None else {"default": self.default}
         return {**self.kind(), "description": self.help, **default}
 
-    def value(self, written: Any) -> Any:
-        """What *written* stands for; None for nothing."""
+    def value(self, given: Any) -> Any:
+        """What *given* stands for; None for nothing."""
 
     def accepts(self) -> str:
         """What to send, in words."""
@@ -61,7 +61,6 @@ class Recording(Field):
     """A file; `receive_recording` reads it."""
 
     def kind(self) -> dict[str, Any]:
-        """Bytes."""
         return {"type": "string", "format": "binary"}
 
 
@@ -71,11 +70,10 @@ class Text(Field):
 
     longest: int = field(default=0, kw_only=True)
 
-    def value(self, written: Any) -> str | None:
-        """The text, stripped."""
-        if not isinstance(written, str):
+    def value(self, given: Any) -> str | None:
+        if not isinstance(given, str):
             raise InvalidRequest(f"{self.name} must be a text", self.name)
-        found = written.strip()
+        found = given.strip()
         if self.longest and len(found) > self.longest:
             raise InvalidRequest(
                 f"{self.name} has {len(found)} characters; accepted are at most {self.longest}", self.name
@@ -83,7 +81,6 @@ class Text(Field):
         return found or None
 
     def kind(self) -> dict[str, Any]:
-        """A string."""
         longest = {"maxLength": self.longest} if self.longest else {}
         return {"type": "string", **({"minLength": 1} if self.required else {}), **longest}
 
@@ -92,9 +89,8 @@ class Text(Field):
 class Name(Field):
     """A text, or an object that has it as its `id`."""
 
-    def value(self, written: Any) -> str | None:
-        """The text."""
-        found = written.get("id") if isinstance(written, dict) else written
+    def value(self, given: Any) -> str | None:
+        found = given.get("id") if isinstance(given, dict) else given
         if not isinstance(found, str):
             raise InvalidRequest(
                 f'{self.name} must be a text, or an object such as {{"id": "alloy"}}', self.name
@@ -102,7 +98,6 @@ class Name(Field):
         return found.strip() or None
 
     def kind(self) -> dict[str, Any]:
-        """Either."""
         named = {"type": "string", "minLength": 1}
         return {"anyOf": [named, {"type": "object", "properties": {"id": named}, "required": ["id"]}]}
 
@@ -115,10 +110,9 @@ class Number(Field):
     most: float = field(kw_only=True)
     whole: bool = field(default=False, kw_only=True)
 
-    def value(self, written: Any) -> float:
-        """The number, also where it is written as a text."""
+    def value(self, given: Any) -> float:
         try:
-            found = math.nan if isinstance(written, bool) else float(written)
+            found = math.nan if isinstance(given, bool) else float(given)
         except (TypeError, ValueError, OverflowError):
             found = math.nan
         if not self.least <= found <= self.most or (self.whole and found != int(found)):
@@ -126,11 +120,9 @@ class Number(Field):
         return int(found) if self.whole else found
 
     def accepts(self) -> str:
-        """Its range."""
         return f"a {'whole ' if self.whole else ''}number from {self.least:g} to {self.most:g}"
 
     def kind(self) -> dict[str, Any]:
-        """A number and its range."""
         return {"type": "integer" if self.whole else "number", "minimum": self.least, "maximum": self.most}
 
 
@@ -138,19 +130,16 @@ class Number(Field):
 class Flag(Field):
     """True or false."""
 
-    def value(self, written: Any) -> bool:
-        """The flag, also where it is written as a text."""
-        text = str(written).lower()
+    def value(self, given: Any) -> bool:
+        text = str(given).lower()
         if text not in (*TRUE, *FALSE):
             raise self.wrong()
         return text in TRUE
 
     def accepts(self) -> str:
-        """Either."""
         return "true or false"
 
     def kind(self) -> dict[str, Any]:
-        """A boolean."""
         return {"type": "boolean"}
 
 
@@ -161,19 +150,16 @@ class Choice(Field):
     of: tuple[str, ...] = field(kw_only=True)
     refusal: type[InvalidRequest] = field(default=InvalidRequest, kw_only=True)
 
-    def value(self, written: Any) -> str:
-        """The text, in lower case."""
-        text = str(written).lower()
+    def value(self, given: Any) -> str:
+        text = str(given).lower()
         if text not in self.of:
             raise self.refusal(f"{self.name} must be {self.accepts()}", self.name)
         return text
 
     def accepts(self) -> str:
-        """All of them."""
         return f"one of {', '.join(self.of)}"
 
     def kind(self) -> dict[str, Any]:
-        """An enumeration."""
         return {"type": "string", "enum": list(self.of)}
 
 
@@ -183,28 +169,22 @@ class Choices(Field):
 
     of: tuple[str, ...] = field(kw_only=True)
 
-    def read(self, given: Fields) -> list[str]:
-        """The texts, each once."""
+    def read(self, fields: Fields) -> list[str]:
         found: list[object] = []
         for name in (self.name, self.name.removesuffix("[]")):
-            if isinstance(given, MultiDict):
-                for one in given.getlist(name):  # a form repeats the field, JSON has a list
-                    found += one if isinstance(one, list) else [one]
-            elif name in given:
-                found += given[name] if isinstance(given[name], list) else [given[name]]
+            for one in fields.getlist(name) if isinstance(fields, MultiDict) else [fields.get(name, [])]:
+                found += one if isinstance(one, list) else [one]  # a form repeats the field, JSON has a list
         if any(one not in self.of for one in found):
             raise self.wrong()
         return [one for one in self.of if one in found] or list(self.default)
 
     def accepts(self) -> str:
-        """All of them."""
         return f"any of {', '.join(self.of)}"
 
     def kind(self) -> dict[str, Any]:
-        """A list of an enumeration."""
         return {"type": "array", "items": {"type": "string", "enum": list(self.of)}}
 
 
-def read(table: Iterable[Field], given: Fields) -> dict[str, Any]:
+def read(table: Iterable[Field], fields: Fields) -> dict[str, Any]:
     """The value of each field of *table* by its name, without those that are ignored or no value but a file."""
-    return {one.name: one.read(given) for one in table if type(one) not in (Field, Recording)}
+    return {one.name: one.read(fields) for one in table if type(one) not in (Field, Recording)}
