@@ -25,7 +25,7 @@ from .responses import MEDIA_TYPES as TRANSCRIPT_TYPES
 from .status import STATUS, UNLOAD, WINDOW
 from .voice import VOICES
 
-Schema = dict[str, Any]
+Schema = Json = dict[str, Any]
 
 TAGS = {
     "Voice": "Recordings to text, text to speech",
@@ -72,7 +72,7 @@ class Operation:
 
 TYPES: dict[Any, Schema] = {
     str: {"type": "string"}, int: {"type": "integer"}, float: {"type": "number"}, bool: {"type": "boolean"},
-    dict: {"type": "object"}, type(None): {"type": "null"},
+    dict: {"type": "object"}, Json: {"type": "object"}, type(None): {"type": "null"},
 }  # fmt: skip
 
 
@@ -82,9 +82,7 @@ def schema(kind: Any) -> Schema:
         return kind
     if get_origin(kind) is list:
         return array(get_args(kind)[0])
-    if get_origin(kind) is dict:
-        return TYPES[dict]
-    return {"anyOf": [*map(schema, get_args(kind))]} if get_args(kind) else TYPES[kind]
+    return TYPES[kind] if kind in TYPES else {"anyOf": [*map(schema, get_args(kind))]}
 
 
 def object_(**properties: Any) -> Schema:
@@ -177,7 +175,7 @@ JOB = object_(
     attempts=int, worker=str | None, progress=object_(seconds_done=float, at=str | None), error=nullable(JOB_ERROR),
     webhook=nullable(object_(state=str, attempts=int)),
 )  # fmt: skip
-JOB_SHOWN = extend(JOB, text=str, result=dict[str, Any] | None)
+JOB_SHOWN = extend(JOB, text=str, result=Json | None)
 ERROR = object_(error=object_(message=str, type=str, param=str | None, code=str | None))
 
 
@@ -298,8 +296,8 @@ OPERATIONS: dict[str, Operation] = {
         "Health", "All that the page shows, in one answer: health, memory, and on request metrics, jobs, samples",
         json(
             extend(
-                object_(health=REPORT, memory=MEMORY), performance=dict[str, Any] | None, production=dict[str, Any] | None,
-                jobs=nullable(array(JOB)), history=list[dict[str, Any]],
+                object_(health=REPORT, memory=MEMORY), performance=Json | None, production=Json | None,
+                jobs=nullable(array(JOB)), history=list[Json],
             )
         ),
         query=STATUS, errors=(400,), example="$URL/api/status?with=requests",
@@ -315,7 +313,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "monitoring.history": Operation(
         "Memory", "Samples of the service's memory, oldest first",
-        json(object_(window_seconds=float, samples=list[dict[str, Any]])), query=WINDOW, errors=(400, 404),
+        json(object_(window_seconds=float, samples=list[Json])), query=WINDOW, errors=(400, 404),
     ),
     "monitoring.metrics": Operation(
         "Monitoring", "Every metric of every worker, as Prometheus reads them", {"text/plain": TEXT},
