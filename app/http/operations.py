@@ -25,7 +25,8 @@ from .responses import MEDIA_TYPES as TRANSCRIPT_TYPES
 from .status import STATUS, UNLOAD, WINDOW
 from .voice import VOICES
 
-Schema = Json = dict[str, Any]
+Schema = dict[str, Any]
+Json = dict[str, Any]  # an object of any shape
 
 TAGS = {
     "Voice": "Recordings to text, text to speech",
