@@ -5,11 +5,14 @@ import json
 import pytest
 
 from app.cli.config import effective, masked
-from app.config import Settings
+from app.config import PROJECT, Settings
 
 from .command import run
 
+NO_ENV_FILE = pytest.mark.skipif((PROJECT / ".env").exists(), reason="a .env of this checkout is shown, too")
 
+
+@NO_ENV_FILE
 def test_every_setting_is_shown_with_where_it_comes_from():
     done = run("config", "--json", WHISPER_MODEL="base", API_KEYS="one-secret-key")
     shown = json.loads(done.stdout)
@@ -19,6 +22,7 @@ def test_every_setting_is_shown_with_where_it_comes_from():
     assert b"one-secret-key" not in done.stdout
 
 
+@NO_ENV_FILE
 def test_those_that_differ_can_be_had_alone():
     done = run("config", "--changed", WHISPER_MODEL="base")
     lines = done.stdout.decode().splitlines()
@@ -26,6 +30,7 @@ def test_those_that_differ_can_be_had_alone():
     assert not any(line.startswith("WEB_THREADS") for line in lines)
 
 
+@NO_ENV_FILE
 def test_what_a_host_decides_is_told_from_the_default():
     (proxies,) = [found for found in effective(Settings(trusted_proxies=3)) if found[0] == "TRUSTED_PROXIES"]
     assert proxies == ("TRUSTED_PROXIES", "3", "host")
