@@ -47,7 +47,8 @@ class Attempt:
     voice: Voice
     scripts: frozenset[str]  # what the voice reads
     others: Mapping[str, Voice]  # the engine's voices for more scripts of the text
-    unsaid: int  # letters of the text that no voice of the engine reads
+    unread: Mapping[str, int]  # letters of the text that no voice of the engine reads, by script
+    able: bool  # reads more than half of the letters; else it is not asked
 
 
 class Chain:
@@ -66,7 +67,11 @@ class Chain:
         )
 
     def attempts(self, request: SpeakRequest) -> list[Attempt]:
-        """Who is asked, best first; InvalidRequest says what is wrong and what is accepted."""
+        """
+        Who could be asked: those that read all of the text first, those that are not able to speak it last.
+
+        InvalidRequest, where none is able too, says what is wrong and what is accepted.
+        """
         self._check(request)
         engines = self._engines(request.engine)
         voices = self._requested_voices(request, engines)
@@ -85,16 +90,14 @@ class Chain:
             for engine in engines
             if (voice := by_engine.get(engine) or self.voices.speaking(tag, engine)) is not None
         ]
-        # Who can say all of it comes first; who can't say half of it is not asked.
-        able = [one for one in attempts if not one.unsaid or 2 * one.unsaid < letters.total()]
-        if not able:
+        if not any(attempt.able for attempt in attempts):
             problem = f"nobody here speaks {tag!r}"
             if attempts or tag != requested:
                 foreign = ", ".join(script for script in letters if script != "latin")
                 problem = f"the text has {foreign} letters, which {', '.join(engines)} can't say"
             known = ", ".join(self.voices.languages(engines)) or "none, no synthesizer is installed"
             raise InvalidRequest(f"language: {problem}; accepted: {known}", "language")
-        return sorted(able, key=lambda one: one.unsaid)
+        return sorted(attempts, key=lambda attempt: sum(attempt.unread.values()))
 
     def _attempt(self, engine: str, voice: Voice, text: str, letters: Counter[str]) -> Attempt:
         own = readable_scripts(voice)
@@ -105,8 +108,9 @@ class Chain:
             other = self.voices.speaking(language, engine) if language else None
             if other is not None and script in readable_scripts(other):
                 others[script] = other
-        unsaid = sum(letters[script] for script in letters.keys() - own - others.keys())
-        return Attempt(engine, voice, own, others, unsaid)
+        unread = {script: letters[script] for script in sorted(letters.keys() - own - others.keys())}
+        able = not unread or 2 * sum(unread.values()) < letters.total()
+        return Attempt(engine, voice, own, others, unread, able)
 
     def _check(self, request: SpeakRequest) -> None:
         text = request.text

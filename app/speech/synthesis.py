@@ -103,7 +103,8 @@ class Synthesis:
 
         Raises InvalidRequest and its kin, QueueFull, ClientGone, and SynthesisUnavailable with every reason.
         """
-        attempts = self.chain.attempts(request)
+        candidates = self.chain.attempts(request)
+        attempts = [candidate for candidate in candidates if candidate.able]
         for number, attempt in enumerate(attempts):
             entry = self.cache.find(cache_key(attempt, request))
             if entry is None:
@@ -135,6 +136,8 @@ class Synthesis:
                     raise  # there will be room: a job can wait for it
                 log.warning("synthesizer=%s failed: %s: %s", attempt.engine, error.code, error.message)
                 reasons.append(f"{attempt.engine}: {error.message}")
+        for unable in candidates[len(attempts) :]:
+            reasons.append(f"{unable.engine}: can't say {', '.join(unable.unread)} letters")
         raise SynthesisUnavailable("nobody could speak: " + "; ".join(reasons))
 
     def etag(self, request: SpeakRequest, known: str) -> str | None:

@@ -137,6 +137,19 @@ def test_each_of_several_that_wait_for_memory_is_told_so(build, caplog):
     assert all("insufficient_memory: the speech engine needs 32 MB" in line for line in logged)
 
 
+def test_who_cannot_say_most_of_a_text_is_a_reason(build, stand_in):
+    stand_in.behaviour = "500"
+    with pytest.raises(SynthesisUnavailable, match=r"gtts: .*; espeak: can't say han letters"):
+        build().speak(request(text="日本語を話します"))
+
+
+def test_a_mixed_sentence_is_spoken_whole_where_google_is_away(build, stand_in):
+    stand_in.behaviour = "500"
+    spoken = build().speak(request(text="The word 你好 means hello."))
+    assert (spoken.engine, spoken.skipped) == ("espeak", {})
+    assert seconds(heard(spoken)) > 1
+
+
 def test_why_a_synthesizer_failed_is_logged(build, stand_in, caplog):
     stand_in.behaviour = "500"
     heard(build().speak(HELLO))
