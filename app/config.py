@@ -15,6 +15,11 @@ from urllib.parse import SplitResult, urlsplit
 
 PROJECT = Path(__file__).resolve().parent.parent
 ENV_FILE = PROJECT / ".env"
+SYNTHESIZERS = (
+    "gtts",
+    "neural",
+    "espeak",
+)  # in the order of "auto": natural and online, natural, always there
 MOST = 10_000_000  # of any number without a limit of its own; timers and dates overflow from some 10**9 on
 SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
 # Of kombu's transports those that work between machines; celery's documentation has the list.
@@ -300,7 +305,7 @@ class Settings:
 
     tts_engine: str = setting(
         "auto", "synthesizer; auto: gtts (texts go to Google), else neural, else espeak (both offline)",
-        choices=("auto", "gtts", "neural", "espeak"),
+        choices=("auto", *SYNTHESIZERS),
     )  # fmt: skip
     tts_language: str = setting("en", "language of texts when a request names none", read=_read_language_tag)
     tts_max_characters: int = setting(4096, "longest text that is spoken", least=1, most=100_000)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import telemetry
-from .config import PROJECT, ConfigError, Settings, is_ipv6
+from .config import PROJECT, SYNTHESIZERS, ConfigError, Settings, is_ipv6
 from .engine.budget import MACHINE, budget_mb, budget_source, granted
 from .files import directory_problem
 
@@ -194,11 +194,10 @@ def _packages(settings: Settings) -> Iterator[tuple[str, str]]:
 def _voices(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.tts_language == "en":  # whoever speaks at all speaks it
         return
-    from .speech.chain import ENGINES
     from .speech.voices import Voices, find_espeak
 
     voices = Voices(find_espeak(), neural_download=settings.neural_voice_download)
-    engines = [settings.tts_engine] if settings.tts_engine in ENGINES else ENGINES
+    engines = [settings.tts_engine] if settings.tts_engine in SYNTHESIZERS else SYNTHESIZERS
     known = voices.languages(engines)  # none where no synthesizer is installed
     if known and not any(voices.speaking(settings.tts_language, engine) for engine in engines):
         yield (

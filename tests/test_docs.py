@@ -64,6 +64,15 @@ def test_the_code_the_documents_name_exists(document):
         assert (PROJECT / name).exists() or any(f"/{name}" in file for file in files), name
 
 
+def test_the_names_a_newcomer_is_sent_to_are_there():
+    text = (PROJECT / "CONTRIBUTING.md").read_text()
+    found = re.findall(r"`(\w+)`(?: and `(\w+)`)? (?:in|of) `([\w/.]+\.py)`", text)
+    assert len(found) > 8
+    for *names, file in found:
+        code = (PROJECT / file).read_text()
+        assert all(re.search(rf"\b{name}\b", code) for name in names if name), (names, file)
+
+
 def test_the_map_is_two_pages():
     lines = (PROJECT / "docs" / "architecture.md").read_text().splitlines()
     assert len(lines) <= 120

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..config import Settings
+from ..config import SYNTHESIZERS, Settings
 from . import output
 
 # A command may take longer texts than the service: nobody waits behind it.
@@ -29,7 +29,7 @@ FORMATS = {
     help="By default OUT's suffix, mp3 for standard output.",
 )
 @click.option("--voice", help="A voice's id or name.")
-@click.option("--engine", type=click.Choice(["auto", "gtts", "neural", "espeak"]), help="Else TTS_ENGINE.")
+@click.option("--engine", type=click.Choice(["auto", *SYNTHESIZERS]), help="Else TTS_ENGINE.")
 @click.option("--language", help="Language tag of the text; else TTS_LANGUAGE.")
 @click.option("--speed", type=click.FloatRange(0.25, 4), default=1.0, show_default=True)
 @click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help="espeak-ng only.")

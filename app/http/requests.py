@@ -23,6 +23,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from ..config import SYNTHESIZERS
 from ..errors import InsufficientStorage, InvalidAudio, InvalidRequest, TooLarge, UnsupportedFormat
 from ..files import nameless
 from ..speech import whisper_languages
@@ -73,7 +74,7 @@ TRANSCRIBE = (
 )
 SPEAK = (
     Text("text", 'the text to speak, such as {"text": "Hello."}', required=True),
-    Text("engine", "gtts, neural, espeak, or auto: the first that can; TTS_ENGINE"),
+    Text("engine", f"{', '.join(SYNTHESIZERS)}, or auto: the first that can; TTS_ENGINE"),
     Text("voice", "a voice's id or name; GET /api/v1/pam/voice/voices lists them"),
     Text("language", "language tag of the text; TTS_LANGUAGE"),
     Choice("format", "the audio's format", "mp3", of=AUDIO_FORMATS, refusal=UnsupportedFormat),

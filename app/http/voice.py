@@ -7,8 +7,9 @@ from contextlib import closing
 from flask import Blueprint, Response, jsonify, request
 
 from ..checks import Check, overall
+from ..config import SYNTHESIZERS
 from ..errors import ServiceError
-from ..speech.chain import ENGINES, SpeakRequest
+from ..speech.chain import SpeakRequest
 from ..speech.serializers import told_facts, told_segment
 from ..speech.transcription import Transcription, TranscriptionRequest
 from . import async_jobs, params
@@ -103,7 +104,7 @@ def _speak(fields: Fields) -> Response:
 def test() -> Response:
     """A test sentence, as audio; where JSON is asked for, each engine's outcome and time instead."""
     if request.accept_mimetypes.best_match(["audio/wav", "application/json"]) == "application/json":
-        return jsonify(text=TEST_SENTENCE, engines=[_outcome(engine) for engine in ENGINES])
+        return jsonify(text=TEST_SENTENCE, engines=[_outcome(engine) for engine in SYNTHESIZERS])
     return audio_response(begin_speech(SpeakRequest(text=TEST_SENTENCE, format="wav", stream=False)))
 
 

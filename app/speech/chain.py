@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..config import SYNTHESIZERS
 from ..engine.scripts import count
 from ..errors import InvalidRequest, NothingToSay, UnsupportedFormat
 from . import languages
 from .voices import Voice, Voices
 
-ENGINES = ("gtts", "neural", "espeak")  # the order of "auto": natural and online, natural, always there
 ONLINE = ("gtts",)
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 SLOWEST, FASTEST = 0.25, 4.0
@@ -63,7 +63,7 @@ class Chain:
         self.voices = voices
         self._first, self._language, self._max_characters = first, language, max_characters
         self.engines = tuple(
-            engine for engine in ENGINES if engine not in ONLINE or first in ("auto", *ONLINE)
+            engine for engine in SYNTHESIZERS if engine not in ONLINE or first in ("auto", *ONLINE)
         )
 
     def attempts(self, request: SpeakRequest) -> list[Attempt]:
@@ -136,9 +136,9 @@ class Chain:
     def _engines(self, requested: str | None) -> list[str]:
         """The engines that may be asked, best first."""
         if requested in (None, "auto"):
-            return [self._first] if self._first in ENGINES else list(ENGINES)
+            return [self._first] if self._first in SYNTHESIZERS else list(SYNTHESIZERS)
         if requested not in self.engines:
-            off = requested in ENGINES
+            off = requested in SYNTHESIZERS
             why = (
                 f"is off here (TTS_ENGINE={self._first} keeps texts on this machine)" if off else "is unknown"
             )

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ... import memory
+from ...config import SYNTHESIZERS
 from ...engine_process.tts.gtts import ENDPOINT
 from ...errors import ServiceError
 from ...services import Services
 from ...speech import models
-from ...speech.chain import ENGINES, SpeakRequest
+from ...speech.chain import SpeakRequest
 from ...speech.transcription import TranscriptionRequest
 from ...speech.voices import find_espeak
 from .. import engines
@@ -147,7 +148,7 @@ def budget(services: Services) -> Iterator[Finding]:
 def synthesizers(services: Services) -> Iterator[Finding]:
     """One finding for each synthesizer that TTS_ENGINE lets speak, an error where none of them can."""
     engine = services.settings.tts_engine
-    names = (engine,) if engine in ENGINES else ENGINES
+    names = (engine,) if engine in SYNTHESIZERS else SYNTHESIZERS
     problems = {check.name: check.reason for check in services.speech.synthesis.checks()}
     url = services.settings.gtts_url or ENDPOINT
     if "gtts" in names and not problems["gtts"] and (problem := reach_problem(url)):
