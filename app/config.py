@@ -15,11 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 PROJECT = Path(__file__).resolve().parent.parent
 ENV_FILE = PROJECT / ".env"
-SYNTHESIZERS = (
-    "gtts",
-    "neural",
-    "espeak",
-)  # in the order of "auto": natural and online, natural, always there
+SYNTHESIZERS = ("gtts", "neural", "espeak")  # the order of "auto": natural and online, natural, always there
 MOST = 10_000_000  # of any number without a limit of its own; timers and dates overflow from some 10**9 on
 SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
 # Of kombu's transports those that work between machines; celery's documentation has the list.
