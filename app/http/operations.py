@@ -42,6 +42,7 @@ KEYS: Schema = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+PARTS = {206: "The part that Range asks for", 304: "It is still that of If-None-Match"}
 LATER = "A job, because of `Prefer: respond-async`; Location has its address"
 REASONS = {
     400: "A field is missing, unknown or out of range, or the file is no recording; the message says what is accepted",
@@ -49,6 +50,7 @@ REASONS = {
     404: "Nothing here has that name, or it is turned off",
     409: "The job's state does not allow it, or the Idempotency-Key was used for something else",
     413: "The upload has too many bytes, or the recording too many minutes",
+    416: "The Range begins after the end; Content-Range says where that is",
     429: "RATE_LIMIT or AUDIO_SECONDS_PER_HOUR is used up; Retry-After says when to try again",
     503: "Not possible now; Retry-After says when to try again, X-Should-Retry whether that helps",
     507: "The disk space for jobs is used up",
@@ -199,7 +201,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "voice.test": Operation(
         "Voice", "A spoken test sentence; with Accept: application/json, whether each synthesizer works",
-        {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(503,), example="-o test.wav $URL/api/v1/pam/voice/test",
+        {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(416, 503), statuses=PARTS, example="-o test.wav $URL/api/v1/pam/voice/test",
     ),
     "voice.voices": Operation(
         "Voice", "Every voice", json(object_(voices=array(VOICE), languages=list[str])),
@@ -240,7 +242,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "jobs.result": Operation(
         "Jobs", "The transcript in a format, or the audio", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS, **AUDIO},
-        query=RESULT, errors=(400, 404, 409), example="$URL/api/v1/pam/voice/jobs/ID/result?format=srt",
+        query=RESULT, errors=(400, 404, 409, 416), statuses=PARTS,
+        example="$URL/api/v1/pam/voice/jobs/ID/result?format=srt",
     ),
     "jobs.cancel": Operation(
         "Jobs", "Cancel a job that is queued or running; remove one that has ended", json(JOB), errors=(404,),
@@ -389,7 +392,7 @@ def parameters(rule: Rule, operation: Operation) -> Iterator[Schema]:
             "schema": {"type": "string", "maxLength": LONGEST_KEY},
         }
     if operation.statuses.get(202) == LATER:
-        yield {"name": "Prefer", "in": "header", "schema": {"type": "string", "enum": ["respond-async"]}}
+        yield {"name": "Prefer", "in": "header", "schema": {**TEXT, "examples": ["respond-async", "wait=30"]}}
 
 
 def request_body(operation: Operation) -> Schema:
