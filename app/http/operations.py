@@ -201,7 +201,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "voice.test": Operation(
         "Voice", "A spoken test sentence; with Accept: application/json, whether each synthesizer works",
-        {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(416, 503), statuses=PARTS, example="-o test.wav $URL/api/v1/pam/voice/test",
+        {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(416, 503), statuses=PARTS,
+        example="-o test.wav $URL/api/v1/pam/voice/test",
     ),
     "voice.voices": Operation(
         "Voice", "Every voice", json(object_(voices=array(VOICE), languages=list[str])),
