@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
+from app.speech.voices import find_espeak
 
 from .command import run
 
@@ -32,6 +33,14 @@ def test_the_suffix_chooses_the_format(suffix, name, tmp_path):
         assert name in container.format.name
     assert 1.5 < seconds_of(out.read_bytes()) < 5
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.skipif(len(find_espeak({})) < 2, reason="the system has no espeak-ng of its own")
+def test_the_systems_espeak_speaks_where_there_is_one(tmp_path):
+    """The other tests have the package's, by LD_LIBRARY_PATH."""
+    done = run("speak", SENTENCE, "-o", str(tmp_path / "a.wav"), "--engine", "espeak", LD_LIBRARY_PATH="")
+    assert done.returncode == 0, done.stderr
+    assert 1.5 < seconds_of((tmp_path / "a.wav").read_bytes()) < 5
 
 
 def test_a_text_comes_in_by_a_pipe_and_audio_goes_out_by_one():
