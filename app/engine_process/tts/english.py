@@ -166,30 +166,15 @@ def inches(match: re.Match[str]) -> str:
     return f"{number(match[1])} {'inch' if single else 'inches'}"
 
 
-def date(year_: str, month: int, day: int) -> str | None:
+def date(year_: str, month: str, day: str) -> str | None:
     """November second, twenty twenty-six; None where there is no such day."""
-    if not (1 <= month <= 12 and 1 <= day <= 31):
+    if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
         return None
     if len(year_) == 2:
         year_ = ("19" if int(year_) > 50 else "20") + year_
-    return f"{calendar.month_name[month]} {ordinal(day)}" + (f", {year(int(year_))}" if year_ else "")
-
-
-def iso_date(match: re.Match[str]) -> str:
-    """A date with the year first."""
-    return date(match[1], int(match[2]), int(match[3])) or match[0]
-
-
-def slashed_date(match: re.Match[str]) -> str:
-    """A date as Americans write it, unless there is no such month."""
-    first, second, year_ = int(match[1]), int(match[2]), match[3]
-    return date(year_, first, second) or date(year_, second, first) or match[0]
-
-
-def european_date(match: re.Match[str]) -> str:
-    """A date with the day first."""
-    first, second, year_ = int(match[1]), int(match[2]), match[3]
-    return date(year_, second, first) or date(year_, first, second) or match[0]
+    return f"{calendar.month_name[int(month)]} {ordinal(int(day))}" + (
+        f", {year(int(year_))}" if year_ else ""
+    )
 
 
 def month_day(match: re.Match[str]) -> str:
@@ -252,10 +237,8 @@ def version(match: re.Match[str]) -> str:
     """2.10.3, or an address such as 10.0.0.12, or a date such as 24.12.2026."""
     letter, figures, port, mask = match.groups()
     parts = figures.split(".")
-    if not letter and len(parts) == 3 and len(parts[2]) == 4:
-        day = date(parts[2], int(parts[1]), int(parts[0]))
-        if day:
-            return day
+    if not letter and len(parts) == 3 and len(parts[2]) == 4 and (day := date(*reversed(parts))):
+        return day
     between = " dot " if len(parts) == 4 and not letter else " point "
     said = ("version " if letter else "") + between.join(number(part) for part in parts)
     return said + (f" port {digits(port)}" if port else "") + (f" slash {number(mask)}" if mask else "")
@@ -265,7 +248,7 @@ def fraction(match: re.Match[str]) -> str:
     """One half, three quarters, one and a half; 8/10 is eight out of ten."""
     whole, above, below = match[1], int(match[2]), int(match[3])
     if not whole and 12 < below < 32 and below not in (16, 20) and 0 < above < 13:
-        return date("", above, below) or match[0]
+        return date("", match[2], match[3]) or match[0]
     if above == below >= 20:
         said = f"{cardinal(above)} {cardinal(below)}"  # 50/50
     elif not below or above >= below or (below in (10, 100) and not whole):
@@ -296,16 +279,6 @@ def range_(match: re.Match[str]) -> str:
     if len(low) == 4 and len(high) in (2, 4) and 1000 < int(low) < 2100:
         return f"{year(int(low))} to {year(int(high)) if len(high) == 4 else number(high)}"
     return f"{number(low)} to {number(high)}"
-
-
-def ruler(match: re.Match[str]) -> str:
-    """Henry the eighth."""
-    return f"{match[1]} the {ordinal(roman(match[2]))}"
-
-
-def numbered(match: re.Match[str]) -> str:
-    """Chapter four, World War two."""
-    return f"{match[1]} {cardinal(roman(match[2]))}"
 
 
 def hashtag(match: re.Match[str]) -> str:
@@ -393,6 +366,7 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
     article = r"(?P<article>\b[Aa]n? )?(?P<minus>(?<![\w.])[-−])?"
     unit = one_of(TABLES["units"])
     names = one_of(NAMES)
+    month = 2 if day_first else 1  # where 2/3/2026 has it
     fraction_of = r"(?:(?<![\w./,-])(\d+)[ -])?(?<![\w./,-])(\d{1,3})/(\d{1,3})(?![\w/]|\.\d)"
     table: list[tuple[str, Replacement]] = [
         (r"\d{40,}", lambda figures: digits(figures[0])),
@@ -433,12 +407,15 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
             lambda span: f"{NAMES[span[1]]} to {NAMES[span[2]]}",
         ),
         (rf"\b({'|'.join(DAYS)})(?:\.(?=[-–,])|\.?(?=,? (?:\d|{MONTH})))", lambda day: DAYS[day[1]]),
-        (rf"{BEFORE}(\d{{4}})-(\d\d)-(\d\d)(?![\w-]|\.\d)", iso_date),
-        (rf"{BEFORE}(\d{{4}})-(\d\d)-(\d\d)T(?=\d\d:)", lambda day: iso_date(day) + ", "),
-        (rf"{BEFORE}(\d{{4}})/(\d\d)/(\d\d)(?![\w/])", iso_date),
+        (
+            rf"{BEFORE}(\d{{4}})([-/])(\d\d)\2(\d\d)(?:(T| )(?=\d\d:)|(?![\w/-]|\.\d))",
+            lambda day: (date(day[1], day[3], day[4]) or day[0]) + (", " if day[5] else ""),
+        ),
         (
             rf"{BEFORE}(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}|\d\d)(?![\w/])",
-            european_date if day_first else slashed_date,
+            lambda day: (
+                date(day[3], day[month], day[3 - month]) or date(day[3], day[3 - month], day[month]) or day[0]
+            ),
         ),
         (rf"{MONTH} (\d{{1,2}})(?:st|nd|rd|th)?\b(?![:/%.,]\d)(?:,? (\d{{4}})\b)?", month_day),
         (rf"(?:\b[Tt]he )?{BEFORE}(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?{MONTH}(?:,? (\d{{4}})\b)?", day_month),
@@ -522,10 +499,13 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         (r"(?<![\w.])\d+\.\d+(?=[A-Za-z]{1,3}\b)", lambda figures: number(figures[0]) + " "),
         (
             rf"\b({'|'.join(TABLES['rulers'])}) (?!I\b(?! (?:of|was|and|ruled|died)\b| *[.,;:)]| *$)){ROMAN}",
-            ruler,
+            lambda ruler: f"{ruler[1]} the {ordinal(roman(ruler[2]))}",
         ),
-        (rf"\b((?:{'|'.join(TABLES['numbered'])}|volume|chapter|section|figure)s?) {ROMAN}", numbered),
-        (r"\b([A-Z][a-z]+|and|to) (?=[IVX]{2})" + ROMAN, numbered),
+        (
+            rf"\b((?:{'|'.join(TABLES['numbered'])}|volume|chapter|section|figure)s?|"
+            rf"(?:[A-Z][a-z]+|and|to)(?= [IVX]{{2}})) {ROMAN}",
+            lambda numbered: f"{numbered[1]} {cardinal(roman(numbered[2]))}",
+        ),
         (
             r"\b(?=[MDCLXVI]{5,})" + ROMAN,
             lambda numeral: (
