@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 class Breaker:
     """
-    Open after *failures* in a row, for *retry_after_seconds*; then one caller may try.
+    It opens after *failures* in a row, for *retry_after_seconds*; then one caller may try.
 
-    Shared by threads. A trial whose outcome is never told counts as none: the next comes after the same time.
+    Threads share it. A trial of which nobody notes the outcome changes nothing: the next one may come as late.
     """
 
     def __init__(
@@ -34,12 +34,12 @@ class Breaker:
             return True
 
     def succeeded(self) -> None:
-        """It answered."""
+        """Note that the service answered: ask it as usual."""
         with self._lock:
             self._failed = 0
 
     def failed(self) -> None:
-        """It did not."""
+        """Note that it did not answer."""
         with self._lock:
             self._failed += 1
             self._retry_at = self._clock() + self._retry_after

@@ -1,4 +1,4 @@
-"""Text in, audio out: asks one synthesizer after the other until one speaks, and keeps what was spoken."""
+"""Text to audio: one synthesizer after the other is asked until one speaks, and what it says is kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RECIPE = 2  # part of every key: raise it when the engines make something else o
 
 class Synthesis:
     """
-    Speaks. One per worker, owned by Speech, shared by its threads.
+    Turns texts into audio. Each worker has one; Speech owns it, and all threads share it.
 
     Before the first byte a failing synthesizer is replaced by the next; afterwards its error ends the audio.
     """

@@ -48,12 +48,12 @@ class Raw:
         self.patches: list[Patch] = []
 
     def feed(self, pcm: bytes) -> bytes:
-        """*pcm* itself."""
+        """*pcm* as it is."""
         self.samples += len(pcm) // 2
         return pcm
 
     def finish(self) -> bytes:
-        """Nothing."""
+        """Nothing is left."""
         return b""
 
 
@@ -66,7 +66,7 @@ class Wave(Raw):
         return header + super().feed(pcm)
 
     def finish(self) -> bytes:
-        """The header, where nothing came."""
+        """Nothing is left, but a header where no samples came."""
         size = 2 * self.samples
         if not size:
             return self._header(36, 0)

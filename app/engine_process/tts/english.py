@@ -290,8 +290,8 @@ def hashtag(match: re.Match[str]) -> str:
 def power(match: re.Match[str]) -> str:
     """X squared, ten cubed, two to the power of eight."""
     base = number(match[1]) if match[1][0].isdecimal() else match[1]
-    exponent = match[2].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")).lstrip("^*")
-    if exponent in "23":
+    exponent = match[2].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")).lstrip("^*(")
+    if exponent in ("2", "3"):
         return f"{base} {'squared' if exponent == '2' else 'cubed'}"
     return f"{base} to the power of {number(exponent) if exponent[-1].isdecimal() else exponent}"
 

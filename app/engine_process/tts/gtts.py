@@ -104,7 +104,7 @@ class Gtts:
 
 
 def failed(reason: str) -> protocol.Refused:
-    """The refusal that lets the next synthesizer try."""
+    """The error after which the next synthesizer is asked."""
     return protocol.Refused("synthesis_failed", f"Google Translate's voice can't be had: {reason}")
 
 

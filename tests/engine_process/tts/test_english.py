@@ -6,7 +6,18 @@ import pytest
 
 from app.engine_process.tts.english import normalize
 
-PIECES = [*"0123456789.,:;/-–+*^$€%'\"#@&()<>=~_ aAIVx", "1.5", "US$", " to ", "kg", "Dr. ", "Jan ", "e.g."]
+PIECES = [
+    *"0123456789.,:;/-–+*^$€%'\"#@&()<>=~_ aAIVx",
+    "1.5",
+    "US$",
+    " to ",
+    "kg",
+    "Dr. ",
+    "Jan ",
+    "e.g.",
+    "^(",
+    "²",
+]
 
 
 @pytest.mark.parametrize("language", ["de", "fr", "es", "ru", "eno"])
