@@ -19,6 +19,7 @@ from ...engine.budget import MACHINE, budget_mb, budget_source, granted
 from ...files import directory_problem, free_bytes
 from ...memory import MB
 from ...services import Services
+from ...speech.models import WEB_MB
 from ...startup import WHOLE_MACHINE, url
 from ..config import effective
 from .finding import Finding, error, ok, warning
@@ -86,6 +87,13 @@ def memory(settings: Settings) -> Iterator[Finding]:
         yield warning("memory", detail, remedy)
     else:
         yield ok("memory", budget)
+    if settings.worker_hard_limit_mb < WEB_MB:
+        yield warning(
+            "memory",
+            f"WORKER_HARD_LIMIT_MB={settings.worker_hard_limit_mb} is less than a web worker weighs: it is replaced "
+            "after every request",
+            f"set it to {2 * WEB_MB} or more",
+        )
     group = cgroup.memory_group()
     if group and group.oom_kills:
         yield warning(
