@@ -190,7 +190,7 @@ BROKEN = {
         "error", "model", "OPENAI_BASE_URL can't be reached",
     ),
     "a limit no worker keeps": (
-        setting(WORKER_SOFT_LIMIT_MB="1", WORKER_HARD_LIMIT_MB="2"), "warning", "memory", "replaced after every request",
+        setting(WORKER_SOFT_LIMIT_MB="1", WORKER_HARD_LIMIT_MB="2"), "warning", "memory", "after every request",
     ),
     "nobody is asked for a key": (setting(ENVIRONMENT="production"), "warning", "access", "API_KEYS is not set"),
 }  # fmt: skip
