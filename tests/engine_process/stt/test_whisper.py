@@ -78,6 +78,7 @@ def test_everything_a_segment_says_can_travel(whisper):
         json.dumps(segment, allow_nan=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"hotwords": "Dashwood", "prompt": "Sense and Sensibility."}])
 def test_segments_are_those_of_the_stock_call(whisper, model_dir, options):
     stock_names = {"prompt": "initial_prompt"}
@@ -93,6 +94,7 @@ def test_segments_are_those_of_the_stock_call(whisper, model_dir, options):
     assert found[0]["avg_logprob"] == pytest.approx(expected[0].avg_logprob, abs=0.1)
 
 
+@pytest.mark.long
 def test_words_are_those_of_the_stock_call(whisper, model_dir):
     expected = stock(model_dir, recordings.AUSTEN.path, word_timestamps=True)
     found = kinds(
