@@ -25,6 +25,7 @@ PART_LIMIT = 1000  # characters that are looked at together; some rules take the
 BEFORE = r"(?<![\w.,:/$€£-])"  # where a figure begins that is not the middle of something
 
 SCALE = r"\s?(?:thousand|million|billion|trillion|mn|bn|tn|[kKmMbBT])\b(?![\w-])"
+RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 POWERS = {"²": "square ", "³": "cubic ", "^2": "square ", "^3": "cubic "}
 MONTHS = {month: month for month in calendar.month_name if month} | {
     short: full for short, full in zip(calendar.month_abbr, calendar.month_name, strict=True) if short
@@ -290,7 +291,7 @@ def hashtag(match: re.Match[str]) -> str:
 def power(match: re.Match[str]) -> str:
     """X squared, ten cubed, two to the power of eight."""
     base = number(match[1]) if match[1][0].isdecimal() else match[1]
-    exponent = match[2].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")).lstrip("^*(")
+    exponent = match[2].translate(RAISED).lstrip("^*(")
     if exponent in ("2", "3"):
         return f"{base} {'squared' if exponent == '2' else 'cubed'}"
     return f"{base} to the power of {number(exponent) if exponent[-1].isdecimal() else exponent}"
@@ -534,6 +535,7 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         (r"(?<=\d)\.(?=\d+\.\d)", " point "),
         (r"(?<=\d),(?=\d{1,2}(?!\d))", ", "),
         (NUMBER, plain),
+        (r"[⁰¹²³⁴-⁹]+", lambda note: f" {digits(note[0].translate(RAISED))}"),  # of a footnote
         (r"[_~^]", " "),
     ]
     return [(re.compile(pattern), replacement) for pattern, replacement in table]
