@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
@@ -18,6 +18,7 @@ TRANSCRIBE, SPEAK = "transcribe", "speak"
 
 RECORD_BYTES = 4096  # of JOB_DISK_MB for each job beside its files: its row or hash, and a directory
 WEBHOOKS_READ = 8  # webhooks that are read at once: each comes with its job's text
+THROUGHPUT_JOBS = 20  # how many of the last jobs of a kind tell how long the next will take
 PART_MARK = "~"
 
 
@@ -29,8 +30,8 @@ class Job:
     *attempt* counts how often the job was claimed. Each worker holds the number of its own attempt, and a store
     accepts nothing from a worker whose attempt is no longer the current one; so a job ends exactly once.
 
-    The methods are the changes of state. Stores call them on a job inside a transaction, and save the job when the
-    method returns True; so every store follows the same rules.
+    The methods are the changes of state. A store calls them inside a transaction (`Store.change`), and saves the job
+    when the method returns True; so every store follows the same rules.
     """
 
     id: str
@@ -249,31 +250,54 @@ class Store(Protocol):
         """How many jobs come before *job*, which is queued: those that run, and those queued earlier."""
 
     def throughput(self, kind: str) -> Throughput | None:
-        """Of the last 20 jobs of *kind* that succeeded; None before the first."""
+        """Of the last THROUGHPUT_JOBS jobs of *kind* that succeeded; None before the first."""
+
+    def change(self, id: str, edit: Callable[[Job], bool]) -> Job | None:
+        """
+        The job after *edit*, one of its changes of state, in one transaction; None, and nothing is saved, when
+        there is no such job or *edit* returned False. *edit* may be called again, on the job as it is then.
+        """
 
     def claim(self, id: str, now: float, worker: str) -> Job | None:
         """The job, now run by *worker*; None when it is not queued (any more) or not yet due."""
+        return self.change(id, lambda job: job.claim(now, worker))
 
     def progress(self, job: Job) -> bool:
         """
         Save the seconds_done, text and progress_at of *job*; False when its worker should stop, because the job
         was cancelled, removed, or given to another worker.
         """
+        return self.change(job.id, lambda stored: stored.note_progress(job)) is not None
 
     def finish(self, job: Job, state: str, now: float, error: dict[str, Any] | None = None) -> bool:
         """
         End the attempt of *job* with its seconds_done, text, result and result_bytes; False, and nothing changes,
         when that attempt is no longer the current one.
         """
+        return self.change(job.id, lambda stored: stored.finish(job, state, now, error)) is not None
 
     def put_back(self, job: Job, due_at: float) -> bool:
         """Queue a running job again, with its failures; False when the attempt is no longer the current one."""
+        return self.change(job.id, lambda stored: stored.put_back(job, due_at)) is not None
 
     def requeue(self, id: str) -> bool:
         """Queue a failed or cancelled job again, as new; False when it is in another state."""
+        return self.change(id, Job.requeue) is not None
 
     def cancel(self, id: str, now: float) -> bool:
         """Cancel a queued or running job; False when it had ended."""
+        return self.change(id, lambda job: job.cancel(now)) is not None
+
+    def claim_webhook(self, job: Job, due_at: float) -> bool:
+        """
+        Claim and count the next try for the webhook of *job*, with the one after it at *due_at*; False when the
+        webhook is no longer pending, or another process has claimed this try since *job* was read.
+        """
+        return self.change(job.id, lambda stored: stored.claim_webhook(job, due_at)) is not None
+
+    def end_webhook(self, job: Job, state: str) -> None:
+        """The webhook is "delivered", or "failed" for good, unless the job was requeued since it was read."""
+        self.change(job.id, lambda stored: stored.end_webhook(job, state))
 
     def remove(self, id: str) -> None:
         """Delete the job from the store."""
@@ -286,15 +310,6 @@ class Store(Protocol):
 
     def next_webhook_at(self) -> float | None:
         """When the next pending webhook is due; None when there is none."""
-
-    def claim_webhook(self, job: Job, due_at: float) -> bool:
-        """
-        Claim and count the next try for the webhook of *job*, with the one after it at *due_at*; False when the
-        webhook is no longer pending, or another process has claimed this try since *job* was read.
-        """
-
-    def end_webhook(self, job: Job, state: str) -> None:
-        """The webhook is "delivered", or "failed" for good, unless the job was requeued since it was read."""
 
     def counts(self, now: float) -> Counts:
         """How much there is to do."""

@@ -28,9 +28,11 @@ from .job import (
     RECORD_BYTES,
     RUNNING,
     STORED_NAMES,
+    THROUGHPUT_JOBS,
     WEBHOOKS_READ,
     Counts,
     Job,
+    Store,
     Throughput,
     from_record,
     require_room,
@@ -42,7 +44,6 @@ log = logging.getLogger(__name__)
 DATABASE, BROKEN, COPY = "jobs.sqlite3", ".broken-", "job.json"
 CACHE_KB = 64  # of pages in memory, where SQLite's default is 2 MB
 BUSY_SECONDS = 5.0  # how long a change of another process is waited for
-THROUGHPUT_JOBS = 20
 
 JSON_COLUMNS = ("asked", "result", "error", "extra")
 # The text is last: to read what is stored after a long one, SQLite goes through all its pages.
@@ -62,7 +63,7 @@ FROM jobs
 """
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """
     A Store in the file *path*. One per web worker: one connection, which its threads use one at a time.
 
@@ -120,29 +121,31 @@ class SqliteStore:
             count, seconds, size = self._connection.execute(query, (kind,)).fetchone()
         return Throughput(seconds / count, seconds / max(1, size)) if count else None
 
-    def claim(self, id: str, now: float, worker: str) -> Job | None:
-        return self._change(id, lambda job: job.claim(now, worker))
+    def change(self, id: str, edit: Callable[[Job], bool]) -> Job | None:
+        with self._transaction() as db:
+            job = self._first("id = ?", id)
+            if job is None:
+                return None
+            before, state = to_record(job), job.state
+            if not edit(job):
+                return None
+            changed = {name: value for name, value in to_record(job).items() if value != before[name]}
+            if changed:
+                columns = to_columns(changed)
+                changes = ", ".join(f"{name} = ?" for name in columns)
+                db.execute(f"UPDATE jobs SET {changes} WHERE id = ?", [*columns.values(), id])
+            if job.state not in (state, RUNNING) or "webhook_state" in changed:  # progress needs no copy
+                try:
+                    self._write_copy(job)
+                except OSError as error:  # it matters only should the database break, too
+                    log.warning("job=%s could not be copied: %s", id, error.strerror)
+        return job
 
     def claim_next(self, now: float, worker: str) -> Job | None:
-        """The same for the job that waits longest; None when none is due. For the one process that runs jobs."""
+        """Claim the job that waits longest; None when none is due. For the one process that runs jobs."""
         query = "SELECT id FROM jobs WHERE state = 'queued' AND due_at <= ? ORDER BY number LIMIT 1"
         id = self._value(query, now)
         return None if id is None else self.claim(id, now, worker)
-
-    def progress(self, job: Job) -> bool:
-        return self._change(job.id, lambda stored: stored.note_progress(job)) is not None
-
-    def finish(self, job: Job, state: str, now: float, error: dict[str, Any] | None = None) -> bool:
-        return self._change(job.id, lambda stored: stored.finish(job, state, now, error)) is not None
-
-    def put_back(self, job: Job, due_at: float) -> bool:
-        return self._change(job.id, lambda stored: stored.put_back(job, due_at)) is not None
-
-    def requeue(self, id: str) -> bool:
-        return self._change(id, lambda stored: stored.requeue()) is not None
-
-    def cancel(self, id: str, now: float) -> bool:
-        return self._change(id, lambda stored: stored.cancel(now)) is not None
 
     def remove(self, id: str) -> None:
         (self._directory / id / COPY).unlink(missing_ok=True)
@@ -176,12 +179,6 @@ class SqliteStore:
 
     def next_webhook_at(self) -> float | None:
         return self._moment("SELECT min(webhook_due_at) FROM jobs WHERE webhook_state = 'pending'")
-
-    def claim_webhook(self, job: Job, due_at: float) -> bool:
-        return self._change(job.id, lambda stored: stored.claim_webhook(job, due_at)) is not None
-
-    def end_webhook(self, job: Job, state: str) -> None:
-        self._change(job.id, lambda stored: stored.end_webhook(job, state))
 
     def counts(self, now: float) -> Counts:
         with self._lock:
@@ -227,27 +224,6 @@ class SqliteStore:
         columns = to_columns(to_record(job))
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         self._connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", [*columns.values()])
-
-    def _change(self, id: str, edit: Callable[[Job], bool]) -> Job | None:
-        """The job after *edit* changed it, saved; None when there is no such job, or *edit* returned False."""
-        with self._transaction() as db:
-            job = self._first("id = ?", id)
-            if job is None:
-                return None
-            before, state = to_record(job), job.state
-            if not edit(job):
-                return None
-            changed = {name: value for name, value in to_record(job).items() if value != before[name]}
-            if changed:
-                columns = to_columns(changed)
-                changes = ", ".join(f"{name} = ?" for name in columns)
-                db.execute(f"UPDATE jobs SET {changes} WHERE id = ?", [*columns.values(), id])
-            if job.state not in (state, RUNNING) or "webhook_state" in changed:  # progress needs no copy
-                try:
-                    self._write_copy(job)
-                except OSError as error:  # it matters only should the database break, too
-                    log.warning("job=%s could not be copied: %s", id, error.strerror)
-        return job
 
     def _write_copy(self, job: Job) -> None:
         path = self._directory / job.id / COPY

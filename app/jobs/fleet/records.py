@@ -8,7 +8,18 @@ from typing import Any
 import redis
 from redis.client import Pipeline
 
-from ..job import FINISHED, QUEUED, RUNNING, Job, from_record, is_part, part_ids, to_record
+from ..job import (
+    FINISHED,
+    QUEUED,
+    RUNNING,
+    SUCCEEDED,
+    THROUGHPUT_JOBS,
+    Job,
+    from_record,
+    is_part,
+    part_ids,
+    to_record,
+)
 
 PREFIX = "pam-voice:"
 UNPUBLISHED = "hints"  # the set of jobs whose message is still to be sent; its name is that of 0.2.0
@@ -29,6 +40,7 @@ def write(pipe: Pipeline, job: Job, before: Job | None) -> None:
     if before is None or before.state != job.state:
         if before is not None:
             leave(pipe, before)
+            _follow(pipe, job)
         if not (is_part(job.id) and job.state in FINISHED):
             pipe.zadd(state_key(job.state), {job.id: moment(job)})
         if not is_part(job.id):
@@ -39,6 +51,18 @@ def write(pipe: Pipeline, job: Job, before: Job | None) -> None:
     else:
         pipe.zrem(key("webhooks"), job.id)
     count(pipe, job, (0 if before is None else before.file_bytes), job.file_bytes)
+
+
+def _follow(pipe: Pipeline, job: Job) -> None:
+    """What its new state brings: a lease, a message that is due, or a line for the throughput."""
+    if job.state == RUNNING:
+        renew(pipe, job)
+    elif job.state == QUEUED:
+        note_unpublished(pipe, job, job.due_at)
+    elif job.state == SUCCEEDED and not is_part(job.id):
+        took = (job.finished_at or 0.0) - (job.started_at or 0.0)
+        pipe.lpush(key("pace", job.kind), json.dumps([took, job.size_bytes]))
+        pipe.ltrim(key("pace", job.kind), 0, THROUGHPUT_JOBS - 1)
 
 
 def leave(pipe: Pipeline, job: Job) -> None:

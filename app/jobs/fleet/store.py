@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from typing import Any, cast
-
-from redis.client import Pipeline
+from typing import cast
 
 from .. import STATES
 from ..job import (
@@ -15,12 +12,11 @@ from ..job import (
     RECORD_BYTES,
     RUNNING,
     STORED_NAMES,
-    SUCCEEDED,
     WEBHOOKS_READ,
     Counts,
     Job,
+    Store,
     Throughput,
-    is_part,
     require_room,
 )
 from .dispatch import PAGE_READ, Dispatch
@@ -32,7 +28,6 @@ from .records import (
     key,
     note_unpublished,
     read,
-    renew,
     state_key,
     used_key,
     write,
@@ -40,10 +35,9 @@ from .records import (
 from .transactions import TRIES, busy, executed, wrap_redis_errors
 
 PUBLISHED_BY_SECONDS = 5.0  # after this long, whoever added a job did not live to send its message
-THROUGHPUT_JOBS = 20
 
 
-class RedisStore(Dispatch):
+class RedisStore(Dispatch, Store):
     """A Store whose jobs any number of machines share."""
 
     @wrap_redis_errors
@@ -124,44 +118,6 @@ class RedisStore(Dispatch):
         return Throughput(seconds / len(took), seconds / max(1, size))
 
     @wrap_redis_errors
-    def claim(self, id: str, now: float, worker: str) -> Job | None:
-        return self._change(id, lambda job: job.claim(now, worker), renew)
-
-    @wrap_redis_errors
-    def progress(self, job: Job) -> bool:
-        return self._change(job.id, lambda stored: stored.note_progress(job)) is not None
-
-    @wrap_redis_errors
-    def finish(self, job: Job, state: str, now: float, error: dict[str, Any] | None = None) -> bool:
-
-        def note_throughput(pipe: Pipeline, ended: Job) -> None:
-            if state == SUCCEEDED and not is_part(ended.id):
-                line = json.dumps([now - (ended.started_at or now), ended.size_bytes])
-                pipe.lpush(key("pace", ended.kind), line)
-                pipe.ltrim(key("pace", ended.kind), 0, THROUGHPUT_JOBS - 1)
-
-        edited = self._change(job.id, lambda stored: stored.finish(job, state, now, error), note_throughput)
-        return edited is not None
-
-    @wrap_redis_errors
-    def put_back(self, job: Job, due_at: float) -> bool:
-        edited = self._change(
-            job.id,
-            lambda stored: stored.put_back(job, due_at),
-            lambda pipe, stored: note_unpublished(pipe, stored, due_at),
-        )
-        return edited is not None
-
-    @wrap_redis_errors
-    def requeue(self, id: str) -> bool:
-        now = time.time()
-        return self._change(id, Job.requeue, lambda pipe, job: note_unpublished(pipe, job, now)) is not None
-
-    @wrap_redis_errors
-    def cancel(self, id: str, now: float) -> bool:
-        return self._change(id, lambda job: job.cancel(now)) is not None
-
-    @wrap_redis_errors
     def remove(self, id: str) -> None:
         for _ in range(TRIES):
             with self._redis.pipeline() as pipe:
@@ -193,14 +149,6 @@ class RedisStore(Dispatch):
     def next_webhook_at(self) -> float | None:
         first = cast("list[tuple[str, float]]", self._redis.zrange(key("webhooks"), 0, 0, withscores=True))
         return first[0][1] if first else None
-
-    @wrap_redis_errors
-    def claim_webhook(self, job: Job, due_at: float) -> bool:
-        return self._change(job.id, lambda stored: stored.claim_webhook(job, due_at)) is not None
-
-    @wrap_redis_errors
-    def end_webhook(self, job: Job, state: str) -> None:
-        self._change(job.id, lambda stored: stored.end_webhook(job, state))
 
     @wrap_redis_errors
     def counts(self, now: float) -> Counts:

@@ -78,7 +78,8 @@ class Transactions:
         """Close the connections."""
         self._redis.close()
 
-    def _change(
+    @wrap_redis_errors
+    def change(
         self, id: str, edit: Edit, then: Callable[[Pipeline, Job], None] = lambda pipe, job: None
     ) -> Job | None:
         """
