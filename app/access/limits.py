@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from ..speech.transcription import Transcription
 
 EXAMPLE = "60/minute, or several such as 10/second;300/hour"
-WINDOW = re.compile(
-    r"\s*(\d+)\s*(?:/|\s+per\s+)\s*(\d*)\s*(second|minute|hour|day|month|year)s?\s*", re.IGNORECASE
-)
+WINDOW = r"(?i)\s*(\d+)\s*(?:/|\s+per\s+)\s*(\d*)\s*(second|minute|hour|day|month|year)s?\s*"
 UNIT_SECONDS = {
     "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400, "year": 360 * 86_400,
 }  # fmt: skip
@@ -64,7 +62,7 @@ class RateLimiter:
 
 
 def _window(part: str, text: str) -> Window:
-    match = WINDOW.fullmatch(part)
+    match = re.fullmatch(WINDOW, part)  # compiled only where the setting is set
     if match is None:
         raise ConfigError(f"RATE_LIMIT: {text!r} can't be read; write {EXAMPLE}")
     limit, number, unit = int(match[1]), int(match[2] or 1), match[3].lower()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
 
 from flask import Response, after_this_request, request
 
@@ -22,7 +21,7 @@ MEDIA_TYPES = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text
 def finish_transcription(wanted: TranscriptionRequest) -> tuple[Transcription, list[Segment]]:
     """The finished transcription and its segments; the response says how long it took."""
     began = time.perf_counter()
-    wanted = replace(wanted, patience_seconds=client_patience(services().settings.client_wait_seconds))
+    wanted = wanted._replace(patience_seconds=client_patience(services().settings.client_wait_seconds))
     with closing(
         meter().transcription(services().speech.transcribe(wanted, client_waits()))
     ) as transcription:

@@ -57,8 +57,7 @@ class Clip(NamedTuple):
     sample: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionRequest:
+class TranscriptionRequest(NamedTuple):
     """
     What is to be done with the recording at *path*; the caller keeps it there meanwhile.
 
@@ -131,8 +130,7 @@ class Transcription:
         self.messages.close()  # type: ignore[attr-defined]
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """
     A recording looked over: the *pauses* in it, and its language.
 
