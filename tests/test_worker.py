@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -144,6 +145,28 @@ def test_requests_one_behind_the_other_are_all_answered(small):
     last = one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     with contextlib.closing(connected(small, one * 20 + last)) as connection:
         assert heard(connection).count(b"HTTP/1.1 200") == 21
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"HEAD /health HTTP/1.1", b"200"),
+        (b"GET /static/page.js HTTP/1.1", b"200"),
+        (b"HEAD /static/page.js HTTP/1.1", b"200"),
+        (b"OPTIONS /health HTTP/1.1", b"200"),
+        (b"GET /nowhere HTTP/1.1", b"404"),
+    ],
+)
+def test_an_answer_is_sent_at_once_with_or_without_a_body(small, request_line, status):
+    """Its head waits for its first part; one without a part, or whose file the kernel sends, must not wait for ever."""
+    with contextlib.closing(connected(small)) as connection:
+        for _ in range(2):  # the connection stays open
+            connection.sendall(request_line + b"\r\nHost: x\r\n\r\n")
+            head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 " + status)
+            length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+            while request_line.startswith(b"GET") and len(body) < length:
+                body += connection.recv(65_536)
 
 
 def wait_for_a_seat(server: Server) -> None:
