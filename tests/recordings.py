@@ -11,6 +11,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -157,6 +158,66 @@ def video(*, sound: bool) -> bytes:
             with av.open(AUSTEN_SHORT.path) as source:
                 encode(source, output, speech)
     return target.getvalue()
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track of sound for `muxed`: pieces of samples at 16 kHz, each with the second at which it begins."""
+
+    pieces: list[tuple[float, Samples]]
+    codec: str = "libopus"
+    rate: int = 48_000
+    layout: str = "mono"
+    default: bool = False
+
+
+def muxed(
+    muxer: str, *tracks: Track, picture_seconds: float = 0, options: dict[str, str] | None = None
+) -> bytes:
+    """The bytes of a container of FFmpeg's kind *muxer* with *tracks*, after a picture where that is asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recording"
+        with av.open(path, "w", muxer, options=options or {}) as output:
+            picture = (
+                output.add_stream("mpeg4", 5, width=32, height=32, pix_fmt="yuv420p")
+                if picture_seconds
+                else None
+            )
+            streams = []
+            for track in tracks:
+                stream = output.add_stream(track.codec, track.rate, layout=track.layout)
+                if track.codec.startswith("wma"):
+                    stream.bit_rate = 128_000
+                stream.disposition = (
+                    av.stream.Disposition.default if track.default else av.stream.Disposition(0)
+                )
+                streams.append(stream)
+            for number in range(round(picture_seconds * 5)):
+                frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number % 256, np.uint8), "rgb24")
+                output.mux(picture.encode(frame))
+            if picture is not None:
+                output.mux(picture.encode(None))
+            for track, stream in zip(tracks, streams, strict=True):
+                for begin, samples in track.pieces:
+                    _put(output, stream, begin, samples)
+                output.mux(stream.encode(None))
+        return path.read_bytes()
+
+
+def _put(output: OutputContainer, stream: AudioStream, begin: float, samples: Samples) -> None:
+    """*samples* from the second *begin* on."""
+    resampler = resampler_for(stream)
+    if samples.ndim == 1:
+        samples = samples[np.newaxis]
+    stereo = len(samples) == 2
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "s16p", "stereo" if stereo else "mono")
+    frame.sample_rate = 16_000
+    count = round(begin * stream.rate)
+    for each in [frame, None]:
+        for resampled in resampler.resample(each):
+            resampled.pts, resampled.time_base = count, Fraction(1, stream.rate)
+            count += resampled.samples
+            output.mux(stream.encode(resampled))
 
 
 def wav(samples: Samples, rate: int = 16_000) -> bytes:

@@ -101,7 +101,7 @@ def result(id: str) -> Response:
     from ..jobs.files import read_segments
 
     with services().jobs.result(job) as file:
-        response = render_transcript(read_segments(file), format)
+        response = render_transcript(read_segments(file), format, job.result["duration"])
     response.set_etag(f"{job.id}-{format}")
     return partial(response, response.content_length or 0)
 

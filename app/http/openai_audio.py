@@ -107,7 +107,7 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
             return stream_transcript(wanted, upload, _events)
         done, segments = finish_transcription(wanted)
         if format in MEDIA_TYPES:
-            return render_transcript(segments, format)
+            return render_transcript(segments, format, done.duration_seconds)
         if format == "json":
             return jsonify(text=whole_text(segments), usage=_usage(done))
         return jsonify(_verbose(done, segments, task, asked["timestamp_granularities[]"]))

@@ -67,10 +67,18 @@ TRANSCRIBE = (
     Text("language", "ISO 639-1 code or English name; detected if it is not given"),
     Text("prompt", "text that came before, in the style the answer should have"),
     Text("hotwords", "words that are likely to occur"),
-    Number("temperature", "0: greedy, and rising if the text is improbable", most=1),
+    Number(
+        "temperature", "0: greedy, and again in other ways if the text is doubtful; above, samples", most=1
+    ),
     Number("beam_size", "hypotheses kept while decoding; WHISPER_BEAM_SIZE", least=1, most=10, whole=True),
     Flag("word_timestamps", "also the time of each word", False),
     Flag("condition_on_previous_text", "decode each window with the text of the one before", True),
+    Number(
+        "audio_track",
+        "an audio track of a film, counted from 0; else the default one, or the first that is not silent",
+        most=31,
+        whole=True,
+    ),
 )
 SPEAK = (
     Text("text", 'the text to speak, such as {"text": "Hello."}', required=True),

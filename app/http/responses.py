@@ -52,12 +52,13 @@ def stream_transcript(
     return event_stream(body)
 
 
-def render_transcript(segments: Iterable[Segment], format: str) -> Response:
-    """*segments* in one of MEDIA_TYPES, which is no JSON."""
+def render_transcript(segments: Iterable[Segment], format: str, duration: float) -> Response:
+    """*segments* of a recording of *duration* seconds in one of MEDIA_TYPES, which is no JSON."""
     if format == "text":
         body = whole_text(segments) + "\n"
     else:
-        body = "".join(subtitles.srt(segments) if format == "srt" else subtitles.vtt(segments))
+        render = subtitles.srt if format == "srt" else subtitles.vtt
+        body = "".join(render(segments, duration))
     return AppResponse(body, content_type=f"{MEDIA_TYPES[format]}; charset=utf-8")
 
 

@@ -66,7 +66,7 @@ def _transcribe(fields: Fields, upload: Upload) -> Response:
             return stream_transcript(wanted, upload, _events)
         done, segments = finish_transcription(wanted)
         if format in MEDIA_TYPES:
-            return render_transcript(segments, format)
+            return render_transcript(segments, format, done.duration_seconds)
         return jsonify(**told_facts(done, segments), segments=[told_segment(one) for one in segments])
     finally:
         if not stream:

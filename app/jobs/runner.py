@@ -139,7 +139,7 @@ def _transcribe(
         job.text, job.seconds_done = said.strip(), transcription.seconds_done
         if not should_continue():
             raise ClientGone
-    job.seconds_done = transcription.duration_seconds
+    job.seconds_done = transcription.seconds_done
     job.result = {
         "language": transcription.language,
         "duration": round(transcription.duration_seconds, 2),

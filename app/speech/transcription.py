@@ -49,12 +49,17 @@ class Segment:
 
 
 class Clip(NamedTuple):
-    """From and to so many seconds of a recording; decoding may begin at *packet*, which is at *sample* of it."""
+    """
+    From and to so many seconds of what is decoded of a recording.
+
+    Decoding may begin at *packet*, which is at *sample*; there the container's clock is ahead by *shift* seconds.
+    """
 
     start: float
     end: float
     packet: int = 0
     sample: int = 0
+    shift: float = 0.0
 
 
 class TranscriptionRequest(NamedTuple):
@@ -74,6 +79,7 @@ class TranscriptionRequest(NamedTuple):
     beam_size: int | None = None
     word_timestamps: bool = False
     condition_on_previous_text: bool = True
+    audio_track: int | None = None
     background: bool = False
     clip: Clip | None = None
     patience_seconds: float = math.inf
@@ -120,9 +126,9 @@ class Transcription:
                 self.language_probability = found["language_probability"]
                 self.stated_seconds = found.get("stated_seconds")
             elif kind == "end":
-                self.duration_seconds = self.seconds_done = found["duration"]
-                heard = self.duration_seconds - self.begins_at
-                self.observer.transcribed(heard, time.monotonic() - began)
+                self.duration_seconds = found["duration"]
+                self.seconds_done = found.get("decoded_seconds", self.duration_seconds)
+                self.observer.transcribed(self.seconds_done - self.begins_at, time.monotonic() - began)
                 self.on_progress(self.seconds_done, True)
 
     def close(self) -> None:
@@ -174,6 +180,7 @@ class LocalTranscriber:
             "word_timestamps": request.word_timestamps,
             "condition_on_previous_text": request.condition_on_previous_text,
             "max_audio_seconds": self._max_audio_seconds,
+            "audio_track": request.audio_track,
             "clip": request.clip,
         }
         begins_at = request.clip[0] if request.clip else 0.0
@@ -188,6 +195,7 @@ class LocalTranscriber:
             "task": "survey",
             "language": request.language or self._language or None,
             "max_audio_seconds": self._max_audio_seconds,
+            "audio_track": request.audio_track,
         }
         pauses: list[Clip] = []
         end: Header = {}

@@ -65,7 +65,7 @@ def test_what_is_no_recording_is_refused_and_an_older_result_kept(tmp_path):
     (tmp_path / "old.txt").write_text("kept")
     done = run("transcribe", str(PROJECT / "README.md"), "-o", str(tmp_path / "old.txt"))
     assert done.returncode == 1
-    assert done.stderr.startswith(b"Error: the file is not audio; wav, mp3")
+    assert done.stderr.startswith(b"Error: the file is no recording")
     assert done.stderr.count(b"\n") == 1
     assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]
 

@@ -66,8 +66,14 @@ def test_nothing_is_shown_over_something_else():
 
 
 def test_a_short_word_stays_for_a_second():
-    (cue,) = subtitles.cues([segment(10, 10.2, " Yes.")])
+    (cue,) = subtitles.cues([segment(10, 10.2, " Yes.")], duration=60)
     assert (cue.start, cue.end) == (10, 11)
+
+
+@pytest.mark.parametrize(("duration", "end"), [(10.5, 10.5), (10.2, 10.2), (0.0, 10.2)])
+def test_no_cue_ends_after_the_recording(duration, end):
+    *_, cue = subtitles.cues([segment(8, 9.9, " Well?"), segment(10, 10.2, " Yes.")], duration)
+    assert (cue.start, cue.end) == (10, end)
 
 
 def test_a_long_pause_over_few_words_is_not_captioned_all_along():

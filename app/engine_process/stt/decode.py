@@ -7,7 +7,6 @@ attempt to open anything else (a playlist's entry, a reference inside an MP4) is
 
 import contextlib
 import io
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -19,15 +18,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine import protocol
+from .clock import Clock
 from .mel import RATE
 
-CONTAINERS = "wav,w64,mp3,mov,mp4,m4a,3gp,matroska,webm,ogg,flac,aac,amr,aiff,caf"  # FFmpeg's names
-CODECS = (
-    "aac,aac_latm,alac,amrnb,amrwb,flac,mp1float,mp2float,mp3float,opus,libopus,vorbis,speex,gsm_ms,"
-    "adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,pcm_alaw,pcm_mulaw,pcm_u8,pcm_s8,pcm_s16be,pcm_s16le,pcm_s24be,pcm_s24le,"
-    "pcm_s32be,pcm_s32le,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le"
+CONTAINERS = (  # FFmpeg's names
+    "wav,w64,mp3,mov,mp4,m4a,3gp,matroska,webm,ogg,flac,aac,amr,aiff,caf,asf,avi,mpegts,au"
 )
-ACCEPTED = "wav, mp3, mp4, m4a, mov, webm, mkv, ogg, flac, aac, amr, aiff and caf are accepted"
+CODECS = (
+    "aac,aac_latm,ac3,eac3,alac,amrnb,amrwb,flac,mp1float,mp2float,mp3float,opus,libopus,vorbis,speex,gsm_ms,wmav1,"
+    "wmav2,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,pcm_alaw,pcm_mulaw,pcm_u8,pcm_s8,pcm_s16be,pcm_s16le,pcm_s24be,"
+    "pcm_s24le,pcm_s32be,pcm_s32le,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le"
+)
+ACCEPTED = (
+    "wav, mp3, mp4, m4a, mov, webm, mkv, ogg, flac, aac, amr, aiff, caf, wma, avi, ts and au are accepted"
+)
 # A header may claim 1 Hz, and 4 KB would become 65 million samples.
 RATES = range(1000, 384001)
 MOST_STREAMS = 32  # a film has a few; a thousand tracks of a phone's memo took 750 MB to open
@@ -35,14 +39,28 @@ MOST_STREAMS = 32  # a film has a few; a thousand tracks of a phone's memo took 
 PROBED_BYTES = 1 << 18
 BARREN_SECONDS = 5.0  # of processor time without a sample; half a million empty boxes take one
 SPARE_BYTES = 32 << 20  # what must still be there for a refusal to be the file's fault
+# A track is silent where its first minutes have no sample above -66 dB; lossy codecs make one or two of nothing.
+SOUND = 16
+SILENT_SECONDS = 600.0
+FROM_ZERO = ("mov", "matroska")  # their times begin at 0; those of the others anywhere
+LATE_SECONDS = (
+    3600.0  # a beginning that is later, and longer than the file, is that of a broadcast joined on the way
+)
+OGG_PAGE = b"OggS\0"  # and its flags
+OGG_BLOCK = 1 << 16
 Samples = npt.NDArray[np.int16]
 
 
 class Mark(NamedTuple):
-    """Where decoding may begin: at a packet, and the sample of the whole recording that this is."""
+    """
+    Where decoding may begin: at a packet, and the sample of the whole recording that this is.
+
+    *shift* is how many seconds the container's clock is ahead of the samples there.
+    """
 
     packet: int
     sample: int
+    shift: float = 0.0
 
 
 BEGINNING = Mark(0, 0)
@@ -52,63 +70,132 @@ def decode(
     path: str,
     max_seconds: float,
     *,
+    track: int | None = None,
     start: Mark = BEGINNING,
+    clock: Clock | None = None,
     note: Callable[[Mark], None] = lambda mark: None,
     state: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Samples]:
     """
-    Samples of the first audio stream, 16 kHz mono, as they are decoded.
+    Samples of an audio track, 16 kHz mono, as they are decoded.
 
-    What is corrupt is left out as long as anything can be heard; Refused where nothing can, and once
-    there is more than *max_seconds*. *state* is told the length the file states, if it does, and *note* where each
-    packet begins. From *start* on, which was noted in an earlier run, the first samples may differ from those of
-    that run: codecs look back up to half a second.
+    The *track* is counted from 0; without it, it is the default one or the first that can be decoded and is not
+    silent. What is corrupt is left out as long as anything can be heard; Refused where nothing can, and once
+    there is more than *max_seconds*. *state* is told the length the file states, if it does, *note* where each
+    packet begins, and *clock* what the file says of the time. From *start* on, which was noted in an earlier run, the
+    first samples may differ from those of that run: codecs look back up to half a second.
     """
+    clock = clock or Clock()
+    clock.begin(start.sample, start.shift)
     count = start.sample
+
+    def note_packet(packet: int) -> None:
+        note(Mark(packet, count, clock.latest_shift))
+
     try:
-        with Source(path) as file, open_container(file) as container:
-            if not container.streams.audio:
-                raise protocol.Refused("invalid_audio", f"the file has no sound in it; {ACCEPTED}", "file")
-            if container.duration:
-                state(container.duration / 1_000_000)
-            decoded = frames(container, start.packet, lambda packet: note(Mark(packet, count)))
-            for samples in resampled(decoded):
-                file.bear_fruit()
-                count += len(samples)
-                if count > max_seconds * RATE:
-                    raise protocol.Refused(
-                        "audio_too_long",
-                        f"the recording is longer than the {max_seconds / 60:g} minutes accepted",
-                        "file",
-                    )
-                yield samples
+        with Source(path) as file:
+            is_ogg = file.read(len(OGG_PAGE)) == OGG_PAGE
+            packets, chosen = 0, None
+            begin: int | None = 0
+            while begin is not None:
+                end = file.next_link(begin) if is_ogg else None
+                file.narrow(begin, end)
+                found = count
+                with open_container(file) as container:
+                    if chosen is None:
+                        chosen = choose_track(path, container, track)
+                        if container.duration:
+                            state(container.duration / 1_000_000)
+                        clock.align(*origin(container), known=start == BEGINNING)
+                    else:
+                        clock.align(0.0, None, known=False)
+                    reader = Reader(container, chosen, packets)
+                    for samples in resampled(clock.follow(reader.frames(start.packet, note_packet))):
+                        file.mark_progress()
+                        count += len(samples)
+                        if count > max_seconds * RATE:
+                            raise protocol.Refused(
+                                "audio_too_long",
+                                f"the recording is longer than the {max_seconds / 60:g} minutes accepted",
+                                "file",
+                            )
+                        yield samples
+                packets = reader.packets
+                begin = end if count > found or packets <= start.packet else None
+    except protocol.Refused as refusal:
+        if (
+            not count or refusal.code != "invalid_audio"
+        ):  # what comes behind a recording that was heard may be anything
+            raise
     except av.error.MemoryError:
         raise out_of_memory() from None
     except (av.error.FFmpegError, ValueError) as error:
         if not count:
-            raise protocol.Refused(
-                "invalid_audio", f"the file can't be decoded ({error}); {ACCEPTED}", "file"
-            ) from None
+            raise invalid(f"the file can't be decoded ({error})") from None
     if not count:
-        raise protocol.Refused("invalid_audio", f"nothing in the file can be decoded; {ACCEPTED}", "file")
+        raise invalid("nothing in the file can be decoded")
+
+
+def invalid(reason: str, param: str = "file") -> protocol.Refused:
+    """The refusal of a file for *reason*."""
+    return protocol.Refused("invalid_audio", f"{reason}; {ACCEPTED}", param)
 
 
 class Source(io.FileIO):
-    """The file a recording is read from; it ends a decoder that reads on and on and finds nothing."""
+    """The file a recording is read from, or a part of it; it ends a decoder that reads on and finds nothing."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self.bear_fruit()
+        self.begin, self.end = 0, super().seek(0, io.SEEK_END)
+        self.mark_progress()
+        self.narrow(0, None)
 
-    def bear_fruit(self) -> None:
+    def mark_progress(self) -> None:
         """Samples were found."""
         self._found_at = time.thread_time()
+
+    def narrow(self, begin: int, end: int | None) -> None:
+        """Be the file from byte *begin* to *end*, None for its end."""
+        size = super().seek(0, io.SEEK_END)
+        self.begin, self.end = begin, size if end is None else end
+        self.seek(0)
 
     def read(self, size: int | None = -1) -> bytes:
         """As a file does; past BARREN_SECONDS it has come to its end."""
         if time.thread_time() - self._found_at > BARREN_SECONDS:
             return b""
-        return super().read(-1 if size is None else size) or b""
+        left = max(0, self.end - super().tell())
+        return super().read(left if size is None or size < 0 else min(size, left)) or b""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As a file does, within its part."""
+        start = {io.SEEK_SET: self.begin, io.SEEK_CUR: super().tell(), io.SEEK_END: self.end}[whence]
+        return super().seek(max(0, start + offset)) - self.begin
+
+    def tell(self) -> int:
+        """As a file does, within its part."""
+        return super().tell() - self.begin
+
+    def next_link(self, begin: int) -> int | None:
+        """
+        Where the stream after the one at byte *begin* of a chained Ogg file begins, None where it is the last.
+
+        A page with the flag 2 begins a stream; those of streams side by side stand together (RFC 3533, section 4).
+        """
+        self.narrow(begin, None)
+        place, block, beginning = begin, b"", True
+        while read := self.read(OGG_BLOCK):
+            block += read
+            found = block.find(OGG_PAGE)
+            while 0 <= found < len(block) - len(OGG_PAGE):
+                is_first = bool(block[found + len(OGG_PAGE)] & 2)
+                if is_first and not beginning:
+                    return place + found
+                beginning = beginning and is_first
+                found = block.find(OGG_PAGE, found + 1)
+            kept = len(OGG_PAGE)
+            place, block = place + max(0, len(block) - kept), block[-kept:]
+        return None
 
 
 def out_of_memory() -> Exception:
@@ -117,9 +204,7 @@ def out_of_memory() -> Exception:
         bytearray(SPARE_BYTES)
     except MemoryError:
         return MemoryError()
-    return protocol.Refused(
-        "invalid_audio", f"the file asks for more memory than sound needs; {ACCEPTED}", "file"
-    )
+    return invalid("the file asks for more memory than sound needs")
 
 
 def open_container(
@@ -127,7 +212,7 @@ def open_container(
 ) -> "av.container.InputContainer":  # Any: PyAV takes any object with read and seek
     """The container in *file*, with one thread and nothing but audio decoders."""
     if not file.read(1):
-        raise protocol.Refused("invalid_audio", f"the file is empty; {ACCEPTED}", "file")
+        raise invalid("the file is empty")
     file.seek(0)
     options = {"format_whitelist": CONTAINERS, "codec_whitelist": CODECS, "protocol_whitelist": "none"}
     options |= {"max_streams": str(MOST_STREAMS), "probesize": str(PROBED_BYTES)}
@@ -139,7 +224,7 @@ def open_container(
     except av.error.MemoryError:
         raise out_of_memory() from None
     except (av.error.FFmpegError, ValueError):
-        raise protocol.Refused("invalid_audio", f"the file is not audio; {ACCEPTED}", "file") from None
+        raise invalid("the file is no recording, or in a format that is not read here") from None
 
 
 def refuse_to_open(url: str, flags: int, options: dict[str, str]) -> None:
@@ -147,49 +232,154 @@ def refuse_to_open(url: str, flags: int, options: dict[str, str]) -> None:
     raise PermissionError("a recording may not refer to other files")
 
 
-def frames(
-    container: "av.container.InputContainer",
-    first: int = 0,
-    about_to_read: Callable[[int], None] = lambda packet: None,
-) -> Iterator[av.AudioFrame]:
-    """
-    Decoded frames; packets that can't be decoded are left out, and a broken tail ends them.
+def origin(container: "av.container.InputContainer") -> tuple[float, float | None]:
+    """The time in *container* that is the recording's zero, and the latest it states, None if it does not; seconds."""
+    begins = (container.start_time or 0) / 1_000_000
+    stated = container.duration / 1_000_000 if container.duration else None
+    latest = (
+        None if stated is None else stated + max(0.0, begins)
+    )  # FFmpeg counts MP4's from its first sample
+    if container.format.name.startswith(FROM_ZERO) and begins <= max(LATE_SECONDS, stated or 0):
+        begins = min(0.0, begins)
+    return begins, latest
 
-    Packets before the *first* are passed over; *about_to_read* gets the number of each of the others.
-    """
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:
-        raise protocol.Refused(
-            "invalid_audio", f"the audio in the file has an unknown codec; {ACCEPTED}", "file"
-        )
-    if stream.codec_context.name not in CODECS.split(","):
-        codec = stream.codec_context.name
-        raise protocol.Refused("invalid_audio", f"audio as {codec} is not decoded here; {ACCEPTED}", "file")
-    stream.codec_context.thread_count = 1
-    packets = container.demux(stream)
-    for number in itertools.count():
-        if number >= first:
-            about_to_read(number)
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.InvalidDataError, av.error.EOFError):
+
+def choose_track(path: str, container: "av.container.InputContainer", asked: int | None) -> int:
+    """The number of the audio track to decode; Refused where there is none, or not the one that was *asked* for."""
+    tracks = container.streams.audio
+    if not tracks:
+        raise invalid("the file has no sound in it")
+    if asked is not None:
+        if asked >= len(tracks):
+            raise protocol.Refused(
+                "invalid_request",
+                f"there is no audio_track {asked} in the file; it has {len(tracks)}, counted from 0",
+                "audio_track",
+            )
+        if (codec := unknown_codec(tracks[asked])) is not None:
+            raise invalid(f"track {asked} of the file has its sound as {codec}, which is not decoded here")
+        return asked
+    known = [number for number, track in enumerate(tracks) if unknown_codec(track) is None]
+    if not known:
+        codec = unknown_codec(tracks[0])
+        raise invalid(f"the file has its sound as {codec}, which is not decoded here")
+    known.sort(key=lambda number: not tracks[number].disposition & av.stream.Disposition.default)
+    if len(known) == 1:
+        return known[0]
+    return next((number for number in known if has_sound(path, number)), known[0])
+
+
+def unknown_codec(track: "av.audio.stream.AudioStream") -> str | None:
+    """The codec of *track* where it is not decoded here."""
+    if track.codec_context is None:
+        return "an unknown codec"
+    return None if track.codec_context.name in CODECS.split(",") else track.codec_context.name
+
+
+def has_sound(path: str, track: int) -> bool:
+    """Whether anything is to be heard in the first minutes of *track*."""
+    count = 0
+    with (
+        contextlib.suppress(av.error.FFmpegError, ValueError),
+        Source(path) as file,
+        open_container(file) as container,
+    ):
+        for samples in resampled(Reader(container, track).frames()):
+            file.mark_progress()
+            if samples.max(initial=0) >= SOUND or samples.min(initial=0) <= -SOUND:
+                return True
+            count += len(samples)
+            if count > SILENT_SECONDS * RATE:
+                break
+    return False
+
+
+class Reader:
+    """Reads an audio track of an open container; *packets* is the number of the next packet."""
+
+    def __init__(self, container: "av.container.InputContainer", track: int, packets: int = 0) -> None:
+        self.container = container
+        self.track = min(track, len(container.streams.audio) - 1)
+        self.packets = packets
+
+    def frames(
+        self, first: int = 0, about_to_read: Callable[[int], None] = lambda packet: None
+    ) -> Iterator[av.AudioFrame]:
+        """
+        Decoded frames; packets that can't be decoded are left out, and a broken tail ends them.
+
+        Packets before the *first* are passed over; *about_to_read* gets the number of each of the others.
+        """
+        if self.track < 0:
             return
-        if number < first:
-            continue
-        with contextlib.suppress(av.error.InvalidDataError, av.error.EOFError):
-            yield from packet.decode()
+        stream = self.container.streams.audio[self.track]
+        if (codec := unknown_codec(stream)) is not None:
+            raise ValueError(f"{codec} is not decoded here")
+        stream.codec_context.thread_count = 1
+        packets = self.container.demux(stream)
+        while True:
+            if self.packets >= first:
+                about_to_read(self.packets)
+            try:
+                packet = next(packets)
+            except (StopIteration, av.error.InvalidDataError, av.error.EOFError):
+                return
+            self.packets += 1
+            if self.packets <= first:
+                continue
+            with contextlib.suppress(av.error.InvalidDataError, av.error.EOFError):
+                yield from packet.decode()
+
+
+class Mixer:
+    """
+    Makes one channel of two, a frame at a time: their mean, or the louder one where they cancel each other out.
+
+    What matters is the energy in the last seconds: of two channels that have nothing in common, the mean has at least
+    a quarter of what the louder one has, of one that is silent exactly that; of opposite ones it has nothing.
+    """
+
+    MEMORY_SECONDS = 2.0
+    CANCELLED, RESTORED = 1 / 8, 1 / 5  # the mean's energy against that of the louder channel
+
+    def __init__(self) -> None:
+        self.energies = np.zeros(3)  # of the left channel, the right one, and their mean
+        self.channel: int | None = None  # the one that is taken alone
+
+    def __call__(self, frame: av.AudioFrame) -> av.AudioFrame:
+        """*frame*, or one channel of it."""
+        samples: Any = frame.to_ndarray()  # of any of FFmpeg's numbers
+        if not frame.format.is_planar:
+            samples = samples.reshape(-1, 2).T
+        left, right = samples.astype(np.float32) - (128 if samples.dtype == np.uint8 else 0)
+        mean = (left + right) / 2
+        self.energies *= np.exp(-frame.samples / frame.sample_rate / self.MEMORY_SECONDS)
+        self.energies += [left @ left, right @ right, mean @ mean]
+        louder = self.energies[:2].max()
+        if self.channel is None and self.energies[2] < self.CANCELLED * louder:
+            self.channel = int(self.energies[:2].argmax())
+        elif self.energies[2] > self.RESTORED * louder:
+            self.channel = None
+        if self.channel is None:
+            return frame
+        alone = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples[self.channel : self.channel + 1]), frame.format.name, "mono"
+        )
+        alone.sample_rate = frame.sample_rate
+        return alone
 
 
 def resampled(decoded: Iterator[av.AudioFrame]) -> Iterator[Samples]:
     """*decoded* as 16 kHz mono; a change of rate or channels in mid-stream starts a new resampler."""
     resampler = None
     shape = None
+    mixer = Mixer()
     for frame in decoded:
         if frame.sample_rate not in RATES:
             raise ValueError(f"{frame.sample_rate} Hz; {RATES[0]} to {RATES[-1]} Hz are accepted")
-        frame.pts = (
-            None  # what the file says about time is often wrong, and gaps would be filled with silence
-        )
+        if frame.layout.nb_channels == 2:
+            frame = mixer(frame)
+        frame.pts = None  # gaps would be filled with silence, and hours of it cost nothing to claim
         current = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None or current != shape:
             yield from flushed(resampler)

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
+from .clock import NEAR_SECONDS, Clock
 from .decode import Samples
 from .mel import HOP, RATE, REACH, WINDOW_FRAMES
 from .vad import CHUNK, SpeechDetector
@@ -12,6 +13,7 @@ from .vad import CHUNK, SpeechDetector
 # A frame looks 200 samples ahead; with these in hand a full window can be told from the last one.
 AHEAD = WINDOW_FRAMES * HOP + REACH
 SPEECH = 0.5  # Silero's own threshold
+SHORTEST_SECONDS = 0.02  # of a span: one step of Whisper's times
 BREAK_SAMPLES = 60 * RATE
 LEAST_CHUNKS = 3  # a tenth of a second; a plain "yes" has six
 
@@ -30,8 +32,10 @@ class Recording:
         detector: SpeechDetector | None,
         first: int = 0,
         stated_seconds: float | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.source, self.stated_seconds = samples, stated_seconds
+        self.clock = clock or Clock()
         self.detector = detector
         self.held = np.zeros(0, np.int16)
         self.first = first  # position of held[0], in samples
@@ -43,6 +47,17 @@ class Recording:
     def heard(self) -> int:
         """Samples decoded so far."""
         return self.first + len(self.held)
+
+    @property
+    def end_seconds(self) -> float:
+        """What the clock says where decoding has come to."""
+        end = self.heard / RATE
+        return self.clock.span(end, end)[1]
+
+    def span(self, begin: float, end: float, near: float = NEAR_SECONDS) -> tuple[float, float]:
+        """What the clock says of seconds from and to in the samples; nothing ends after the recording."""
+        last = self.heard / RATE
+        return self.clock.span(min(begin, max(0.0, last - SHORTEST_SECONDS)), min(end, last), near)
 
     def advance(self, frame: int) -> int:
         """Move the window to *frame*; how many frames it has there, at most 3000, 0 at the end."""
@@ -68,6 +83,7 @@ class Recording:
         begin = min(begin, self.heard)
         self.held = self.held[begin - self.first :].copy()
         self.first = begin
+        self.clock.forget(begin)
         passed = begin // CHUNK - self.first_verdict
         del self.verdicts[:passed]
         self.first_verdict += passed

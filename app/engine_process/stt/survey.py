@@ -16,7 +16,8 @@ KEPT_FRAMES = 100  # the second of silence before the first word, which the mode
 MARK_SAMPLES = RATE  # from one mark that is kept to the next
 LEAD_SAMPLES = RATE  # of what is decoded before it is needed: twice of what any codec looks back
 
-Pause = tuple[float, float, int, int]  # from and to, in seconds; packet and sample of the mark before it
+# From and to, in seconds of the samples; packet, sample and shift of the mark before it.
+Pause = tuple[float, float, int, int, float]
 
 
 def survey(

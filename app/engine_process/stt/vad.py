@@ -7,6 +7,7 @@ four convolutions and one LSTM of 128 cells for every 32 ms, each heard with the
 """
 
 import importlib.util
+import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from ...engine import protocol
 
 CHUNK = 512  # samples of one verdict: 32 ms at 16 kHz
+SAMPLE_RATE = 16000
 CONTEXT = 64
 HIDDEN = 128
 FRAME = 256
@@ -60,11 +62,42 @@ class Silero:
         return gates
 
 
+class Leveller:
+    """
+    Makes what the network would miss audible to it: takes a constant off, and makes what is quiet louder.
+
+    The network hears speech down to -50 dB; 30 dB more at most, towards a peak of -26 dB. The loudest of the last half
+    minute counts, so that a pause does not become loud. One recording's.
+    """
+
+    QUIET_PEAK, MOST_GAIN = 0.05, 32.0
+    PEAK_SECONDS, CONSTANT_SECONDS = 30.0, 1.0
+
+    def __init__(self) -> None:
+        self.constant: float | None = None
+        self.peak = 0.0
+
+    def __call__(self, chunks: Floats) -> Floats:
+        """*chunks* of shape (chunks, 576), each levelled by what was heard up to its end."""
+        out = np.empty_like(chunks)
+        seconds = CHUNK / SAMPLE_RATE
+        for chunk, levelled in zip(chunks, out, strict=True):
+            mean = float(chunk[CONTEXT:].mean())
+            if self.constant is None:  # nothing came before
+                self.constant, chunk = mean, np.where(np.arange(len(chunk)) < CONTEXT, mean, chunk)
+            self.constant += (mean - self.constant) * seconds / self.CONSTANT_SECONDS
+            np.subtract(chunk, self.constant, out=levelled)
+            fading = self.peak * math.exp(-seconds / self.PEAK_SECONDS)
+            self.peak = max(float(np.abs(levelled[CONTEXT:]).max()), fading, 1e-6)
+            levelled *= min(self.MOST_GAIN, max(1.0, self.QUIET_PEAK / self.peak))
+        return out
+
+
 class SpeechDetector:
     """The probability of speech in one recording, 32 ms at a time; one session owns it."""
 
-    def __init__(self, network: Silero) -> None:
-        self.network = network
+    def __init__(self, network: Silero, leveller: "Leveller | None" = None) -> None:
+        self.network, self.leveller = network, leveller
         self.pending = np.zeros(CONTEXT, np.int16)
         self.hidden = np.zeros(HIDDEN, np.float32)
         self.cell = np.zeros(HIDDEN, np.float32)
@@ -80,6 +113,7 @@ class SpeechDetector:
         probabilities: list[float] = []
         for first in range(0, count, BLOCK_CHUNKS):
             block = chunks[first : first + BLOCK_CHUNKS].astype(np.float32) / np.float32(32768)
+            block = self.leveller(block) if self.leveller else block
             hidden = np.stack([self.step(gates) for gates in self.network.features(block)])
             verdicts = np.maximum(hidden, 0) @ self.network.verdict_weights + self.network.verdict_bias
             probabilities += (0.5 * np.tanh(0.5 * verdicts) + 0.5).tolist()

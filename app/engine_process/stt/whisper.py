@@ -12,6 +12,7 @@ from ...engine import protocol
 from ...engine.protocol import Message
 from ..pages import CodePages
 from . import vad
+from .clock import Clock
 from .ctranslate import extension
 from .decode import BEGINNING, Mark, decode
 from .generate import Hypothesis
@@ -96,13 +97,24 @@ class WhisperEngine:
         begin, end, *mark = header.get("clip") or (0.0, math.inf)
         start = Mark(*mark) if mark else BEGINNING
         stated: list[float] = []
+        clock = Clock()
         samples = decode(
-            header["path"], header["max_audio_seconds"], start=start, note=note, state=stated.append
+            header["path"],
+            header["max_audio_seconds"],
+            track=header.get("audio_track"),
+            start=start,
+            clock=clock,
+            note=note,
+            state=stated.append,
         )
         samples = itertools.chain([next(samples)], samples)  # Refused, where it is no audio, before all else
         samples, first = yield from clip(samples, begin, end, start.sample)
-        gate = vad.SpeechDetector(self.speech_detector) if header.get("no_speech_gate", True) else None
-        return Recording(samples, gate, first, stated[0] if stated else None)
+        gate = (
+            vad.SpeechDetector(self.speech_detector, vad.Leveller())
+            if header.get("no_speech_gate", True)
+            else None
+        )
+        return Recording(samples, gate, first, stated[0] if stated else None, clock)
 
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
         """Messages: length, start, then segment and progress for each window, then end; None between windows."""
@@ -136,12 +148,13 @@ class WhisperEngine:
             hypothesis, segments, next_frame = transcriber.transcribe(encoded, frame, frames)
             del encoded  # it would live on while other sessions take their turns
             for segment in segments:
-                yield describe(next(numbers), frame, segment, hypothesis)
+                yield describe(next(numbers), frame, segment, hypothesis, recording)
             frame = next_frame
             yield progress(min(frame, recording.heard // HOP))
         if transcriber is None:
             yield self.start(language, 0.0 if language is None else 1.0, recording)
-        yield Message({"kind": "end", "duration": recording.heard / RATE})
+        decoded = recording.heard / RATE
+        yield Message({"kind": "end", "duration": recording.end_seconds, "decoded_seconds": decoded})
 
     def check(self, task: str, language: str | None) -> str | None:
         """The language to transcribe from, None where it is to be heard; Refused where this model can't."""
@@ -220,21 +233,31 @@ def progress(frame: int) -> Message:
     return Message({"kind": "progress", "seconds": frame / FRAMES_PER_SECOND})
 
 
-def describe(number: int, frame: int, segment: Segment, hypothesis: Hypothesis) -> Message:
-    """*segment* as it travels."""
+def describe(
+    number: int, frame: int, segment: Segment, hypothesis: Hypothesis, recording: Recording
+) -> Message:
+    """*segment* as it travels, its times by the clock of *recording*."""
+    start, end = recording.span(segment.start, segment.end)
     words = None
     if segment.words is not None:
-        words = [
-            {"word": word.text, "start": word.start, "end": word.end, "probability": word.probability}
-            for word in segment.words
-        ]
+        words = []
+        for word in segment.words:
+            word_start, word_end = recording.span(word.start, word.end, near=math.inf)
+            words.append(
+                {
+                    "word": word.text,
+                    "start": round(word_start, 2),
+                    "end": round(word_end, 2),
+                    "probability": word.probability,
+                }
+            )
     return Message(
         {
             "kind": "segment",
             "id": number,
-            "seek": frame,
-            "start": round(segment.start, 2),
-            "end": round(segment.end, 2),
+            "seek": round(recording.span(frame / FRAMES_PER_SECOND, math.inf)[0] * FRAMES_PER_SECOND),
+            "start": round(start, 2),
+            "end": round(end, 2),
             "text": segment.text,
             "tokens": segment.tokens,
             "temperature": hypothesis.temperature,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from ...errors import ClientGone, ServiceError
@@ -80,9 +81,7 @@ def join(id: str, store: RedisStore, files: Files, now: float) -> None:
     ):
         try:
             with files.new_result(job.id) as output:
-                for segment in join_segments(
-                    (tuple(part.params["clip"]), _segments(part, files)) for part in parts
-                ):
+                for segment in join_segments(_segments(part, files) for part in parts):
                     write_segment(output, segment)
                 job.result_bytes = output.tell()
         except FileNotFoundError:
@@ -131,18 +130,10 @@ def cut(pauses: Iterable[Clip], duration: float, part_seconds: float) -> list[Cl
     return begins
 
 
-def join_segments(parts: Iterable[tuple[Sequence[float], Iterable[Segment]]]) -> Iterator[Segment]:
-    """
-    The segments of all *parts*, each with its clip and in order, as those of one recording.
-
-    The model may say that a last segment ends a little behind its part, where the next one begins.
-    """
-    number = 0
-    for clip, segments in parts:
-        end = clip[1]
-        for segment in segments:
-            number += 1
-            yield replace(segment, id=number, start=min(segment.start, end), end=min(segment.end, end))
+def join_segments(parts: Iterable[Iterable[Segment]]) -> Iterator[Segment]:
+    """The segments of all *parts*, in order, as those of one recording."""
+    for number, segment in enumerate(itertools.chain.from_iterable(parts), 1):
+        yield replace(segment, id=number)
 
 
 def _middle(pause: Clip) -> float:

@@ -5,14 +5,23 @@ import pytest
 from app.engine import protocol
 from app.engine_process.stt.decode import decode
 from tests import recordings
+from tests.recordings import AUSTEN_SHORT, NEURAL, Track, muxed
 
 MINUTE = 60.0
 
 
-def decoded(tmp_path, content: bytes, max_seconds: float = MINUTE):
+def decoded(tmp_path, content: bytes, max_seconds: float = MINUTE, track: int | None = None):
     path = tmp_path / "upload"
     path.write_bytes(content)
-    return np.concatenate(list(decode(str(path), max_seconds)))
+    return np.concatenate(list(decode(str(path), max_seconds, track=track)))
+
+
+def seconds_of(samples) -> float:
+    return len(samples) / 16_000
+
+
+def samples_of(clip):
+    return np.concatenate(list(decode(str(clip.path), MINUTE)))
 
 
 @pytest.mark.parametrize("container", recordings.CONTAINERS)
@@ -104,3 +113,125 @@ def test_decoding_may_begin_at_any_packet(tmp_path, container):
 
     assert min(difference(lag) for lag in range(160)) < 0.15 * np.abs(second).mean()
     assert len(part) == pytest.approx(len(whole) - start.sample, abs=160)
+
+
+@pytest.mark.parametrize(
+    ("muxer", "codec", "rate"),
+    [
+        ("asf", "wmav1", 44_100),
+        ("asf", "wmav2", 44_100),
+        ("avi", "libmp3lame", 44_100),
+        ("avi", "pcm_s16le", 16_000),
+        ("mpegts", "aac", 44_100),
+        ("au", "pcm_s16be", 16_000),
+        ("au", "pcm_mulaw", 8_000),
+        ("mp4", "ac3", 48_000),
+        ("matroska", "eac3", 48_000),
+    ],
+)
+def test_what_films_and_old_recorders_have_is_decoded(tmp_path, muxer, codec, rate):
+    samples = decoded(tmp_path, muxed(muxer, Track([(0, samples_of(AUSTEN_SHORT))], codec, rate)))
+    assert seconds_of(samples) == pytest.approx(AUSTEN_SHORT.seconds, abs=0.15)
+    assert np.abs(samples).max() > 3000
+
+
+@pytest.mark.parametrize("muxer", ["matroska", "mp4"])
+@pytest.mark.parametrize("silent_is_default", [True, False])
+@pytest.mark.parametrize("silent_first", [True, False])
+def test_a_track_with_sound_is_taken_before_a_silent_one(tmp_path, muxer, silent_is_default, silent_first):
+    silent = Track([(0, np.zeros(16_000, np.int16))], "aac", 16_000, default=silent_is_default)
+    speaking = Track([(0, samples_of(AUSTEN_SHORT))], "aac", 16_000, default=not silent_is_default)
+    tracks = (silent, speaking) if silent_first else (speaking, silent)
+    samples = decoded(tmp_path, muxed(muxer, *tracks))
+    assert seconds_of(samples) == pytest.approx(AUSTEN_SHORT.seconds, abs=0.15)
+
+
+def two_tracks(codec: str, *, default: int) -> bytes:
+    """A sentence in *codec*, and another in AAC."""
+    return muxed(
+        "matroska",
+        Track([(0, samples_of(AUSTEN_SHORT))], codec, 48_000, default=default == 0),
+        Track([(0, samples_of(NEURAL))], "aac", 48_000, default=default == 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("codec", "default", "asked", "clip"),
+    [
+        ("ac3", 0, None, AUSTEN_SHORT),
+        ("ac3", 1, None, NEURAL),  # the default one first
+        ("wavpack", 0, None, NEURAL),  # the first that can be decoded
+        ("ac3", 1, 0, AUSTEN_SHORT),
+        ("ac3", 0, 1, NEURAL),
+    ],
+)
+def test_the_track_that_is_asked_for_or_else_the_likeliest_is_decoded(tmp_path, codec, default, asked, clip):
+    samples = decoded(tmp_path, two_tracks(codec, default=default), track=asked)
+    assert seconds_of(samples) == pytest.approx(clip.seconds, abs=0.15)
+
+
+@pytest.mark.parametrize(("asked", "param", "says"), [(0, "file", "wavpack"), (2, "audio_track", "has 2")])
+def test_a_track_that_can_not_be_had_is_refused(tmp_path, asked, param, says):
+    with pytest.raises(protocol.Refused) as refusal:
+        decoded(tmp_path, two_tracks("wavpack", default=0), track=asked)
+    assert refusal.value.param == param
+    assert says in refusal.value.message
+
+
+@pytest.mark.parametrize(("muxer", "codec"), [("wv", "wavpack"), ("tta", "tta"), ("wav", "g722")])
+def test_a_codec_that_is_not_decoded_is_not_said_to_be_no_audio(tmp_path, muxer, codec):
+    with pytest.raises(protocol.Refused) as refusal:
+        decoded(tmp_path, muxed(muxer, Track([(0, samples_of(AUSTEN_SHORT))], codec, 16_000)))
+    assert "not audio" not in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("muxer", "codec", "rate"),
+    [("flac", "flac", 16_000), ("ogg", "libopus", 48_000), ("wav", "pcm_u8", 16_000), ("mp4", "aac", 44_100)],
+)
+@pytest.mark.parametrize("scale", [-1.0, -0.9, -0.5])
+def test_opposite_channels_are_heard(tmp_path, muxer, codec, rate, scale):
+    """Their mean would be silent, or next to it."""
+    speech = samples_of(AUSTEN_SHORT)
+    silence = np.zeros(16_000, np.int16)
+    left = np.concatenate([silence, speech])
+    stereo = np.stack([left, (left * scale).astype(np.int16)])
+    samples = decoded(tmp_path, muxed(muxer, Track([(0, stereo)], codec, rate, "stereo")))
+    assert np.abs(samples).max() > 0.8 * np.abs(speech).max()
+
+
+def test_two_who_speak_on_a_channel_each_are_both_heard(tmp_path):
+    first, second = samples_of(AUSTEN_SHORT), samples_of(NEURAL)
+    stereo = np.zeros((2, len(first) + len(second)), np.int16)
+    stereo[0, : len(first)], stereo[1, len(first) :] = first, second
+    samples = decoded(tmp_path, muxed("flac", Track([(0, stereo)], "flac", 16_000, "stereo")))
+    for heard, said in ((samples[: len(first)], first), (samples[len(first) :], second)):
+        assert np.abs(heard).max() > 0.4 * np.abs(said).max()
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        (("flac", 44_100, "mono"), ("flac", 16_000, "mono")),
+        (("flac", 16_000, "stereo"), ("libopus", 48_000, "mono")),
+        (("libopus", 48_000, "mono"), ("libopus", 48_000, "stereo"), ("flac", 22_050, "mono")),
+    ],
+)
+def test_ogg_streams_one_after_the_other_are_decoded_to_the_last(tmp_path, kinds):
+    """An Ogg file may go on with another rate, layout or codec."""
+    chain = b"".join(muxed("ogg", Track([(0, samples_of(AUSTEN_SHORT))], *kind)) for kind in kinds)
+    path = tmp_path / "upload"
+    path.write_bytes(chain)
+    marks = []
+    whole = np.concatenate(list(decode(str(path), MINUTE, note=marks.append)))
+    assert seconds_of(whole) == pytest.approx(len(kinds) * AUSTEN_SHORT.seconds, abs=0.2)
+    start = next(mark for mark in marks if mark.sample > 16_000 * (AUSTEN_SHORT.seconds + 1))
+    part = np.concatenate(list(decode(str(path), MINUTE, start=start)))
+    assert len(part) == pytest.approx(len(whole) - start.sample, abs=400)
+
+
+def test_what_comes_behind_an_ogg_stream_may_be_anything(tmp_path):
+    stream = muxed("ogg", Track([(0, samples_of(AUSTEN_SHORT))]))
+    for behind in (stream[:60], stream[:4] + bytes([0, 2]) + bytes(500), b"OggS\0\2" * 500):
+        samples = decoded(tmp_path, stream + behind)
+        assert seconds_of(samples) == pytest.approx(AUSTEN_SHORT.seconds, abs=0.15)

@@ -8,7 +8,7 @@ from app.engine import protocol
 from app.engine_process.stt.decode import decode
 from app.engine_process.stt.whisper import WhisperEngine
 from tests import recordings
-from tests.likeness import understood
+from tests.likeness import understood, wrong_words
 
 TASK = {"task": "transcribe", "max_audio_seconds": 3600.0}
 
@@ -166,6 +166,55 @@ def test_nothing_is_heard_where_nobody_speaks(whisper, upload, seconds, level):
 def test_quiet_speech_is_heard(whisper, upload):
     quiet = (samples_of(recordings.NEURAL) * 0.01).astype(np.int16)
     assert understood(text_of(ask(whisper, upload(recordings.wav(quiet)))), recordings.NEURAL.text)
+
+
+@pytest.mark.parametrize(("level", "constant"), [(0.006, 0), (0.02, 0.5), (0.02, -0.25)])
+def test_near_inaudible_speech_is_heard_also_on_a_constant(whisper, upload, level, constant):
+    """Peaks at -51 and -41 dB, and a direct voltage, which a cheap sound card adds: the detector heard nobody."""
+    quiet = samples_of(recordings.NEURAL) * level + constant * 32768
+    heard = text_of(ask(whisper, upload(recordings.wav(quiet.astype(np.int16)))))
+    assert wrong_words(heard, recordings.NEURAL.text) <= 4  # of 13; up to ten bits of sixteen are lost
+
+
+def test_times_follow_the_containers_clock(whisper, upload):
+    pieces = [(4.9, samples_of(recordings.AUSTEN_SHORT)), (20, samples_of(recordings.NEURAL))]
+    path = upload(recordings.muxed("matroska", recordings.Track(pieces), picture_seconds=25))
+    answers = ask(whisper, path, word_timestamps=True)
+    first, *_, last = kinds(answers, "segment")
+    assert first["start"] == pytest.approx(4.9, abs=0.6)
+    assert first["end"] == pytest.approx(8.2, abs=0.6)
+    assert last["end"] == pytest.approx(24.4, abs=0.6)
+    words = [word for segment in kinds(answers, "segment") for word in segment["words"]]
+    assert not [word for word in words if 8.8 < word["end"] < 19.9]
+    end = kinds(answers, "end")[0]
+    assert end["duration"] == pytest.approx(24.45, abs=0.1)
+    assert end["decoded_seconds"] == pytest.approx(7.74, abs=0.1)
+
+
+def test_parts_follow_the_containers_clock(whisper, upload):
+    """Cut in the gap; the second part is decoded from its mark on."""
+    pieces = [(4.9, samples_of(recordings.AUSTEN)), (40, samples_of(recordings.NEURAL))]
+    path = upload(recordings.muxed("matroska", recordings.Track(pieces), picture_seconds=45))
+    looked_over = ask(whisper, path, task="survey")
+    pauses = [pause for answer in kinds(looked_over, "pauses") for pause in answer["pauses"]]
+    since, until, *mark = next(pause for pause in pauses if pause[0] < recordings.AUSTEN.seconds < pause[1])
+    middle, duration = (since + until) / 2, kinds(looked_over, "end")[0]["duration"]
+    answers = ask(whisper, path, clip=[middle, duration, *mark])
+    segments = kinds(answers, "segment")
+    assert segments[0]["start"] == pytest.approx(40, abs=0.6)
+    assert kinds(answers, "end")[0]["duration"] == pytest.approx(44.45, abs=0.1)
+
+
+@pytest.mark.parametrize("clip", [recordings.AUSTEN_SHORT, recordings.NEURAL], ids=lambda clip: clip.name)
+@pytest.mark.parametrize("seconds", [1.3, 2.4])
+def test_nothing_ends_after_the_recording(whisper, upload, clip, seconds):
+    """Broken off in mid-word, where the model goes on to the next half second."""
+    path = upload(recordings.wav(samples_of(clip)[: int(seconds * 16_000)]))
+    for options in ({}, {"word_timestamps": True}):
+        answers = ask(whisper, path, **options)
+        ends = [segment["end"] for segment in kinds(answers, "segment")]
+        ends += [word["end"] for segment in kinds(answers, "segment") for word in segment["words"] or ()]
+        assert max(ends) <= seconds + 0.005
 
 
 def test_sessions_taking_turns_do_not_mix(whisper):

@@ -69,9 +69,9 @@ def test_a_silence_as_long_as_parts_are_is_cut_once_at_most():
 
 def test_joined_segments_are_those_of_one_recording():
     parts = [
-        (Clip(0.0, 10.0), [segment(0.0, 4.0, " One."), segment(4.0, 10.4, " Two.")]),
-        ([10.0, 20.0, 55, 123], []),
-        (Clip(20.0, 30.0), iter([segment(20.2, 30.0, " Three.")])),
+        [segment(0.0, 4.0, " One."), segment(4.0, 10.0, " Two.")],
+        [],
+        iter([segment(20.2, 30.0, " Three.")]),
     ]
     joined = [*join_segments(parts)]
     assert [each.id for each in joined] == [1, 2, 3]
