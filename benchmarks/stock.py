@@ -55,7 +55,7 @@ class Stock:
 
 
 def stock_whisper(threads: int) -> Stock:
-    """faster-whisper's `WhisperModel.transcribe`, asked with `path` and `beam_size`; gives `text`."""
+    """faster-whisper's `WhisperModel.transcribe`, asked with `path`, `beam_size`, perhaps `language`; gives `text`."""
     return Stock("whisper", str(published_whisper()), str(threads))
 
 
@@ -79,7 +79,9 @@ def _load_whisper(model_folder: str, threads: str) -> Callable[[Answer], Answer]
     model = WhisperModel(model_folder, device="cpu", compute_type="int8", cpu_threads=int(threads))
 
     def transcribe(request: Answer) -> Answer:
-        segments, _ = model.transcribe(request["path"], beam_size=request["beam_size"])
+        segments, _ = model.transcribe(
+            request["path"], beam_size=request["beam_size"], language=request.get("language")
+        )
         return {"text": " ".join(segment.text.strip() for segment in segments)}
 
     return transcribe
