@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -35,7 +34,7 @@ MEDIA_TYPES = {
 }
 INFO_BYTES = 1024  # before the audio of an entry; the counts of all scripts fit in
 CHUNK_BYTES = 1 << 16
-PART_SUFFIX, ENTRY_SUFFIX = ".part", ".audio"
+ENTRY_SUFFIX = ".audio"
 ABANDONED_SECONDS = 3600  # a part this old has no writer any more
 
 
@@ -184,11 +183,8 @@ class Cache:
         """Make what *writer* has the entry of *key*; it can still be read, and must still be closed."""
         if not writer.can_be_kept or writer.size > self.limit_bytes // 4:
             return
-        # Under a name of its own first: a file can be linked only where there is none, and renamed over another.
-        part = self._directory / (secrets.token_hex(8) + PART_SUFFIX)
         try:
-            writer.finish(info, part)
-            part.rename(self._directory / (key + ENTRY_SUFFIX))
+            writer.finish(info, self._directory / (key + ENTRY_SUFFIX))
         except OSError as error:
             log.warning("speech cache: nothing kept: %s", error.strerror)
             return
