@@ -137,7 +137,7 @@ def test_nothing_is_left_on_disk(told, attacked, place):
     assert list((place / "uploads").iterdir()) == []
     assert [path for path in (place / "tmp").rglob("*") if path.is_file()] == []
     with contextlib.suppress(FileNotFoundError):
-        assert [path for path in (place / "cache").iterdir() if path.suffix != ".speech"] == []
+        assert [path for path in (place / "cache").iterdir() if path.suffix != ".audio"] == []
 
 
 def test_memory_comes_back(told, attacked, weighed_first):
