@@ -141,7 +141,10 @@ def render(transcription: "Transcription", segments: "Iterable[Segment]", format
 
 def as_json(transcription: "Transcription", segments: "list[Segment]") -> str:
     """What `POST /api/v1/pam/voice/transcribe` answers."""
-    from ..speech.serializers import told_facts, told_segment
+    from ..speech.serializers import segment_dict, transcription_dict
 
-    answer = {**told_facts(transcription, segments), "segments": [told_segment(one) for one in segments]}
+    answer = {
+        **transcription_dict(transcription, segments),
+        "segments": [segment_dict(one) for one in segments],
+    }
     return json.dumps(answer, ensure_ascii=False, indent=2) + "\n"

@@ -13,7 +13,7 @@ from werkzeug.wsgi import FileWrapper
 from ..errors import InvalidRequest, JobNotFound, QueueFull, UnsupportedFormat
 from ..jobs import STATES
 from ..speech.chain import SpeakRequest
-from ..speech.serializers import told_segment
+from ..speech.serializers import segment_dict
 from . import async_jobs, params
 from .hooks import AppResponse, client_waits, services
 from .params import Choice, Number, Text
@@ -85,7 +85,7 @@ def _transcript(job: Job) -> dict[str, Any]:
     from ..jobs.files import read_segments
 
     with services().jobs.result(job) as file:
-        segments = [told_segment(one) for one in read_segments(file)]
+        segments = [segment_dict(one) for one in read_segments(file)]
     return {"text": job.text, **job.result, "segments": segments}
 
 

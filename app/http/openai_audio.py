@@ -14,7 +14,7 @@ from ..speech import languages, whisper_languages
 from ..speech.audio import SynthesisResult
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from ..speech.chain import SpeakRequest
-from ..speech.serializers import whole_text
+from ..speech.serializers import join_text
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from . import async_jobs, params
 from .hooks import services
@@ -109,7 +109,7 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
         if format in MEDIA_TYPES:
             return render_transcript(segments, format, done.duration_seconds)
         if format == "json":
-            return jsonify(text=whole_text(segments), usage=_usage(done))
+            return jsonify(text=join_text(segments), usage=_usage(done))
         return jsonify(_verbose(done, segments, task, asked["timestamp_granularities[]"]))
     finally:
         if not stream:
@@ -149,7 +149,7 @@ def _verbose(
         "task": task,
         "language": "english" if task == "translate" else whisper_languages.name(done.language),
         "duration": round(done.duration_seconds, 2),
-        "text": whole_text(segments),
+        "text": join_text(segments),
     }
     if "segment" in granularities:
         answer["segments"] = [_segment(number, segment) for number, segment in enumerate(segments)]

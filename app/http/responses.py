@@ -9,7 +9,7 @@ from flask import Response, after_this_request, request
 from ..speech import subtitles
 from ..speech.audio import SynthesisResult
 from ..speech.chain import SpeakRequest
-from ..speech.serializers import whole_text
+from ..speech.serializers import join_text
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from .hooks import AppResponse, client_waits, meter, services
 from .requests import Upload, client_patience
@@ -55,7 +55,7 @@ def stream_transcript(
 def render_transcript(segments: Iterable[Segment], format: str, duration: float) -> Response:
     """*segments* of a recording of *duration* seconds in one of MEDIA_TYPES, which is no JSON."""
     if format == "text":
-        body = whole_text(segments) + "\n"
+        body = join_text(segments) + "\n"
     else:
         render = subtitles.srt if format == "srt" else subtitles.vtt
         body = "".join(render(segments, duration))

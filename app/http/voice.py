@@ -10,7 +10,7 @@ from ..checks import Check, overall
 from ..config import SYNTHESIZERS
 from ..errors import ServiceError
 from ..speech.chain import SpeakRequest
-from ..speech.serializers import told_facts, told_segment
+from ..speech.serializers import segment_dict, transcription_dict
 from ..speech.transcription import Transcription, TranscriptionRequest
 from . import async_jobs, params
 from .hooks import services
@@ -67,7 +67,7 @@ def _transcribe(fields: Fields, upload: Upload) -> Response:
         done, segments = finish_transcription(wanted)
         if format in MEDIA_TYPES:
             return render_transcript(segments, format, done.duration_seconds)
-        return jsonify(**told_facts(done, segments), segments=[told_segment(one) for one in segments])
+        return jsonify(**transcription_dict(done, segments), segments=[segment_dict(one) for one in segments])
     finally:
         if not stream:
             upload.close()
@@ -78,8 +78,8 @@ def _events(transcription: Transcription) -> Iterator[bytes]:
     found = []
     for segment in transcription:
         found.append(segment)
-        yield event({"type": "segment", **told_segment(segment)})
-    yield event({"type": "done", **told_facts(transcription, found)})
+        yield event({"type": "segment", **segment_dict(segment)})
+    yield event({"type": "done", **transcription_dict(transcription, found)})
 
 
 @voice.post("/speak")

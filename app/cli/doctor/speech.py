@@ -184,7 +184,7 @@ def _library_problem() -> str:
 
 def trial(services: Services) -> Iterator[Finding]:
     """Whether the words that are spoken come back as text."""
-    from ...speech.serializers import whole_text
+    from ...speech.serializers import join_text
 
     began = time.monotonic()
     try:
@@ -198,7 +198,7 @@ def trial(services: Services) -> Iterator[Finding]:
                 return
             recording = TranscriptionRequest(path=file.name, language="en")
             with closing(speech.transcribe(recording, engines.should_continue)) as transcription:
-                text = whole_text(transcription)
+                text = join_text(transcription)
     except ServiceError as problem:
         yield error("trial", str(problem), "the lines above name the cause")
         return

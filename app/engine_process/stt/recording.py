@@ -40,28 +40,28 @@ class Recording:
         self.held = np.zeros(0, np.int16)
         self.first = first  # position of held[0], in samples
         self.complete = False
-        self.verdicts: list[bool] = []
-        self.first_verdict = first // CHUNK
+        self.speech_flags: list[bool] = []
+        self.first_flag = first // CHUNK
 
     @property
-    def heard(self) -> int:
+    def samples_read(self) -> int:
         """Samples decoded so far."""
         return self.first + len(self.held)
 
     @property
     def end_seconds(self) -> float:
         """What the clock says where decoding has come to."""
-        end = self.heard / RATE
+        end = self.samples_read / RATE
         return self.clock.span(end, end)[1]
 
     def span(self, begin: float, end: float, near: float = NEAR_SECONDS) -> tuple[float, float]:
         """What the clock says of seconds from and to in the samples; nothing ends after the recording."""
-        last = self.heard / RATE
+        last = self.samples_read / RATE
         return self.clock.span(min(begin, max(0.0, last - SHORTEST_SECONDS)), min(end, last), near)
 
     def advance(self, frame: int) -> int:
         """Move the window to *frame*; how many frames it has there, at most 3000, 0 at the end."""
-        position, wanted = self.heard, frame * HOP + AHEAD
+        position, wanted = self.samples_read, frame * HOP + AHEAD
         pieces = []
         while not self.complete and position < wanted:
             piece = next(self.source, None)
@@ -73,20 +73,20 @@ class Recording:
         fresh = np.concatenate([np.zeros(0, np.int16), *pieces])
         if self.detector:
             chances = self.detector.hear(fresh) + (self.detector.finish() if self.complete else [])
-            self.verdicts += [chance >= SPEECH for chance in chances]
+            self.speech_flags += [chance >= SPEECH for chance in chances]
         self.held = np.concatenate([self.held, fresh])
         self.forget(max(0, frame * HOP - REACH))
-        return max(0, min(WINDOW_FRAMES, self.heard // HOP - frame))
+        return max(0, min(WINDOW_FRAMES, self.samples_read // HOP - frame))
 
     def forget(self, begin: int) -> None:
         """Let go of what comes before sample *begin*."""
-        begin = min(begin, self.heard)
+        begin = min(begin, self.samples_read)
         self.held = self.held[begin - self.first :].copy()
         self.first = begin
         self.clock.forget(begin)
-        passed = begin // CHUNK - self.first_verdict
-        del self.verdicts[:passed]
-        self.first_verdict += passed
+        passed = begin // CHUNK - self.first_flag
+        del self.speech_flags[:passed]
+        self.first_flag += passed
 
     def window(self, frame: int, frames: int) -> Samples:
         """
@@ -108,19 +108,21 @@ class Recording:
         """
         if self.detector is None:
             return begin, end
-        first = max(0, begin * HOP // CHUNK - self.first_verdict)
-        last = max(0, -(-end * HOP // CHUNK) - self.first_verdict)
-        spoken = [index for index in range(first, min(last, len(self.verdicts))) if self.verdicts[index]]
+        first = max(0, begin * HOP // CHUNK - self.first_flag)
+        last = max(0, -(-end * HOP // CHUNK) - self.first_flag)
+        spoken = [
+            index for index in range(first, min(last, len(self.speech_flags))) if self.speech_flags[index]
+        ]
         if len(spoken) < LEAST_CHUNKS:
             return None
-        frames = [(index + self.first_verdict) * CHUNK // HOP for index in (spoken[0], spoken[-1] + 1)]
+        frames = [(index + self.first_flag) * CHUNK // HOP for index in (spoken[0], spoken[-1] + 1)]
         return max(begin, frames[0]), min(end, frames[1])
 
     def spoken_seconds(self, begin: int, end: int) -> float:
         """For how long the detector heard speech between two frames; not at all where there is no detector."""
-        first = max(0, begin * HOP // CHUNK - self.first_verdict)
-        last = max(0, -(-end * HOP // CHUNK) - self.first_verdict)
-        return sum(self.verdicts[first:last]) * CHUNK / RATE
+        first = max(0, begin * HOP // CHUNK - self.first_flag)
+        last = max(0, -(-end * HOP // CHUNK) - self.first_flag)
+        return sum(self.speech_flags[first:last]) * CHUNK / RATE
 
 
 def clip(

@@ -41,10 +41,10 @@ def survey(
             language = hear_language(frame, frames)
         frame += frames
         yield Message({"kind": "pauses", "pauses": found})
-        yield Message({"kind": "progress", "seconds": min(frame, recording.heard // HOP) * HOP / RATE})
+        yield Message({"kind": "progress", "seconds": min(frame, recording.samples_read // HOP) * HOP / RATE})
         if not recording.complete:
             yield None
-    yield Message({"kind": "end", "duration": recording.heard / RATE, "language": language})
+    yield Message({"kind": "end", "duration": recording.samples_read / RATE, "language": language})
 
 
 class Marks:
@@ -76,7 +76,7 @@ class Pauses:
     def read(self, recording: Recording) -> list[Pause]:
         """The pauses that ended in what *recording* has heard since the last call."""
         found = []
-        for speech in recording.verdicts[self.next_chunk - recording.first_verdict :]:
+        for speech in recording.speech_flags[self.next_chunk - recording.first_flag :]:
             if speech:
                 if self.next_chunk - self.silent_since >= LEAST_PAUSE_CHUNKS:
                     begin, end = self.silent_since * CHUNK, self.next_chunk * CHUNK

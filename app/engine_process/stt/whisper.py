@@ -132,7 +132,7 @@ class WhisperEngine:
                     frame = speech[0] - KEPT_FRAMES
                 else:
                     frame += frames if recording.complete else frames - KEPT_FRAMES
-                yield progress(min(frame, recording.heard // HOP))
+                yield progress(min(frame, recording.samples_read // HOP))
                 if not recording.complete:
                     yield None
                 continue
@@ -150,10 +150,10 @@ class WhisperEngine:
             for segment in segments:
                 yield describe(next(numbers), frame, segment, hypothesis, recording)
             frame = next_frame
-            yield progress(min(frame, recording.heard // HOP))
+            yield progress(min(frame, recording.samples_read // HOP))
         if transcriber is None:
             yield self.start(language, 0.0 if language is None else 1.0, recording)
-        decoded = recording.heard / RATE
+        decoded = recording.samples_read / RATE
         yield Message({"kind": "end", "duration": recording.end_seconds, "decoded_seconds": decoded})
 
     def check(self, task: str, language: str | None) -> str | None:

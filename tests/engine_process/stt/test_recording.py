@@ -80,7 +80,7 @@ def test_a_clip_has_the_windows_of_its_place():
         assert part.advance(frame) == whole.advance(frame) == 3000
         assert np.array_equal(part.window(frame, 3000), whole.window(frame, 3000))
     assert part.advance(6000) == 420
-    assert part.heard == 64.2 * 16000
+    assert part.samples_read == 64.2 * 16000
 
 
 def test_the_way_to_a_clip_has_breaks():

@@ -79,7 +79,7 @@ def test_seconds_of_speech_without_text_are_noticed(transcriber, said, parts, pa
     """Here somebody speaks for nine seconds, then nobody does."""
     listener = transcriber()
     listener.recording.advance(0)
-    listener.recording.verdicts = [at * 0.032 < 9 for at in range(1000)]
+    listener.recording.speech_flags = [at * 0.032 < 9 for at in range(1000)]
     segments, next_frame, _ = listener.split(said(*parts), 0, 3000)
     assert listener.passes_over(segments, 0, next_frame) == passes_over
 
@@ -108,7 +108,7 @@ def listening_to(transcriber, speech_seconds):
     """A transcriber whose detector heard so many seconds of speech, from the beginning on."""
     listener = transcriber()
     listener.recording.detector = object()  # there is one
-    listener.recording.verdicts = [at * 0.032 < speech_seconds for at in range(1000)]
+    listener.recording.speech_flags = [at * 0.032 < speech_seconds for at in range(1000)]
     return listener
 
 
