@@ -202,7 +202,7 @@ def _voices(settings: Settings) -> Iterator[tuple[str, str]]:
     if known and not any(voices.speaking(settings.tts_language, engine) for engine in engines):
         yield (
             "synthesis",
-            f"TTS_LANGUAGE: nobody here speaks {settings.tts_language!r}; accepted: {', '.join(known)}",
+            f"TTS_LANGUAGE: no synthesizer here speaks {settings.tts_language!r}; accepted: {', '.join(known)}",
         )
 
 

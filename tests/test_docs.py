@@ -43,7 +43,7 @@ RIDDLES = (
     "budget it knows", "is not looked at", "keeps what it is told", "there may be more", "looking on",
     "and goes with it",
     "put off", "dialect", "turned away", "none of this service's", "is heard when", "turns out improbable",
-    "what keeps them from it", "asked for there", "no header carries", "is left in the midst",
+    "what keeps them from it", "asked for there", "no header carries", "is left in the midst", "nobody here speaks",
 )  # fmt: skip
 
 

@@ -117,7 +117,9 @@ def _jobs(services: Services) -> Iterable[Metric]:
     yield _gauge("jobs_stored_bytes", "Disk space that jobs take", counts.stored_bytes)
     stands = counts.oldest_progress_seconds
     yield _gauge(
-        "jobs_oldest_progress_seconds", "Since the running job that stands still longest got further", stands
+        "jobs_oldest_progress_seconds",
+        "Since the last progress of the running job that made none for longest",
+        stands,
     )
     if counts.workers is not None:
         yield _gauge("jobs_workers", "Workers seen in the last 10 s (with CELERY_BROKER_URL)", counts.workers)

@@ -91,7 +91,7 @@ class Chain:
             if (voice := by_engine.get(engine) or self.voices.speaking(tag, engine)) is not None
         ]
         if not any(attempt.able for attempt in attempts):
-            problem = f"nobody here speaks {tag!r}"
+            problem = f"no synthesizer here speaks {tag!r}"
             if attempts or tag != requested:
                 foreign = ", ".join(script for script in letters if script != "latin")
                 problem = f"the text has {foreign} letters, which {', '.join(engines)} can't say"

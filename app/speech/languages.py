@@ -68,7 +68,7 @@ def scripts(tag: str) -> frozenset[str]:
 
 def of_script(script: str, text: str, *, with_kana: bool = False) -> str | None:
     """
-    The language that letters of *script* in *text* are probably in; None for a script nobody here speaks.
+    The language that letters of *script* in *text* are probably in; None for a script no synthesizer here speaks.
 
     Han is Japanese beside kana, and Chinese else.
     """

@@ -83,7 +83,7 @@ def test_a_text_longer_than_requests_may_have_is_spoken(tmp_path):
         (["hello", "-o", "a.mp3", "--speed", "9"], 2, "0.25<=x<=4"),
         (["hello", "-o", "a.mp3", "--voice", "nobody"], 1, "there is no 'nobody'"),
         (["...", "-o", "a.mp3"], 1, "no word or number"),
-        (["hello", "-o", "a.mp3", "--language", "tlh"], 1, "nobody here speaks 'tlh'"),
+        (["hello", "-o", "a.mp3", "--language", "tlh"], 1, "no synthesizer here speaks 'tlh'"),
     ],
 )
 def test_what_cant_be_spoken_is_refused_with_what_can(given, status, complaint):
