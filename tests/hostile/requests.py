@@ -104,6 +104,10 @@ def forms(quiet: bytes) -> dict[str, bytes]:
         "urlencoded": request(
             "POST", TRANSCRIBE, b"audio=x&" * 10_000, "Content-Type: application/x-www-form-urlencoded"
         ),
+        "urlencoded, 150,000 names": request(
+            "POST", TRANSCRIBE, b"".join(b"%x=&" % number for number in range(150_000)),
+            "Content-Type: application/x-www-form-urlencoded",
+        ),
         "mixed": request("POST", TRANSCRIBE, b"x", "Content-Type: multipart/mixed; boundary=a"),
     }  # fmt: skip
 
@@ -253,6 +257,12 @@ def bodies() -> dict[str, bytes]:
         "Infinity": text + b'"pitch": -Infinity}',
         "keys twice": b'{"text": "a", "text": ["b"], "text": {"c": 1}}',
         "100,000 keys": b"{" + b",".join(b'"k%d":1' % number for number in range(60_000)) + b"}",
+        "150,000 numbers": b'{"text": [' + b",".join(b"%d" % number for number in range(150_000)) + b"]}",
+        "300,000 lists": b'{"text": [' + b",".join([b"[]"] * 300_000) + b"]}",
+        "100,000 texts": b'{"text": [' + b",".join(b'"%x"' % number for number in range(100_000)) + b"]}",
+        "50,000 keys in UTF-16": ("{" + ",".join(f'"{number}":1' for number in range(50_000)) + "}").encode(
+            "utf-16"
+        ),
         "text is a list": b'{"text": ["a"]}',
         "text is a number": b'{"text": 1e5}',
         "text is null": b'{"text": null}',

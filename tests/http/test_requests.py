@@ -237,15 +237,57 @@ def test_a_recording_where_a_text_is_wanted_is_refused_with_what_is(server):
     assert '"input"' in error["message"]
 
 
-@pytest.mark.parametrize("body", [b"[]", b"hello", b"\xff", b'{"text": ', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"[]", b"hello", b"\xff", b'{"text": '])
 def test_json_that_is_no_object_is_refused_with_an_example(body):
+    with pytest.raises(InvalidRequest, match=r'a JSON object, such as \{"input"'):
+        fields_of(body)
+
+
+def fields_of(body: bytes, media_type: str = "application/json"):
+    """What is read of *body* where no server is."""
     app = Flask("test")
     app.config["MAX_UPLOAD_MB"] = 1
-    with (
-        app.test_request_context(method="POST", data=body, content_type="application/json"),
-        pytest.raises(InvalidRequest, match='"input"'),
-    ):
-        receive_fields("input", '{"input": "Hello."}')
+    with app.test_request_context(method="POST", data=body, content_type=media_type):
+        return receive_fields("input", '{"input": "Hello."}')
+
+
+MANY = range(50_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({str(number): 1 for number in MANY}),
+        json.dumps({"input": list(MANY)}),
+        json.dumps({"input": [str(number) for number in MANY]}),
+        json.dumps({"input": [[] for _ in MANY]}),
+        json.dumps({"input": [{} for _ in MANY]}, separators=(",", ":")),
+        json.dumps({f'{number}\\"\\\\': "" for number in MANY}),
+        "[" * 100_000,
+        '{"input": ' * 5_000,
+    ],
+    ids=["names", "numbers", "texts", "lists", "objects", "escaped", "deep lists", "deep objects"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_json_of_many_things_is_refused_before_it_is_read(text, encoding):
+    """Each of them would take 50 bytes and more."""
+    with pytest.raises(InvalidRequest, match=r'more names, .* such as \{"input"'):
+        fields_of(text[:400_000].encode(encoding))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("sign", ['"', "\\", '\\"', ",", ":[{", "\n", "a: 'b', ", "\U0001f600", '\\\\"'])
+def test_what_a_text_in_json_is_made_of_does_not_matter(sign, encoding):
+    text = sign * 10_000
+    for ascii_only in (True, False):
+        body = json.dumps({"input": text, "speed": 1}, ensure_ascii=ascii_only).encode(encoding)
+        fields = fields_of(body)
+        assert (fields["input"], fields["speed"]) == (text, 1)
+
+
+def test_a_form_of_many_names_is_refused_before_it_is_read():
+    with pytest.raises(InvalidRequest, match="at most 200 fields"):
+        fields_of(b"&".join(b"%d=1" % number for number in MANY), CURL["Content-Type"])
 
 
 @pytest.mark.parametrize(
