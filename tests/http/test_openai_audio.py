@@ -144,7 +144,7 @@ def test_what_is_refused_before_the_first_byte_has_its_status_when_streamed_too(
                 model="whisper-1", file=("a.wav", NOT_RECORDINGS["text_named.wav"]()), stream=True
             )
         )
-    assert "audio" in refusal.value.message
+    assert "recording" in refusal.value.message
 
 
 @pytest.mark.parametrize("container", BROWSERS)

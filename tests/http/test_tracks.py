@@ -30,10 +30,10 @@ def film():
 def test_a_film_is_heard_and_its_subtitles_are_in_time(server, film):
     answer = server.upload(TRANSCRIBE, film).json
     assert understood(answer["text"], AUSTEN_SHORT.text)
-    assert answer["segments"][0]["start"] == pytest.approx(5, abs=0.6)
+    assert answer["segments"][0]["start"] == pytest.approx(5, abs=1)
     assert answer["duration"] == pytest.approx(8.3, abs=0.2)
     (cue, *_) = srt.parse(server.upload(TRANSCRIBE, film, format="srt").body.decode())
-    assert cue.start.total_seconds() == pytest.approx(5, abs=0.6)
+    assert cue.start.total_seconds() == pytest.approx(5, abs=1)
 
 
 @pytest.mark.parametrize(("track", "text"), [("1", AUSTEN_SHORT.text), ("2", NEURAL.text), ("0", "")])

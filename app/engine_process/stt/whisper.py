@@ -20,7 +20,7 @@ from .mel import HOP, RATE, LogMel
 from .recording import Recording, clip
 from .survey import Marks, survey
 from .tokens import Vocabulary
-from .windows import FRAMES_PER_SECOND, Segment, Task, Transcriber
+from .windows import FRAMES_PER_SECOND, NEAR_FRAMES, Segment, Task, Transcriber
 
 SURVEY = "survey"
 # Silence longer than a speaker's pause is passed over, but for the second before the next word or, where none
@@ -136,6 +136,8 @@ class WhisperEngine:
                 if not recording.complete:
                     yield None
                 continue
+            if transcriber is not None and recording.complete and frames <= NEAR_FRAMES:
+                break  # the end of a word that the last segment has: a window of it has words that nobody said
             if transcriber is not None:
                 # Not after the window before: the end of a recording would wait until all others had their turn.
                 yield None
