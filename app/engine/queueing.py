@@ -111,7 +111,7 @@ class Work:
     background: bool = False
     steps: int = 0
     asked_at: float = 0.0
-    turn_at: float = 0.0  # the end of its last turn
+    overtaken: int = 0  # turns that those who asked later were given since its own last one
     worked_seconds: float = 0.0
     measured_left: float = 0.0  # before its last step
     step_seconds: float = 0.0
@@ -122,7 +122,7 @@ class Turns:
     Whose step is next: a lock that is handed over to the session with the least left to do, so that what was begun is
     finished. By turns, of ten recordings of two minutes none was done when their clients gave up after 60 s.
 
-    Those in the background come last. Whoever was begun, or waits without a limit, has one turn in nine at least.
+    Those in the background come last. Whoever others overtook eight times has the next turn.
     """
 
     def __init__(
@@ -137,7 +137,6 @@ class Turns:
         self._reserved: Work | None = None  # for whom the turn is kept between two steps, and how long
         self._reserved_until = 0.0
         self._passed_over = 0  # turns given while somebody waited in the background
-        self._in_a_row = 0  # turns given to the shortest
         self._pace: float | None = None  # seconds of work for a second of audio, a moving average
 
     @contextmanager
@@ -175,7 +174,6 @@ class Turns:
                     work.step_seconds = self._clock() - began
                     work.worked_seconds += work.step_seconds
                     work.steps += 1
-                    work.turn_at = self._clock()
                 if self._holder is not work:
                     queue.remove(work)
                 elif self._is_ahead(work):
@@ -218,10 +216,12 @@ class Turns:
             return None
         self._passed_over = self._passed_over + 1 if self._in_background else 0
         found = min(self._waiting, key=self._need)  # the first of several
-        self._in_a_row += 1
-        if self._in_a_row > TURNS_BEFORE_OTHERS and (others := [*filter(_may_not_starve, self._waiting)]):
-            found, self._in_a_row = min(others, key=lambda work: work.turn_at), 0
+        if others := [work for work in self._waiting if work.overtaken >= TURNS_BEFORE_OTHERS]:
+            found = min(others, key=lambda work: work.asked_at)
         self._waiting.remove(found)
+        for work in self._waiting:
+            work.overtaken += work.asked_at < found.asked_at
+        found.overtaken = 0
         return found
 
     def _need(self, work: Work) -> float:
@@ -253,8 +253,3 @@ class Turns:
                 f"try again in {wait} s, or have a job made of it with the header Prefer: respond-async",
                 retry_after_seconds=wait,
             )
-
-
-def _may_not_starve(work: Work) -> bool:
-    """Others are refused where they can't be begun in time."""
-    return work.steps > 1 or work.patience_seconds == math.inf

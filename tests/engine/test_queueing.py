@@ -183,6 +183,18 @@ def test_a_long_one_is_done_under_a_stream_of_short_ones(simulation, clock):
     assert simulation.done["long"] - began < 400  # three times what is left for it
 
 
+def test_one_that_was_not_begun_is_not_overtaken_for_good(simulation, clock):
+    """Eight short ones wait at any time, and each asked later."""
+    simulation.arrive("long", 60, patience=62)
+    number = 0
+    while "long" in simulation._works and number < 200:
+        while len(simulation._works) < 9:
+            number += 1
+            simulation.arrive(f"{number}", 20, patience=60)
+        simulation.run(until=clock() + 0.01)
+    assert "long" in simulation.done
+
+
 def test_what_takes_longer_than_its_client_waits_is_begun_where_nothing_is_before_it(simulation):
     simulation.arrive("hour", 3600, patience=60)
     simulation.run()
