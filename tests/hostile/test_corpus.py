@@ -56,6 +56,13 @@ def weighed_first(attacked) -> float:
     """The service's MB when it has served each kind of request once, and its engines are gone."""
     attacked.upload("/api/v1/pam/voice/transcribe", AUSTEN_SHORT.path.read_bytes())
     attacked.post("/api/v1/pam/voice/speak", {"text": "Hello.", "format": "wav"})
+    for path in (
+        "/api/status?with=requests",
+        "/api/v1/pam/voice/jobs",
+        "/api/v1/pam/voice/voices",
+        "/v1/models",
+    ):
+        assert attacked.get(path).status == 200
     return at_rest(attacked)
 
 
@@ -69,8 +76,8 @@ def at_rest(server: Server) -> float:
     def processes() -> list[dict]:
         return server.get("/api/memory").json["service"]["processes"]
 
-    # One that is being ended has no place in /health any more, and still some of its memory.
-    until(lambda: {process["role"] for process in processes()} <= {"master", "web"}, "the engines go")
+    # Master and worker. An engine that is ending has no place in /health any more, and still some of its memory.
+    until(lambda: len(processes()) == 2, "the engines go")
     return sum(memory.footprint(process["pid"]).uss_mb for process in processes())
 
 
