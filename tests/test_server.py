@@ -99,7 +99,7 @@ def test_optimize_with_unload_ends_idle_engines():
         assert engine_roles(server) == {"whisper"}
         freed = server.post("/api/memory/optimize", {"unload": True}).json
         assert freed["engines_unloaded"] == 1
-        assert freed["freed_mb"] > 20
+        assert freed["freed_mb"] > 50
         assert engine_roles(server) == set()
         refused = server.post("/api/memory/optimize", {"unload": "perhaps"})
         assert (refused.status, refused.error["param"]) == (400, "unload")
