@@ -38,7 +38,7 @@ class Cue(NamedTuple):
 def srt(segments: Iterable[Segment], duration: float = 0.0) -> Iterator[str]:
     """SubRip, cue by cue, of a recording of *duration* seconds."""
     for number, cue in enumerate(cues(segments, duration), 1):
-        lines = "\n".join(cue.lines).replace("-->", "->")  # the arrow would end the cue for a parser
+        lines = re.sub("--+>", "->", "\n".join(cue.lines))  # the arrow would end the cue for a parser
         yield f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{lines}\n\n"
 
 

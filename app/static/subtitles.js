@@ -11,7 +11,7 @@ export const FORMATS = {
       cues(segments)
         .map(
           (cue, index) =>
-            `${index + 1}\n${time(cue.start, ",")} --> ${time(cue.end, ",")}\n${lines(cue.text).replaceAll("-->", "->")}\n\n`,
+            `${index + 1}\n${time(cue.start, ",")} --> ${time(cue.end, ",")}\n${lines(cue.text).replace(/--+>/g, "->")}\n\n`,
         )
         .join(""),
   },

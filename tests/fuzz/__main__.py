@@ -1,10 +1,13 @@
 """
-`python -m tests.fuzz GROUP SECONDS DIRECTORY` fuzzes a group of targets; a crash ends it, its input in DIRECTORY.
+`python -m tests.fuzz GROUP SECONDS DIRECTORY [SEED]` fuzzes a group of targets; a crash ends it, its input kept.
+
+With SEED, RUNS inputs follow from it, the same each time, however long they take; without, other ones at each start.
 
 With atheris, guided by what of our code an input reaches. Python 3.10 has no atheris: there the seeds are
 changed at random.
 """
 
+import itertools
 import random
 import sys
 import time
@@ -17,9 +20,10 @@ except ImportError:
 
 SLOW_SECONDS = 5  # an input that takes longer is a failure: a pattern that goes back and forth, for one
 LONGEST_BYTES = 2048
+RUNS = 10_000
 
 
-def guided(group: str, seconds: int, directory: Path) -> None:
+def guided(group: str, seconds: int, directory: Path, seed: str | None) -> None:
     """Never returns: libFuzzer ends the process."""
     with atheris.instrument_imports(include=["app", "werkzeug.sansio", "markdown_it"]):
         from . import targets
@@ -27,25 +31,28 @@ def guided(group: str, seconds: int, directory: Path) -> None:
     corpus.mkdir(exist_ok=True)
     for number, seed in enumerate(targets.seeds(group)):
         (corpus / f"seed{number}").write_bytes(seed)
-    options = [f"-max_total_time={seconds}", f"-timeout={SLOW_SECONDS}", f"-max_len={LONGEST_BYTES}"]
+    options = [f"-seed={seed}", f"-runs={RUNS}"] if seed else [f"-max_total_time={seconds}"]
+    options += [f"-timeout={SLOW_SECONDS}", f"-max_len={LONGEST_BYTES}"]
     options += [
         f"-artifact_prefix={directory}/",
         "-print_final_stats=1",
         "-verbosity=1",
-        "-rss_limit_mb=1024",
+        "-rss_limit_mb=4096",
     ]
     atheris.Setup([sys.argv[0], *options, str(corpus)], lambda data: targets.run(group, data))
     atheris.Fuzz()
 
 
-def at_random(group: str, seconds: int, directory: Path) -> None:
-    """Seeds with pieces cut, doubled, exchanged and flipped, by a fixed seed."""
+def at_random(group: str, seconds: int, directory: Path, seed: str | None) -> None:
+    """Seeds with pieces cut, doubled, exchanged and flipped."""
     from . import targets
 
-    drawn = random.Random(0)
+    drawn = random.Random(seed)
     pool = targets.seeds(group)
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    for _ in (
+        range(RUNS) if seed else itertools.takewhile(lambda _: time.monotonic() < end, itertools.count())
+    ):
         data = bytearray(drawn.choice(pool))
         for _ in range(drawn.randrange(1, 8)):
             begin, size = drawn.randrange(len(data) + 1), drawn.randrange(1, 20)
@@ -60,6 +67,6 @@ def at_random(group: str, seconds: int, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    name, limit, place = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    place.mkdir(parents=True, exist_ok=True)
-    (guided if atheris else at_random)(name, limit, place)
+    name, limit, place, *rest = sys.argv[1:]
+    Path(place).mkdir(parents=True, exist_ok=True)
+    (guided if atheris else at_random)(name, int(limit), Path(place), rest[0] if rest else None)

@@ -112,7 +112,7 @@ def test_a_cue_over_the_hour_is_read_back():
     assert (cue.start, cue.end) == ("00:59:59.500", "01:00:01.250")
 
 
-HOSTILE = " Is 1 < 2 & 3 > 2 --> yes?"
+HOSTILE = " Is 1 < 2 & 3 > 2 --> yes? ----> So"
 
 
 def test_webvtt_escapes_what_it_would_read_as_markup():
