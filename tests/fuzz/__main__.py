@@ -29,8 +29,8 @@ def guided(group: str, seconds: int, directory: Path, seed: str | None) -> None:
         from . import targets
     corpus = directory / "corpus"
     corpus.mkdir(exist_ok=True)
-    for number, seed in enumerate(targets.seeds(group)):
-        (corpus / f"seed{number}").write_bytes(seed)
+    for number, known in enumerate(targets.seeds(group)):
+        (corpus / f"seed{number}").write_bytes(known)
     options = [f"-seed={seed}", f"-runs={RUNS}"] if seed else [f"-max_total_time={seconds}"]
     options += [f"-timeout={SLOW_SECONDS}", f"-max_len={LONGEST_BYTES}"]
     options += [
