@@ -9,6 +9,7 @@ import socket
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -46,7 +47,8 @@ def setting(default: object, help: str, *, choices: tuple[str, ...] = (), least:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def _read_bool(text: str) -> bool:
+def read_bool(text: str) -> bool:
+    """True or false as people write it; ValueError for anything else."""
     if text.lower() in ("true", "1", "yes", "on"):
         return True
     if text.lower() in ("false", "0", "no", "off"):
@@ -54,25 +56,18 @@ def _read_bool(text: str) -> bool:
     raise ValueError("is neither true nor false")
 
 
-def _read_int(text: str) -> int:
+def _read_number(kind: type[int] | type[float], text: str) -> float:
     try:
-        return int(text)
-    except ValueError:
-        raise ValueError("is not a whole number") from None
-
-
-def _read_float(text: str) -> float:
-    try:
-        value = float(text)
+        value = kind(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError("is not a number")
+        raise ValueError(f"is not a {'whole ' if kind is int else ''}number")
     return value
 
 
 _READERS: dict[type, Callable[[str], object]] = {
-    bool: _read_bool, int: _read_int, float: _read_float, str: str,
+    bool: read_bool, int: partial(_read_number, int), float: partial(_read_number, float), str: str,
 }  # fmt: skip
 
 
@@ -200,7 +195,7 @@ def is_ipv6(host: str) -> bool:
 class Settings:
     """Everything that can be set; a field is the environment variable of the same name in capitals."""
 
-    port: int = setting(8000, "port the server listens on", least=0, most=65535)
+    port: int = setting(8000, "port the server listens on", most=65535)
     host: str = setting(
         "0.0.0.0",  # noqa: S104 (a dyno's router is outside)
         "address the server listens on; :: is every address of versions 4 and 6",
@@ -214,20 +209,18 @@ class Settings:
     log_format: str = setting("text", "how it is written, one event a line", choices=("text", "json"))
     monitoring: bool = setting(True, "false: there are no metrics, and the monitoring routes answer 404")
     alert_error_percent: float = setting(
-        5.0, "alert when more percent of the requests of 5 minutes failed (status 5xx)", least=0, most=100
+        5.0, "alert when more percent of the requests of 5 minutes failed (status 5xx)", most=100
     )
     alert_latency_seconds: float = setting(
-        30.0, "alert when a route's 95th percentile of 5 minutes is longer", least=0
+        30.0, "alert when a route's 95th percentile of 5 minutes is longer"
     )
     alert_memory_percent: float = setting(
-        90.0, "alert when more percent of the memory budget are in use", least=0, most=100
+        90.0, "alert when more percent of the memory budget are in use", most=100
     )
     alert_disk_percent: float = setting(
-        90.0, "alert when more percent of the disk with the uploads are in use", least=0, most=100
+        90.0, "alert when more percent of the disk with the uploads are in use", most=100
     )
-    alert_engine_restarts: int = setting(
-        3, "alert when more engine processes than this died within an hour", least=0
-    )
+    alert_engine_restarts: int = setting(3, "alert when more engine processes than this died within an hour")
     environment: str = setting(
         "development",
         "where this runs; production: log and /health warn if there are no API_KEYS",
@@ -242,17 +235,14 @@ class Settings:
         "", "requests a key or address may make, such as 60/minute or 10/second;300/hour; empty: any number"
     )
     audio_seconds_per_hour: int = setting(
-        0,
-        "seconds of audio a key or address may have transcribed or spoken in an hour; 0: any number",
-        least=0,
+        0, "seconds of audio a key or address may have transcribed or spoken in an hour; 0: any number"
     )
     redis_url: str = setting(
         "", "Redis: counts limits over all workers and machines, and keeps the jobs with CELERY_BROKER_URL",
         secret=True, read=_read_redis_url,
     )  # fmt: skip
     trusted_proxies: int = setting(
-        0, "routers in front whose X-Forwarded-* headers are believed; on Render and Heroku the default is 1",
-        least=0, most=10,
+        0, "routers in front whose X-Forwarded-* headers are believed; on Render and Heroku the default is 1", most=10,
     )  # fmt: skip
     cors_origins: str = setting(
         "",
@@ -273,9 +263,9 @@ class Settings:
     )
 
     memory_budget_mb: int = setting(
-        0, "memory for the whole service; 0: the container's limit, else the machine's memory", least=0
+        0, "memory for the whole service; 0: the container's limit, else the machine's memory"
     )
-    memory_reserve_mb: int = setting(12, "part of the budget that is kept free", least=0)
+    memory_reserve_mb: int = setting(12, "part of the budget that is kept free")
 
     whisper_model: str = setting(
         "tiny.en",
@@ -286,9 +276,7 @@ class Settings:
     whisper_language: str = setting(
         "", "language of recordings when a request names none; empty: detected", read=_read_whisper_language
     )
-    stt_threads: int = setting(
-        0, "threads that transcribe; 0: the processors this service may use", least=0, most=256
-    )
+    stt_threads: int = setting(0, "threads that transcribe; 0: the processors this service may use", most=256)
     disable_local_whisper: bool = setting(
         False, "true: no model, no engine; transcription goes to OPENAI_BASE_URL when that is set"
     )
@@ -306,7 +294,7 @@ class Settings:
     tts_language: str = setting("en", "language of texts when a request names none", read=_read_language_tag)
     tts_max_characters: int = setting(4096, "longest text that is spoken", least=1, most=100_000)
     tts_timeout_seconds: int = setting(25, "time until the first audio, all synthesizers together", least=1)
-    tts_cache_mb: int = setting(64, "speech kept on disk for identical requests; 0: none", least=0)
+    tts_cache_mb: int = setting(64, "speech kept on disk for identical requests; 0: none")
     tts_cache_dir: str = setting(
         str(PROJECT / "cache" / "speech"), "where it is kept", read=os.path.expanduser
     )
@@ -323,7 +311,7 @@ class Settings:
         "how long clients are taken to wait for a transcription; what can't be begun by then is refused or made a job",
         least=1,
     )
-    engine_idle_seconds: int = setting(60, "an engine unused for this long is closed", least=0)
+    engine_idle_seconds: int = setting(60, "an engine unused for this long is closed")
     engine_timeout_seconds: int = setting(60, "an engine without progress for this long is ended", least=1)
     max_upload_mb: int = setting(25, "largest upload, in MiB", least=1, most=1 << 20)
     max_audio_minutes: int = setting(240, "longest recording", least=1)
@@ -349,7 +337,6 @@ class Settings:
     job_part_minutes: int = setting(
         10,
         "with CELERY_BROKER_URL, recordings longer than this are cut at pauses and shared among workers; 0: never",
-        least=0,
     )
     celery_broker_url: str = setting(
         "",

@@ -7,13 +7,12 @@ import hmac
 import string
 from collections.abc import Iterable
 
-from ..config import ConfigError
+from ..config import SENT, ConfigError
 
 HASHED = "sha256:"
 DIGEST_LETTERS = 64
 ID_LETTERS = 12  # of the digest: 48 bits tell keys apart, and say nothing of a random key
 SHORT = 16  # characters; `openssl rand -hex 32` makes 64
-SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
 
 
 class Keys:

@@ -7,9 +7,8 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
+from ..config import read_bool
 from ..errors import InvalidRequest
-
-TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 Fields = Mapping[str, Any]  # a form's are all text, a JSON body's may be anything
 
@@ -132,10 +131,10 @@ class Flag(Field):
     """True or false."""
 
     def value(self, given: Any) -> bool:
-        text = str(given).lower()
-        if text not in (*TRUE, *FALSE):
-            raise self.wrong()
-        return text in TRUE
+        try:
+            return read_bool(str(given))
+        except ValueError:
+            raise self.wrong() from None
 
     def accepts(self) -> str:
         return "true or false"
