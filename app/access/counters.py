@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ..config import ConfigError
 
@@ -25,17 +25,11 @@ class Count(NamedTuple):
     seconds_left: float
 
 
-class Counters(Protocol):
-    """Counts by name. A count begins with its first increase, and is forgotten *expiry* seconds later."""
-
-    def add(self, name: str, expiry: int, amount: int = 1) -> Count:
-        """The count after it was increased; with an *amount* of 0, as it is."""
-
-
 class LocalCounters:
     """
-    Counts of one worker; its threads share them. At most *most*: past that, the one that was not increased for the
-    longest is forgotten. A client with a million addresses gains nothing by that: each address has a count anyway.
+    Counts by name, of one worker; its threads share them. A count begins with its first increase, and is forgotten
+    *expiry* seconds later. At most *most*: past that, the one that was not increased for the longest is forgotten.
+    A client with a million addresses gains nothing by that: each address has a count anyway.
     """
 
     def __init__(self, *, most: int = MOST, clock: Callable[[], float] = time.time) -> None:
@@ -44,7 +38,7 @@ class LocalCounters:
         self._counts: dict[str, tuple[int, float]] = {}  # least recently increased first
 
     def add(self, name: str, expiry: int, amount: int = 1) -> Count:
-        """The count after it was increased."""
+        """The count after it was increased; with an *amount* of 0, as it is."""
         now = self._clock()
         with self._lock:
             value, until = self._counts.get(name, (0, 0.0))
@@ -58,7 +52,7 @@ class LocalCounters:
         return Count(value + amount, until - now)
 
 
-class RedisCounters:
+class RedisCounters(LocalCounters):
     """
     Counts in the Redis at *url*; in this worker's memory while Redis does not answer.
 
@@ -66,12 +60,9 @@ class RedisCounters:
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        answer_seconds: float = ANSWER_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        self, url: str, *, answer_seconds: float = ANSWER_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__(clock=clock)
         # Imported here: 8 MB that nobody carries who sets no REDIS_URL.
         from redis import Redis
         from redis.backoff import NoBackoff
@@ -86,14 +77,14 @@ class RedisCounters:
             )
         except ValueError:  # its message has the password
             raise ConfigError("REDIS_URL: the value is no redis://, rediss:// or unix:// address") from None
-        self._local, self._clock, self._error = LocalCounters(), clock, RedisError
+        self._error = RedisError
         self._ask_again_at = 0.0
         self.away = ""  # what went wrong when Redis was asked last, empty when nothing did
 
     def add(self, name: str, expiry: int, amount: int = 1) -> Count:
         """The count after it was increased."""
         if self._clock() < self._ask_again_at:
-            return self._local.add(name, expiry, amount)
+            return super().add(name, expiry, amount)
         try:
             count = self._add(PREFIX + name, expiry, amount)
         except self._error as problem:
@@ -103,7 +94,7 @@ class RedisCounters:
                     "Redis does not answer (%s): each worker counts by itself", type(problem).__name__
                 )
             self.away = type(problem).__name__
-            return self._local.add(name, expiry, amount)
+            return super().add(name, expiry, amount)
         if self.away:
             log.info("Redis answers again")
             self.away = ""

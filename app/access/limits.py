@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..config import ConfigError
 from ..errors import AudioLimited, RateLimited
-from .counters import Counters
+from .counters import LocalCounters
 
 if TYPE_CHECKING:
     from ..speech.audio import SynthesisResult
@@ -45,7 +45,7 @@ class RateLimitStatus(NamedTuple):
 class RateLimiter:
     """Counts requests against the windows of RATE_LIMIT; any thread. ConfigError: *text* can't be read."""
 
-    def __init__(self, text: str, counters: Counters) -> None:
+    def __init__(self, text: str, counters: LocalCounters) -> None:
         self._windows = [_window(part, text) for part in re.split("[,;|]", text)]
         self._counters = counters
 
@@ -81,7 +81,7 @@ class Allowance:
     window of 30 s for each request a caller has running.
     """
 
-    def __init__(self, seconds_per_hour: int, counters: Counters) -> None:
+    def __init__(self, seconds_per_hour: int, counters: LocalCounters) -> None:
         self.seconds_per_hour = seconds_per_hour
         self._counters = counters
 
