@@ -62,6 +62,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.program = name, program
+        self.observer = Observer()  # who is told of the work
         self._budget, self._clock = budget, clock
         self._timeout, self._idle_after = timeout_seconds, idle_after_seconds
         self._turns = Turns(clock)
@@ -126,22 +127,19 @@ class Engine:
             self._turns.leave(work)
             with self._changed:
                 self._seats.leave(0.0 if more else work.worked_seconds, background=background)
+                self.observer.seats(self.name, self._seats.taken)
                 self._changed.notify_all()
-
-    @property
-    def observer(self) -> Observer:
-        """Who is told of the work."""
-        return self._seats.observer
-
-    @observer.setter
-    def observer(self, observer: Observer) -> None:
-        self._seats.observer = observer
 
     def _take_seat(self, background: bool) -> None:
         with self._changed:
             if self._closed:
                 raise EngineDied(f"the {self.name} engine is shutting down")
-            self._seats.take(background=background)
+            try:
+                self._seats.take(background=background)
+            except QueueFull:
+                self.observer.refused(self.name, "queue_full")
+                raise
+            self.observer.seats(self.name, self._seats.taken)
 
     def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Callable[[], bool]) -> None:
         """Have *cost_mb* granted, waiting for other engines' sessions to end; only with the turn taken."""

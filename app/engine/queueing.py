@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..errors import ClientGone, QueueFull
-from .events import Observer
 
 RESERVED_SECONDS = 0.05  # between two steps of a session, while what it found is passed on
 LOOK_UP_SECONDS = 0.25  # how often somebody who waits checks that waiting still makes sense
@@ -22,30 +21,6 @@ FIRST_GUESS_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 60  # the OpenAI clients of the first major version obey no longer Retry-After
 
 
-class Forecast:
-    """Learns how much work a session is. Owned by an Engine, which guards it."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._session_seconds = FIRST_GUESS_SECONDS  # moving average
-        self._expected: list[float] = []  # when clients that were refused will be back
-
-    def seconds_until_a_seat(self, open_sessions: int) -> int:
-        """For one more client: after those refused before it, so that they don't come at once."""
-        now = self._clock()
-        self._expected = [when for when in self._expected if when > now]
-        ahead = open_sessions + len(self._expected)
-        wait = max(1, min(math.ceil(self._session_seconds * ahead), LONGEST_WAIT_SECONDS))
-        if wait < LONGEST_WAIT_SECONDS:
-            self._expected.append(now + wait)
-        return wait
-
-    def finished(self, worked_seconds: float) -> None:
-        """A session was that much work."""
-        weight = 1.0 if self._session_seconds == FIRST_GUESS_SECONDS else 0.3
-        self._session_seconds += weight * (worked_seconds - self._session_seconds)
-
-
 class Seats:
     """
     Sessions somebody waits for take a seat each; those of jobs, in the background, take none.
@@ -55,10 +30,10 @@ class Seats:
 
     def __init__(self, engine: str, limit: int, clock: Callable[[], float]) -> None:
         self.limit, self.taken, self.background_sessions = limit, 0, 0
-        self.observer = Observer()
         self.last_used = clock()
         self._engine, self._clock = engine, clock
-        self._forecast = Forecast(clock)
+        self._session_seconds = FIRST_GUESS_SECONDS  # how much work a session is, a moving average
+        self._expected: list[float] = []  # when clients that were refused will be back
 
     @property
     def open_sessions(self) -> int:
@@ -69,17 +44,25 @@ class Seats:
         """One session more; QueueFull when every seat is taken."""
         if background:
             self.background_sessions += 1
-            return
-        if self.taken >= self.limit:
-            self.observer.refused(self._engine, "queue_full")
-            wait = self._forecast.seconds_until_a_seat(self.taken)
+        elif self.taken < self.limit:
+            self.taken += 1
+        else:
+            wait = self._seconds_until_a_seat()
             raise QueueFull(
                 f"all {self.limit} seats of the {self._engine} engine are taken; try again in {wait} s, or have "
                 "a job made of it with the header Prefer: respond-async",
                 retry_after_seconds=wait,
             )
-        self.taken += 1
-        self.observer.seats(self._engine, self.taken)
+
+    def _seconds_until_a_seat(self) -> int:
+        """For one more client: after those refused before it, so that they don't come at once."""
+        now = self._clock()
+        self._expected = [when for when in self._expected if when > now]
+        ahead = self.taken + len(self._expected)
+        wait = max(1, min(math.ceil(self._session_seconds * ahead), LONGEST_WAIT_SECONDS))
+        if wait < LONGEST_WAIT_SECONDS:
+            self._expected.append(now + wait)
+        return wait
 
     def leave(self, worked_seconds: float, *, background: bool) -> None:
         """One less, after so much work; 0 for one that broke off, which says nothing of the next."""
@@ -88,9 +71,9 @@ class Seats:
             self.background_sessions -= 1
             return
         self.taken -= 1
-        self.observer.seats(self._engine, self.taken)
         if worked_seconds:
-            self._forecast.finished(worked_seconds)
+            weight = 1.0 if self._session_seconds == FIRST_GUESS_SECONDS else 0.3
+            self._session_seconds += weight * (worked_seconds - self._session_seconds)
 
     def idle_seconds(self) -> float:
         """Since the end of the last session."""
