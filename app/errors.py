@@ -56,13 +56,20 @@ class ServiceError(Exception):
     # Whether a client should repeat the request by itself, as the OpenAI clients do; only told with a 5xx.
     should_retry: ClassVar[bool] = False
 
+    by_code: ClassVar[dict[str, type[ServiceError]]] = {}  # all that are below this one
+
     def __init_subclass__(cls) -> None:
         if "code" not in vars(cls):
             cls.code = re.sub("(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        cls.by_code[cls.code] = cls
 
-    def __init__(self, message: str, param: str | None = None) -> None:
+    def __init__(
+        self, message: str, param: str | None = None, *, retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message, self.param = message, param
+        if retry_after_seconds is not None:
+            self.retry_after_seconds = retry_after_seconds
 
 
 class InvalidRequest(ServiceError):
@@ -127,10 +134,7 @@ class RateLimited(ServiceError):
     """Too many requests; `Retry-After` says when to try again."""
 
     status, code = 429, "rate_limit_exceeded"
-
-    def __init__(self, message: str, param: str | None = None, *, retry_after_seconds: int = 1) -> None:
-        super().__init__(message, param)
-        self.retry_after_seconds = retry_after_seconds
+    retry_after_seconds = 1
 
 
 class AudioLimited(RateLimited):
@@ -151,13 +155,6 @@ class Unavailable(ServiceError):
     status = 503
     retry_after_seconds: int | None = 5
     should_retry = True
-
-    def __init__(
-        self, message: str, param: str | None = None, *, retry_after_seconds: int | None = None
-    ) -> None:
-        super().__init__(message, param)
-        if retry_after_seconds is not None:
-            self.retry_after_seconds = retry_after_seconds
 
 
 class QueueFull(Unavailable):
@@ -217,13 +214,7 @@ class ClientGone(Exception):
 
 def by_code(code: str, message: str, param: str | None = None) -> ServiceError:
     """The error of ours an engine's refusal stands for; what it can't name is our own fault."""
-    pending: list[type[ServiceError]] = [ServiceError]
-    while pending:
-        error = pending.pop()
-        if error.code == code:
-            return error(message, param)
-        pending += error.__subclasses__()
-    return ServiceError(message, param)
+    return ServiceError.by_code.get(code, ServiceError)(message, param)
 
 
 def envelope(status: int, code: str, message: str, param: str | None = None) -> dict[str, object]:

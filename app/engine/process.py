@@ -118,16 +118,17 @@ class Engine:
                 yield from messages
         except (ClientGone, GeneratorExit, QueueFull) as end:
             if isinstance(end, QueueFull):
-                self.observer.refused(self.name, "queue_full")
+                self.observer.note("engine_refusals_total", 1, self.name, "queue_full")
             if process is not None and more:
                 self._forgotten.append(number)
             raise
         finally:
-            self.observer.waited(self.name, self._clock() - asked if waited is None else waited)
+            waited = self._clock() - asked if waited is None else waited
+            self.observer.note("engine_wait_seconds", waited, self.name)
             self._turns.leave(work)
             with self._changed:
                 self._seats.leave(0.0 if more else work.worked_seconds, background=background)
-                self.observer.seats(self.name, self._seats.taken)
+                self.observer.note("engine_sessions", self._seats.taken, self.name)
                 self._changed.notify_all()
 
     def _take_seat(self, background: bool) -> None:
@@ -137,9 +138,9 @@ class Engine:
             try:
                 self._seats.take(background=background)
             except QueueFull:
-                self.observer.refused(self.name, "queue_full")
+                self.observer.note("engine_refusals_total", 1, self.name, "queue_full")
                 raise
-            self.observer.seats(self.name, self._seats.taken)
+            self.observer.note("engine_sessions", self._seats.taken, self.name)
 
     def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Callable[[], bool]) -> None:
         """Have *cost_mb* granted, waiting for other engines' sessions to end; only with the turn taken."""
@@ -149,7 +150,7 @@ class Engine:
                 return self._budget.admit(self, cost_mb)
             except InsufficientMemory:
                 if self._clock() >= deadline or cost_mb > self._budget.max_single_mb():
-                    self.observer.refused(self.name, "insufficient_memory")
+                    self.observer.note("engine_refusals_total", 1, self.name, "insufficient_memory")
                     raise
             if not wanted():
                 raise ClientGone
@@ -176,7 +177,7 @@ class Engine:
         )
         self.starts += 1
         self._waking_since = self._clock()
-        self.observer.started(self.name)
+        self.observer.note("engine_starts_total", 1, self.name)
         self._forgotten.clear()
         log.info("engine=%s pid=%d started", self.name, process.pid)
         threading.Thread(target=self._watch, args=(process,), name=f"{self.name}-idle", daemon=True).start()
@@ -200,7 +201,8 @@ class Engine:
             while True:
                 message = self._next_message(process, wanted)
                 if self._waking_since is not None:
-                    self.observer.ready(self.name, self._clock() - self._waking_since)
+                    seconds = self._clock() - self._waking_since
+                    self.observer.note("engine_cold_start_seconds", seconds, self.name)
                     self._waking_since = None
                 header = message.header
                 if header["step"] != step:
@@ -267,7 +269,7 @@ class Engine:
             self._process = None
             self._changed.notify_all()
         self._end(process)
-        self.observer.ended(self.name, reason)
+        self.observer.note("engine_exits_total", 1, self.name, reason)
         return True
 
     def _discard(self, process: subprocess.Popen[bytes], *, timeout: bool = False) -> str:
@@ -281,7 +283,8 @@ class Engine:
         code = process.returncode
         if first:
             killed = "killed" if code == -signal.SIGKILL else "died"
-            self.observer.ended(self.name, "timeout" if timeout else "closed" if self._closed else killed)
+            reason = "timeout" if timeout else "closed" if self._closed else killed
+            self.observer.note("engine_exits_total", 1, self.name, reason)
         how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
         log.warning("engine=%s pid=%d ended: %s", self.name, process.pid, how)
         return f"{how}, probably because memory ran out" if code == -signal.SIGKILL else how

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.exposition import generate_latest
@@ -30,20 +32,9 @@ def commit() -> str:
     return next((os.environ[name] for name in COMMIT_VARIABLES if os.environ.get(name)), "unknown")
 
 
-class _Everything(NamedTuple):
-    """What is scraped: the counters of all workers, and the sizes of now."""
-
-    services: Services
-    counters: Metrics
-
-    def collect(self) -> Iterable[Metric]:
-        yield from self.counters.collect()
-        yield from metrics(self.services)
-
-
 def text(services: Services, counters: Metrics) -> bytes:
-    """Every metric in Prometheus's text format, version 0.0.4."""
-    return generate_latest(_Everything(services, counters))
+    """Every metric in Prometheus's text format, version 0.0.4: the counters of all workers, and the sizes of now."""
+    return generate_latest(SimpleNamespace(collect=lambda: chain(counters.collect(), metrics(services))))
 
 
 class Disk(NamedTuple):
@@ -68,14 +59,11 @@ def metrics(services: Services) -> Iterable[Metric]:
     processes = services.processes()
     budget = services.speech.budget
     workers = services.settings.web_concurrency
-    memory = GaugeMetricFamily("service_memory_pss_bytes", "Memory by role (PSS)", labels=["role"])
-    for role, weight in by_role(processes).items():
-        memory.add_metric([role], weight * MB)
-    yield memory
+    weights = {role: weight * MB for role, weight in by_role(processes).items()}
+    yield _gauge_by("role", "service_memory_pss_bytes", "Memory by role (PSS)", weights)
     # A worker knows the cost of its own engines only, so the sum of what is there stands for the use.
-    yield _gauge(
-        "service_memory_budget_bytes", "Memory budget of the service", budget.limit_mb * workers * MB
-    )
+    limit = budget.limit_mb * workers * MB
+    yield _gauge("service_memory_budget_bytes", "Memory budget of the service", limit)
     used = max(budget.used_mb(), sum(process.footprint.pss_mb for process in processes))
     yield _gauge("service_memory_budget_used_bytes", "Memory in use, reservations included", used * MB)
     if group := cgroup.memory_group():
@@ -87,11 +75,8 @@ def metrics(services: Services) -> Iterable[Metric]:
     with contextlib.suppress(OSError):
         free = free_bytes(services.settings.data_dir)
         yield _gauge("service_data_disk_free_bytes", "Left on the disk jobs are kept on (DATA_DIR)", free)
-    yield _gauge(
-        "service_disk_used_ratio",
-        "Used share of the disk with the uploads",
-        disk(services.settings).used_share,
-    )
+    used = disk(services.settings).used_share
+    yield _gauge("service_disk_used_ratio", "Used share of the disk with the uploads", used)
     yield from _jobs(services)
     if services.monitoring is not None:
         starts = services.monitoring.slot.memory.starts
@@ -107,23 +92,24 @@ def _jobs(services: Services) -> Iterable[Metric]:
     counts = services.job_counts()
     if counts is None:
         return
-    states = GaugeMetricFamily("jobs", "Jobs that are kept, by state", labels=["state"])
-    for state, count in counts.by_state.items():
-        states.add_metric([state], count)
-    yield states
+    yield _gauge_by("state", "jobs", "Jobs that are kept, by state", counts.by_state)
     yield _gauge("jobs_queue_length", "Jobs that wait", counts.queued)
     oldest = counts.oldest_waiting_seconds
     yield _gauge("jobs_oldest_waiting_seconds", "How long the oldest waiting job has waited", oldest)
     yield _gauge("jobs_stored_bytes", "Disk space that jobs take", counts.stored_bytes)
-    stands = counts.oldest_progress_seconds
-    yield _gauge(
-        "jobs_oldest_progress_seconds",
-        "Since the last progress of the running job that made none for longest",
-        stands,
-    )
+    since = counts.oldest_progress_seconds
+    stands = "Since the last progress of the running job that made none for longest"
+    yield _gauge("jobs_oldest_progress_seconds", stands, since)
     if counts.workers is not None:
         yield _gauge("jobs_workers", "Workers seen in the last 10 s (with CELERY_BROKER_URL)", counts.workers)
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:
     return GaugeMetricFamily(name, help, value=value)
+
+
+def _gauge_by(label: str, name: str, help: str, values: Mapping[str, float]) -> Metric:
+    found = GaugeMetricFamily(name, help, labels=[label])
+    for value_of_label, value in values.items():
+        found.add_metric([value_of_label], value)
+    return found

@@ -92,7 +92,10 @@ class Monitoring:
         self.metrics = Metrics(slot)
         self.windows = Windows(self.metrics, slot, clock)
         self.history = History(slot, processes, clock)
-        self.metrics.on_work, self.metrics.on_engine = self.history.at_work, self.history.take
+        for work in ("engine_wait_seconds", "speech_real_time_factor_ratio"):
+            self.metrics.then[work] = self.history.at_work
+        for engine in ("engine_cold_start_seconds", "engine_exits_total"):
+            self.metrics.then[engine] = self.history.take
         self._errors, self._refusals, self._slow, self._addresses = (
             slot.memory.ring(name, slot.number) for name in ("errors", "refusals", "slow", "addresses")
         )
@@ -142,7 +145,7 @@ class Monitoring:
             reason = "unknown_path"
         else:
             return
-        self.metrics.refused_request(reason)
+        self.metrics.note("http_refusals_total", 1, reason)
         address = masked(request.peer or "")
         self._addresses.append(address, now)
         if reason != "unknown_path":  # a scan of thousands would drive out what matters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..config import Settings
@@ -23,16 +23,6 @@ MINUTES_5, HOUR = 300.0, 3600.0
 TROUBLE = ("died", "killed", "timeout")
 
 
-class Readings(NamedTuple):
-    """The figures alerts are about: of 5 minutes the first two, of the moment the next two, of an hour the last."""
-
-    error_percent: float
-    latency_seconds: float
-    memory_percent: float
-    disk_percent: float
-    engine_restarts: int
-
-
 def performance(monitoring: Monitoring, seconds: float) -> Report:
     """Each route's counts, rates and percentiles in the last *seconds*, and since the start."""
     window, since = monitoring.windows.last(seconds)
@@ -41,7 +31,7 @@ def performance(monitoring: Monitoring, seconds: float) -> Report:
     return {
         "window_seconds": seconds,
         "since": _iso(since),
-        "in_flight": round(_in_progress(monitoring)),
+        "in_flight": round(total.single["http_requests_in_progress"][""]),
         "routes": [
             {
                 "method": method,
@@ -87,15 +77,6 @@ def _by_route(counts: Counts) -> dict[tuple[str, str], float]:
     return sums
 
 
-def _in_progress(monitoring: Monitoring) -> float:
-    return sum(
-        sample.value
-        for metric in monitoring.metrics.collect()
-        if metric.name == "http_requests_in_progress"
-        for sample in metric.samples
-    )
-
-
 def _last(monitoring: Monitoring, ring: str, seconds: float, *fields: str) -> list[Report]:
     """What the rings of all workers hold of the last *seconds*, newest first."""
     records = monitoring.slot.memory.records(ring, time.time() - seconds)
@@ -114,13 +95,13 @@ def production(services: Services, monitoring: Monitoring) -> Report:
     disk = exposition.disk(services.settings)
     budget_mb = services.speech.budget.limit_mb * services.settings.web_concurrency
     weight_mb = sum(samples[-1].pss_mb.values())
-    readings = Readings(
-        error_percent=100 * error_rate(recent),
-        latency_seconds=_slowest_route(recent),
-        memory_percent=100 * weight_mb / budget_mb,
-        disk_percent=100 * disk.used_share,
-        engine_restarts=round(sum(_in_trouble(hour).values())),
-    )
+    readings = {
+        "error_percent": 100 * error_rate(recent),
+        "latency_seconds": _slowest_route(recent),
+        "memory_percent": 100 * weight_mb / budget_mb,
+        "disk_percent": 100 * disk.used_share,
+        "engine_restarts": _in_trouble(hour),
+    }
     since = samples[0] if len(samples) > 1 else None
     return {
         "version": __version__,
@@ -144,7 +125,7 @@ def production(services: Services, monitoring: Monitoring) -> Report:
         },
         "disk": {
             "free_mb": round(disk.free_mb, 1),
-            "used_percent": round(readings.disk_percent, 1),
+            "used_percent": round(readings["disk_percent"], 1),
         },
         "jobs": _jobs(services),
         "errors": {
@@ -154,25 +135,20 @@ def production(services: Services, monitoring: Monitoring) -> Report:
             "count_1h": round(_errors(hour)),
             "recent": _last(monitoring, "errors", HOUR, "type", "route", "status", "request_id")[:SHOWN],
         },
-        "alerts": _alerts(services.settings, readings),
+        "alerts": [_alert(services.settings, name, reading) for name, reading in readings.items()],
     }
 
 
-def _alerts(settings: Settings, readings: Readings) -> list[Report]:
-    """Each alert with its threshold, its reading, and whether it is active."""
-    found: list[Report] = []
-    for name, reading in readings._asdict().items():
-        threshold = getattr(settings, f"alert_{name}")
-        found.append(
-            {
-                "name": name,
-                "setting": f"ALERT_{name.upper()}",
-                "threshold": threshold,
-                "value": round(reading, 3),
-                "active": reading > threshold,
-            }
-        )
-    return found
+def _alert(settings: Settings, name: str, reading: float) -> Report:
+    """The alert *name* with its threshold, its reading, and whether it is active."""
+    threshold = getattr(settings, f"alert_{name}")
+    return {
+        "name": name,
+        "setting": f"ALERT_{name.upper()}",
+        "threshold": threshold,
+        "value": round(reading, 3),
+        "active": reading > threshold,
+    }
 
 
 def _jobs(services: Services) -> Report | None:
@@ -204,9 +180,9 @@ def _slowest_route(counts: Counts) -> float:
     return max((quantile(0.95, spread, LATENCY_BUCKETS) or 0.0 for spread in spreads), default=0.0)
 
 
-def _in_trouble(counts: Counts) -> dict[str, float]:
-    exits = counts.single["engine_exits"]
-    return {key: count for key, count in exits.items() if key.rpartition(" ")[2] in TROUBLE}
+def _in_trouble(counts: Counts) -> int:
+    exits = counts.single["engine_exits"].items()
+    return round(sum(count for key, count in exits if key.rpartition(" ")[2] in TROUBLE))
 
 
 def security(monitoring: Monitoring, seconds: float) -> Report:

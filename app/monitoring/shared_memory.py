@@ -60,23 +60,18 @@ class Ring:
     """
 
     def __init__(self, memory: memoryview) -> None:
-        self._memory, self._size = memory, len(memory) - HEADER.size
+        self._memory, self.size_bytes = memory, len(memory) - HEADER.size
         self._lock = threading.Lock()
-
-    @property
-    def size_bytes(self) -> int:
-        """How much fits."""
-        return self._size
 
     def append(self, content: object, now: float) -> int:
         """Write a record; its size in bytes. One that is larger than a quarter of the ring is left out."""
         text = json.dumps(content, separators=(",", ":")).encode()
         record = RECORD.pack(len(text), zlib.crc32(text), now) + text
-        if len(record) > self._size // 4:
+        if len(record) > self.size_bytes // 4:
             return 0
         with self._lock:
             oldest, end = HEADER.unpack_from(self._memory)
-            while end + len(record) - oldest > self._size:
+            while end + len(record) - oldest > self.size_bytes:
                 oldest += RECORD.size + RECORD.unpack(self._read(self._memory, oldest, RECORD.size))[0]
             # First out with the old, last in with the new: what a reader finds between the two is whole.
             self._memory[: HEADER.size] = HEADER.pack(oldest, end)
@@ -128,14 +123,14 @@ class Ring:
         return Record(time, text) if zlib.crc32(text) == crc else None
 
     def _read(self, memory: memoryview | bytes, at: int, length: int) -> bytes:
-        begin = HEADER.size + at % self._size
+        begin = HEADER.size + at % self.size_bytes
         first = bytes(memory[begin : begin + length])
         rest = length - len(first)
         return first + bytes(memory[HEADER.size : HEADER.size + rest]) if rest else first
 
     def _write(self, at: int, record: bytes) -> None:
-        begin = HEADER.size + at % self._size
-        first = record[: HEADER.size + self._size - begin]
+        begin = HEADER.size + at % self.size_bytes
+        first = record[: HEADER.size + self.size_bytes - begin]
         self._memory[begin : begin + len(first)] = first
         rest = record[len(first) :]
         self._memory[HEADER.size : HEADER.size + len(rest)] = rest

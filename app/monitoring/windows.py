@@ -18,6 +18,7 @@ LONGEST_SECONDS = 3600.0
 # The counters that windows are asked for, and the labels a count is kept under.
 COUNTED = {
     "http_requests": ("method", "route", "status"),
+    "http_requests_in_progress": (),
     "engine_exits": ("engine", "reason"),
     "http_refusals": ("reason",),
 }
@@ -53,7 +54,7 @@ def counts_of(metrics: Iterable[Metric]) -> Counts:
     """The counters windows are asked for, read from *metrics*."""
     found = Counts()
     for metric in metrics:
-        if labels := COUNTED.get(metric.name):
+        if (labels := COUNTED.get(metric.name)) is not None:
             for sample in metric.samples:
                 found.single[metric.name][_key(sample.labels, labels)] = sample.value
         elif labels := TIMED.get(metric.name):

@@ -111,12 +111,12 @@ class Synthesis:
                 continue
             # What another than the first choice said counts only while it stands in for it.
             if number == 0 or entry.info.stand_in_until:
-                self.observer.looked_up(True)
+                self.observer.note("speech_cache_requests_total", 1, "hit")
                 before = [f"{better.engine}: failed lately" for better in attempts[:number]]
                 return cached_result(entry, attempt, request, before)
             entry.close()
         if self.cache.limit_bytes:
-            self.observer.looked_up(False)
+            self.observer.note("speech_cache_requests_total", 1, "miss")
         # A job's time is limited where it is run; that it waits for its turn is no reason for another voice.
         deadline = math.inf if request.background else self._clock() + self._timeout
         reasons: list[str] = []
@@ -195,7 +195,7 @@ class Synthesis:
             raise
         finally:
             if online:
-                self.observer.breaker(attempt.engine, self.breaker.state != "closed")
+                self.observer.note("speech_breaker_open", self.breaker.state != "closed", attempt.engine)
 
     def _begin(
         self,
@@ -262,7 +262,10 @@ class Synthesis:
     ) -> None:
         """Note that a text was spoken to its end, and keep the audio."""
         seconds = stream.duration_seconds or 0.0
-        self.observer.spoke(result.engine, seconds, self._clock() - began)
+        self.observer.note("speech_synthesized_audio_seconds_total", seconds, result.engine)
+        if seconds > 0:
+            ratio = (self._clock() - began) / seconds
+            self.observer.note("speech_real_time_factor_ratio", ratio, "synthesis")
         if writer is not None:
             until = time.time() + STAND_IN_SECONDS if result.fallback else 0.0
             self.cache.keep(result.etag, writer, AudioInfo(seconds, stream.skipped, until))

@@ -128,7 +128,10 @@ class Transcription:
             elif kind == "end":
                 self.duration_seconds = found["duration"]
                 self.seconds_done = found.get("decoded_seconds", self.duration_seconds)
-                self.observer.transcribed(self.seconds_done - self.begins_at, time.monotonic() - began)
+                seconds, took = self.seconds_done - self.begins_at, time.monotonic() - began
+                self.observer.note("speech_transcribed_audio_seconds_total", seconds)
+                if seconds > 0:
+                    self.observer.note("speech_real_time_factor_ratio", took / seconds, "transcription")
                 self.on_progress(self.seconds_done, True)
 
     def close(self) -> None:
