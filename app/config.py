@@ -272,6 +272,12 @@ class Settings:
         "speech-to-text model: a name, the path of a CTranslate2 model, or auto (the largest that fits)",
     )
     model_dir: str = setting(str(PROJECT / "models"), "where models are kept", read=os.path.expanduser)
+    whisper_encoder: str = setting(
+        "auto",
+        "what computes Whisper's encoder: the kernels in CTranslate2's library, or numpy, which takes twice as long; "
+        "auto: the kernels where they work",
+        choices=("auto", "kernels", "numpy"),
+    )
     whisper_beam_size: int = setting(1, "hypotheses kept while decoding; 1 is greedy", least=1, most=10)
     whisper_language: str = setting(
         "", "language of recordings when a request names none; empty: detected", read=_read_whisper_language

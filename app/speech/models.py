@@ -11,18 +11,22 @@ from typing import NamedTuple
 from ..config import ConfigError, Settings, platform
 from ..engine.budget import budget_source
 
-WEIGHTS, CONFIG = "model.bin", "config.json"
+CONFIG = "config.json"
+# A model as it is published, and the two files it is made into (`engine_process/stt/convert.py`). An engine reads
+# either, but of the first it holds everything in memory.
+WEIGHTS, DECODER, ENCODER = "model.bin", "decoder/model.bin", "encoder.bin"
 
 AUTO = "auto"  # as a model's name: the largest that fits
 WEB_MB = 48  # what the service weighs without engines, after a day; benchmarks/memory.py measures it
 
-# Engine peak = the interpreter with its libraries and their buffers, the weights as int8, and what the encoder
-# works on: the scores of all pairs of its 1500 positions in each head (9 MB a head), and layers of its width. With
-# deep decoders what they keep of those positions and of 448 tokens is more: two vectors of floats a layer.
-# Fitted to what tiny.en and base measure; docs/decisions/0008-memory-budget.md has the table.
-FIXED_MB = 61
-HEAD_MB = 9.0
-WIDTH_MB = 0.07
+# Engine peak = the interpreter with its libraries and their buffers, the decoder's weights as int8, and what the
+# decoder keeps of 1500 positions and of 448 tokens: two vectors of floats a layer. The encoder's weights stay on the
+# disk. Fitted to what tiny.en and base measure; docs/decisions/0008-memory-budget.md has the table.
+FIXED_MB = 78
+VOCABULARY, TOKENS, POSITIONS = 51865, 448, 1500
+# Of a model that was not made into two files: all its weights, and what CTranslate2's encoder works on, the scores of
+# all pairs of positions in each head and layers of its width.
+WHOLE_FIXED_MB, HEAD_MB, WIDTH_MB = 61, 9.0, 0.07
 SMALLEST_MB = 32.0  # of any engine: espeak-ng's
 SESSION_MB = 1.5  # each further recording that is open: half a minute of samples and a decoder
 
@@ -63,10 +67,20 @@ class Model(NamedTuple):
 
     @property
     def computed_mb(self) -> int:
-        """The same, from the size of the weights and the shape of the network."""
+        """The same, from the shape of the network."""
+        # Each layer has 4 matrices for the text before, 4 for the sound, and 8 in its feed-forward part.
+        weights = (VOCABULARY + 2 * TOKENS + 16 * self.width * self.decoder_layers) * self.width
+        return round(FIXED_MB + weights / (1 << 20) + self._kept_mb)
+
+    @property
+    def whole_mb(self) -> int:
+        """The same of the file as it is published."""
         encoding = HEAD_MB * self.heads + WIDTH_MB * self.width
-        generating = self.decoder_layers * 2 * (1500 + 448) * self.width * 4 / (1 << 20)
-        return round(FIXED_MB + self.weights_mb + max(encoding, generating))
+        return round(WHOLE_FIXED_MB + self.weights_mb + max(encoding, self._kept_mb))
+
+    @property
+    def _kept_mb(self) -> float:
+        return self.decoder_layers * 2 * (POSITIONS + TOKENS) * self.width * 4 / (1 << 20)
 
     @property
     def cost_is(self) -> str:
@@ -118,7 +132,9 @@ def choose(settings: Settings, budget_mb: float) -> tuple[Model, int]:
         raise ConfigError(
             f"WHISPER_MODEL: {what}; known are {', '.join(CATALOGUE)}, or a directory with those two"
         )
-    cost_mb = round(model.cost_mb + SESSION_MB * settings.engine_seats)  # one more is a job's
+    path = find(name, model_dir)
+    peak_mb = model.cost_mb if path is None or is_converted(path) else model.whole_mb
+    cost_mb = round(peak_mb + SESSION_MB * settings.engine_seats)  # one more is a job's
     if cost_mb > room:
         raise ConfigError(
             f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB; {share_text(settings, budget_mb)}; models that "
@@ -159,9 +175,14 @@ def how_to_fetch(name: str) -> str:
 def find(name: str, model_dir: Path) -> Path | None:
     """The directory with the files of the model *name* (or at that path), None where there is none."""
     for candidate in (model_dir / name, Path(name)):
-        if (candidate / WEIGHTS).is_file() and (candidate / CONFIG).is_file():
+        if (is_converted(candidate) or (candidate / WEIGHTS).is_file()) and (candidate / CONFIG).is_file():
             return candidate
     return None
+
+
+def is_converted(path: Path) -> bool:
+    """Whether the model at *path* is in two files."""
+    return (path / ENCODER).is_file() and (path / DECODER).is_file()
 
 
 def installed(model_dir: Path) -> list[str]:
@@ -169,7 +190,7 @@ def installed(model_dir: Path) -> list[str]:
     if not model_dir.is_dir():
         return []
     return sorted(
-        path.parent.name for path in model_dir.glob(f"*/{WEIGHTS}") if not is_temporary(path.parent)
+        path.name for path in model_dir.iterdir() if not is_temporary(path) and find(path.name, model_dir)
     )
 
 
@@ -180,7 +201,8 @@ def describe(name: str, model_dir: Path) -> Model | None:
     path = find(name, model_dir)
     if path is None:
         return None
-    size_mb = (path / WEIGHTS).stat().st_size >> 20
+    files = (DECODER, ENCODER) if is_converted(path) else (WEIGHTS,)
+    size_mb = sum((path / file).stat().st_size for file in files) >> 20
     by_size = sorted(CATALOGUE.values(), key=lambda model: model.weights_mb)
     like = next((model for model in by_size if model.weights_mb >= size_mb), by_size[-1])
     return Model(name, "", "", like.parameters_millions, size_mb, like.heads, like.width, like.decoder_layers)

@@ -134,6 +134,7 @@ def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
         # Absolute: the engine's process has a working directory of its own.
         "model_dir": str((models.find(model.name, model_dir) or model_dir / model.name).absolute()),
         "threads": settings.stt_threads or cgroup.processors(),
+        "encoder": settings.whisper_encoder,
     }
     engine = Engine(
         "whisper",

@@ -53,7 +53,7 @@ def model(damage):
 
 
 def cut_off(files: Path) -> None:
-    os.truncate(files / "model.bin", (files / "model.bin").stat().st_size - 1000)
+    os.truncate(files / "decoder/model.bin", (files / "decoder/model.bin").stat().st_size - 1000)
 
 
 def one_word_less(files: Path) -> None:
@@ -66,7 +66,7 @@ def no_tokenizer(files: Path) -> None:
 
 
 def another_file(files: Path) -> None:
-    (files / "model.bin").write_bytes(b"<!DOCTYPE html><title>502 Bad Gateway</title>" * 100)
+    (files / "decoder/model.bin").write_bytes(b"<!DOCTYPE html><title>502 Bad Gateway</title>" * 100)
 
 
 @contextlib.contextmanager
@@ -163,7 +163,7 @@ BROKEN = {
     "a vocabulary cut off": (model(one_word_less), "error", "model", "vocabulary.txt has 51863 tokens"),
     "no tokenizer": (model(no_tokenizer), "error", "model", "tokenizer.json is missing"),
     "a model nobody knows": (setting(WHISPER_MODEL="tiny-en"), "error", "budget", "no model is called 'tiny-en'"),
-    "a budget too small": (setting(MEMORY_BUDGET_MB="150"), "error", "budget", "the engine of tiny.en needs 19"),
+    "a budget too small": (setting(MEMORY_BUDGET_MB="150"), "error", "budget", "the engine of tiny.en needs 15"),
     "a budget nobody grants": (setting(MEMORY_BUDGET_MB="9999999"), "error", "memory", "is more than the"),
     "the port in use": (port_in_use, "error", "port", "is in use by another program"),
     "another machine's address": (setting(HOST="203.0.113.1"), "error", "port", "can't be listened on"),

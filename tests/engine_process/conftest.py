@@ -1,5 +1,6 @@
 """The real model, fetched once, and the engine that runs it."""
 
+import numpy as np
 import pytest
 
 from app.config import PROJECT
@@ -14,6 +15,14 @@ def model_dir():
 
 
 @pytest.fixture(scope="session")
+def stock_dir():
+    """The directory of tiny.en as it is published, for the libraries this service is compared with."""
+    return fetch.fetch("tiny.en", PROJECT / "models" / "faster-whisper", whole=True)
+
+
+@pytest.fixture(scope="session")
 def whisper(model_dir):
     """One engine for all tests: it keeps nothing of a session."""
-    return WhisperEngine({"model_dir": str(model_dir), "model": "tiny.en", "threads": 2})
+    engine = WhisperEngine({"model_dir": str(model_dir), "model": "tiny.en", "threads": 2})
+    engine.encoder.encode(np.zeros((1, 80, 100), np.float32))  # its threads are the session's, not a test's
+    return engine

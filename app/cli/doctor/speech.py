@@ -79,18 +79,17 @@ def _files(name: str, place: Path | None, model_dir: Path) -> Finding:
     again = f"python -m app models remove {name} && python -m app models fetch {name}"
     remedy = again if name in models.CATALOGUE else "bring its files again"
     try:
-        is_int8 = check_files(place)
+        check_files(place)
     except (Damaged, OSError, ValueError) as damage:
         return error("model", f"{name} in {place} is damaged: {damage}", remedy)
-    if not is_int8:
-        return warning(
-            "model", f"{name} in {place} is not saved as int8: loading it takes more memory", remedy
-        )
+    if not models.is_converted(place):
+        convert = f"python -m app models fetch {name}" if name in models.CATALOGUE else remedy
+        return warning("model", f"{name} in {place} is not converted: it takes more memory", convert)
     return ok("model", f"{name} in {place} is whole")
 
 
-def check_files(place: Path) -> bool:
-    """Whether the weights are int8; Damaged, or quantize's NotAModel, when the files do not belong together."""
+def check_files(place: Path) -> None:
+    """Damaged, or convert's NotAModel, when the files do not belong together."""
     for name in (models.CONFIG, "tokenizer.json"):
         try:
             json.loads((place / name).read_bytes())
@@ -101,32 +100,37 @@ def check_files(place: Path) -> bool:
     vocabulary = place / "vocabulary.txt"
     if not vocabulary.is_file():
         raise Damaged("vocabulary.txt is missing")
-    with (place / models.WEIGHTS).open("rb") as file:
-        tokens, is_int8 = _walk(file)
+    weights = models.DECODER if models.is_converted(place) else models.WEIGHTS
+    with (place / weights).open("rb") as file:
+        tokens = _walk(file, weights)
     with vocabulary.open("rb") as file:
         lines = sum(1 for _ in file)
     if lines != tokens:
-        raise Damaged(f"vocabulary.txt has {lines} tokens, {models.WEIGHTS} has {tokens}")
-    return is_int8
+        raise Damaged(f"vocabulary.txt has {lines} tokens, {weights} has {tokens}")
+    if models.is_converted(place):
+        from ...engine_process.stt.convert import read_index
+
+        with (place / models.ENCODER).open("rb") as file:
+            read_index(file)
 
 
-def _walk(file: BinaryIO) -> tuple[int, bool]:
-    """How many tokens the weights know, and whether they are int8; every entry must fit the file's length."""
-    from ...engine_process.stt import quantize
+def _walk(file: BinaryIO, name: str) -> int:
+    """How many tokens the weights know; every entry must fit the length of the file *name*."""
+    from ...engine_process.stt import convert
 
-    _, _, _, count = quantize.read_head(file)
-    tokens, is_int8 = 0, False
-    for variable in quantize.variables(file, count):
+    _, _, _, count = convert.read_head(file)
+    tokens = 0
+    for variable in convert.variables(file, count):
         if variable.name == "decoder/embeddings/weight":
-            tokens, is_int8 = variable.shape[0], variable.kind == quantize.INT8
+            tokens = variable.shape[0]
         file.seek(variable.size_bytes - 1, 1)
-        quantize.read_whole(file, 1)
-    (aliases,) = quantize.unpack(file, "<I")
+        convert.read_whole(file, 1)
+    (aliases,) = convert.unpack(file, "<I")
     for _ in range(2 * aliases):
-        quantize.read_string(file)
+        convert.read_string(file)
     if file.read(1):
-        raise Damaged(f"{models.WEIGHTS} goes on after its end")
-    return tokens, is_int8
+        raise Damaged(f"{name} goes on after its end")
+    return tokens
 
 
 def budget(services: Services) -> Iterator[Finding]:

@@ -13,9 +13,12 @@ from ...engine.protocol import Message
 from ..pages import CodePages
 from . import vad
 from .clock import Clock
+from .convert import DECODER, ENCODER, WEIGHTS
 from .ctranslate import extension
 from .decode import BEGINNING, Mark, decode
+from .encoder import Encoder
 from .generate import Hypothesis
+from .kernels import choose
 from .mel import HOP, RATE, LogMel
 from .recording import Recording, clip
 from .survey import Marks, survey
@@ -40,11 +43,12 @@ class WhisperEngine:
         self.model_dir = Path(options["model_dir"])
         self.name: str = options["model"]
         self.threads: int = options["threads"]
+        self.encoder_choice: str = options.get("encoder", "auto")
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The model's tokens; Refused where there is no model."""
-        if not (self.model_dir / "model.bin").is_file():
+        if not (self.is_converted or (self.model_dir / WEIGHTS).is_file()):
             raise protocol.Refused(
                 "model_missing", f"there is no model in {self.model_dir}; run `make run` to fetch it"
             )
@@ -53,8 +57,22 @@ class WhisperEngine:
     @cached_property
     def model(self) -> Any:  # the extension module has no types
         """CTranslate2's Whisper."""
-        whisper = extension().Whisper
-        return whisper(os.fsencode(self.model_dir), "cpu", compute_type="int8", intra_threads=self.threads)
+        directory = (self.model_dir / DECODER).parent if self.is_converted else self.model_dir
+        return extension().Whisper(
+            os.fsencode(directory), "cpu", compute_type="int8", intra_threads=self.threads
+        )
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the model is in two files; else CTranslate2 encodes, with everything in memory."""
+        return (self.model_dir / ENCODER).is_file()
+
+    @cached_property
+    def encoder(self) -> Encoder | None:
+        """What computes the encoder, where CTranslate2 does not."""
+        return (
+            Encoder(self.model_dir, choose(self.encoder_choice), self.threads) if self.is_converted else None
+        )
 
     @cached_property
     def mel(self) -> LogMel:
@@ -209,8 +227,9 @@ class WhisperEngine:
     ) -> Any:  # the extension module has no types
         """The encoder's view of a window."""
         features = self.mel(recording.window(frame, frames), frames)
-        self.code_pages.release()  # here, because encoding is the peak
-        return self.model.encode(extension().StorageView.from_array(features))
+        self.code_pages.release()
+        view = extension().StorageView.from_array
+        return view(self.encoder.encode(features)) if self.encoder else self.model.encode(view(features))
 
     def heard_language(self, encoded: Any) -> tuple[str, float]:
         """The likeliest language of a window, and how likely."""
@@ -225,6 +244,7 @@ class WhisperEngine:
                 "language": language,
                 "language_probability": probability,
                 "model": self.name,
+                "encoder": self.encoder.kernels.name if self.encoder else "ctranslate2",
                 "stated_seconds": recording.stated_seconds,
             }
         )
