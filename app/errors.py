@@ -246,7 +246,7 @@ def register(app: Flask) -> None:
     def ours(error: ServiceError) -> Response:
         response = respond(error.status, error.code, error.message, error.param)
         if error.status >= 500:
-            log.warning("%s %s: %s", request.method, request.path, error.code)
+            log.warning("%s %s: %s: %s", request.method, request.url_rule, error.code, error.message)
             response.headers["X-Should-Retry"] = str(error.should_retry).lower()
         if error.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(error.retry_after_seconds)
@@ -272,6 +272,6 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> Response:
-        log.exception("%s %s failed", request.method, request.path)
+        log.exception("%s %s failed", request.method, request.url_rule)
         message = "the service failed; the log has the cause under this request's id"
         return respond(500, "internal_error", message)

@@ -148,7 +148,7 @@ def log_request(request: RequestRecord) -> None:
         return
     said = (
         f"method={request.method} route={request.route} status={request.status} ms={request.seconds * 1000:.1f} "
-        f"in={request.received_bytes} out={request.sent_bytes}"
+        f"in={request.received_bytes} out={request.sent_bytes}{request.code and f' code={request.code}'}"
     )
     output = logging.root.handlers[0] if logging.root.handlers else None
     if isinstance(output, Lines):

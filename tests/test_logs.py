@@ -85,7 +85,13 @@ def test_the_start_up_lines_are_not_changed():
 def test_a_request_is_one_line_of_keys_and_values(caplog):
     with caplog.at_level(logging.INFO, "app.requests"):
         logs.log_request(logs.RequestRecord("GET", "/health", 200, "id", 0.0123, 0, 57))
-    assert caplog.messages == ["method=GET route=/health status=200 ms=12.3 in=0 out=57"]
+        logs.log_request(
+            logs.RequestRecord("GET", "/v1/models", 429, "id", 0.0123, code="rate_limit_exceeded")
+        )
+    assert caplog.messages == [
+        "method=GET route=/health status=200 ms=12.3 in=0 out=57",
+        "method=GET route=/v1/models status=429 ms=12.3 in=0 out=0 code=rate_limit_exceeded",
+    ]
 
 
 def test_lines_are_written_at_once_and_whole():

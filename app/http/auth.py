@@ -20,8 +20,13 @@ PAGES = frozenset(("/", "/dashboard", "/static/<path:filename>"))
 HEALTH = frozenset(("/health", "/health/live", "/health/ready"))
 CATALOGUES = frozenset(("/v1/models", "/v1/models/<path:name>", "/v1/audio/voices", "/docs", "/openapi.json"))
 OPEN = PAGES | HEALTH | CATALOGUES
-# Looks at the service: what scrapes, probes and shows it would use up what RATE_LIMIT leaves for work.
-UNCOUNTED = PAGES | HEALTH | {"/metrics", "/api/status"}
+# What scrapes, probes and shows the service would use up what RATE_LIMIT leaves for work; and whoever looks for the
+# cause of many 429s must not get one.
+LOOKS = frozenset((
+    "/metrics", "/api/status", "/api/memory", "/memory", "/api/memory/history", "/api/monitoring/performance",
+    "/api/monitoring/production", "/api/monitoring/security",
+))  # fmt: skip
+UNCOUNTED = PAGES | HEALTH | LOOKS
 # What makes or hears audio, when it is posted to; the test speaks when it is asked for by GET, too.
 AUDIO = frozenset((
     VOICE, f"{VOICE}/transcribe", f"{VOICE}/speak", f"{VOICE}/test", f"{VOICE}/jobs",

@@ -149,7 +149,9 @@ class Monitoring:
         address = masked(request.peer or "")
         self._addresses.append(address, now)
         if reason != "unknown_path":  # a scan of thousands would drive out what matters
-            self._refusals.append([reason, target, address, request.route, request.request_id], now)
+            self._refusals.append(
+                [reason, target or request.code, address, request.route, request.request_id], now
+            )
 
 
 def probe(path: str) -> str:

@@ -187,7 +187,7 @@ def test_security_agrees_with_the_load(watched):
     events = [(event["reason"], event["detail"]) for event in report["recent"]]
     assert events.count(("probe", "/wp-login.php")) == 3
     assert events.count(("probe", "/.env")) == 2
-    assert events.count(("invalid_audio", "")) == 1
+    assert events.count(("invalid_audio", "invalid_audio")) == 1
     assert all(event["address"] == "127.0.0.x" and event["request_id"] for event in report["recent"])
 
 
