@@ -44,20 +44,12 @@ class Process(NamedTuple):
 
 
 class System(NamedTuple):
-    """The machine's memory in MB; *used* is what programs can't get."""
+    """The machine's memory in MB; *used* is what programs can't get, and *percent* how much of all that is."""
 
     total_mb: float
+    used_mb: float
     available_mb: float
-
-    @property
-    def used_mb(self) -> float:
-        """Total less available."""
-        return self.total_mb - self.available_mb
-
-    @property
-    def percent(self) -> float:
-        """Used, of total."""
-        return 100 * self.used_mb / self.total_mb
+    percent: float
 
 
 def pss_mb(pid: int | None) -> float:
@@ -121,7 +113,8 @@ def system() -> System:
     import psutil
 
     found = psutil.virtual_memory()
-    return System(total_mb=found.total / MB, available_mb=found.available / MB)
+    used = found.total - found.available
+    return System(found.total / MB, used / MB, found.available / MB, 100 * used / found.total)
 
 
 def total_mb() -> float:

@@ -11,6 +11,7 @@ from werkzeug.routing import Rule
 from .. import __version__
 from ..engine.process import EngineState
 from ..jobs import STATES
+from ..memory import System
 from ..speech.audio import MEDIA_TYPES as AUDIO_TYPES
 from ..speech.transcription import Segment
 from ..speech.voices import Voice
@@ -154,7 +155,7 @@ OUTCOME = extend(
 OUTCOMES = object_(text=str, engines=array(OUTCOME))
 PROCESS = object_(pid=int, role=str, rss_mb=float, pss_mb=float)
 MEMORY = object_(
-    system=object_(total_mb=float, used_mb=float, available_mb=float, percent=float),
+    system=of_class(System),
     process=object_(rss_mb=float, pss_mb=float, uss_mb=float, percent=float),
     service=object_(pss_mb=float, budget_mb=float, processes=array(PROCESS)),
     cgroup=nullable(object_(limit_mb=float | None, usage_mb=float, oom_kills=int | None)),

@@ -181,29 +181,16 @@ def _sizes() -> dict[str, object]:
     processes = services().processes()
     group = cgroup.memory_group()
     return {
-        "system": {
-            "total_mb": _mb(machine.total_mb),
-            "used_mb": _mb(machine.used_mb),
-            "available_mb": _mb(machine.available_mb),
-            "percent": _mb(machine.percent),
-        },
-        "process": {
-            "rss_mb": _mb(own.rss_mb),
-            "pss_mb": _mb(own.pss_mb),
-            "uss_mb": _mb(own.uss_mb),
-            "percent": round(100 * own.rss_mb / machine.total_mb, 2),
-        },
+        "system": _rounded(**machine._asdict()),
+        "process": {**_rounded(**own._asdict()), "percent": round(100 * own.rss_mb / machine.total_mb, 2)},
         "service": {
-            "pss_mb": _mb(sum(process.footprint.pss_mb for process in processes)),
-            "budget_mb": _mb(services().speech.budget.limit_mb * services().settings.web_concurrency),
+            **_rounded(
+                pss_mb=sum(process.footprint.pss_mb for process in processes),
+                budget_mb=services().speech.budget.limit_mb * services().settings.web_concurrency,
+            ),
             "processes": [
-                {
-                    "pid": process.pid,
-                    "role": process.role,
-                    "rss_mb": _mb(process.footprint.rss_mb),
-                    "pss_mb": _mb(process.footprint.pss_mb),
-                }
-                for process in processes
+                {"pid": pid, "role": role, **_rounded(rss_mb=weight.rss_mb, pss_mb=weight.pss_mb)}
+                for pid, role, weight, _ in processes
             ],
         },
         "cgroup": {
@@ -225,17 +212,11 @@ def _sizes() -> dict[str, object]:
 
 def _budget() -> dict[str, object]:
     speech = services().speech
-    used = speech.budget.used_mb()
+    limit_mb, reserve_mb, used_mb = speech.budget.limit_mb, speech.budget.reserve_mb, speech.budget.used_mb()
+    available_mb = max(0.0, limit_mb - reserve_mb - used_mb)
+    figures = _rounded(limit_mb=limit_mb, reserve_mb=reserve_mb, used_mb=used_mb, available_mb=available_mb)
     engines = [engine.state()._asdict() for engine in speech.engines]
-    for engine in engines:
-        engine["pss_mb"] = _mb(engine["pss_mb"])
-    return {
-        "limit_mb": _mb(speech.budget.limit_mb),
-        "reserve_mb": _mb(speech.budget.reserve_mb),
-        "used_mb": _mb(used),
-        "available_mb": _mb(max(0.0, speech.budget.limit_mb - speech.budget.reserve_mb - used)),
-        "engines": engines,
-    }
+    return {**figures, "engines": [{**engine, "pss_mb": _mb(engine["pss_mb"])} for engine in engines]}
 
 
 @memory.post("/api/memory/optimize")
@@ -252,14 +233,16 @@ def optimize() -> Response:
         + (f", {unloaded} engine{'' if unloaded == 1 else 's'} ended" if unload else ""),
         objects_collected=collected,
         engines_unloaded=unloaded,
-        before_mb=_mb(before),
-        after_mb=_mb(after),
-        freed_mb=_mb(max(0.0, before - after)),
+        **_rounded(before_mb=before, after_mb=after, freed_mb=max(0.0, before - after)),
     )
 
 
 def _mb(megabytes: float) -> float:
     return round(megabytes, 1)
+
+
+def _rounded(**megabytes: float) -> dict[str, float]:
+    return {name: _mb(value) for name, value in megabytes.items()}
 
 
 @monitoring.get("/metrics")
