@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 
 from .config import Settings
@@ -21,30 +22,20 @@ _requests = logging.getLogger("app.requests")
 _traces = logging.Formatter()
 
 
+@dataclass(slots=True, eq=False, repr=False)  # what nobody asks for takes time at the start
 class RequestRecord:
     """A request and how it was answered. *code* is the error's, empty where there is none."""
 
-    __slots__ = (
-        "code", "method", "path", "peer", "received_bytes", "request_id", "route", "seconds", "sent_bytes", "status",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        method: str,
-        route: str,
-        status: int,
-        request_id: str,
-        seconds: float = 0.0,
-        received_bytes: int = 0,
-        sent_bytes: int = 0,
-        *,
-        code: str = "",
-        path: str = "",
-        peer: str | None = None,
-    ) -> None:
-        self.method, self.route, self.status, self.request_id = method, route, status, request_id
-        self.seconds, self.received_bytes, self.sent_bytes = seconds, received_bytes, sent_bytes
-        self.code, self.path, self.peer = code, path, peer
+    method: str
+    route: str
+    status: int
+    request_id: str
+    seconds: float = 0.0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    code: str = ""
+    path: str = ""
+    peer: str | None = None
 
 
 class Text(logging.Formatter):
