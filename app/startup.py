@@ -108,30 +108,31 @@ def introduce(services: Services, address: tuple[Any, ...] | str) -> None:
         log.warning(WHOLE_MACHINE, budget_mb(settings))
 
 
-def _complaint(check: Callable[[], object]) -> Iterator[str]:
+def _complaint(thing: str, check: Callable[[], object]) -> Iterator[tuple[str, str]]:
     try:
         check()
     except ConfigError as problem:
-        yield str(problem)
+        yield thing, str(problem)
+
+
+def listen_problem(settings: Settings) -> int | None:
+    """Why nothing can listen on HOST and PORT, as a number of `errno`, -1 for a name that is none; None: it can."""
+    try:
+        with socket.socket(socket.AF_INET6 if is_ipv6(settings.host) else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
+            probe.bind((settings.host, settings.port))
+            probe.listen()
+    except (OSError, UnicodeError) as problem:
+        return getattr(problem, "errno", None) or -1
+    return None
 
 
 def _address(settings: Settings) -> Iterator[tuple[str, str]]:
-    family = socket.AF_INET6 if is_ipv6(settings.host) else socket.AF_INET
-    try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
-            probe.bind((settings.host, settings.port))
-    except (OSError, UnicodeError) as problem:
-        number = getattr(problem, "errno", None)
-        if number == errno.EACCES:
-            yield "port", f"PORT: {settings.port}: this user may not listen there; set it to 1024 or more"
-        elif (
-            number != errno.EADDRINUSE
-        ):  # by the server this one takes over from, most likely: gunicorn waits
-            yield (
-                "port",
-                f"HOST: {settings.host!r} can't be listened on; set it to an address of this machine",
-            )
+    problem = listen_problem(settings)
+    if problem == errno.EACCES:
+        yield "port", f"PORT: {settings.port}: this user may not listen there; set it to 1024 or more"
+    elif problem not in (None, errno.EADDRINUSE):  # by the server this one takes over from: gunicorn waits
+        yield "port", f"HOST: {settings.host!r} can't be listened on; set it to an address of this machine"
 
 
 def _access(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -139,11 +140,9 @@ def _access(settings: Settings) -> Iterator[tuple[str, str]]:
     from .access.keys import Keys
     from .access.limits import RateLimiter
 
-    yield from (("access", each) for each in _complaint(lambda: Keys(settings.api_keys)))
+    yield from _complaint("access", lambda: Keys(settings.api_keys))
     if settings.rate_limit:
-        yield from (
-            ("access", each) for each in _complaint(lambda: RateLimiter(settings.rate_limit, LocalCounters()))
-        )
+        yield from _complaint("access", lambda: RateLimiter(settings.rate_limit, LocalCounters()))
 
 
 def _directories(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -180,7 +179,7 @@ def _memory(settings: Settings) -> Iterator[tuple[str, str]]:
         )
     share_mb = budget_mb(settings) / settings.web_concurrency
     if not settings.disable_local_whisper:
-        yield from (("budget", each) for each in _complaint(lambda: models.choose(settings, share_mb)))
+        yield from _complaint("budget", lambda: models.choose(settings, share_mb))
     elif models.room_mb(share_mb, settings.memory_reserve_mb) < models.SMALLEST_MB:
         yield "budget", f"MEMORY_BUDGET_MB: no engine fits; {models.share_text(settings, share_mb)}"
 
@@ -200,10 +199,8 @@ def _voices(settings: Settings) -> Iterator[tuple[str, str]]:
     engines = [settings.tts_engine] if settings.tts_engine in SYNTHESIZERS else SYNTHESIZERS
     known = voices.languages(engines)  # none where no synthesizer is installed
     if known and not any(voices.speaking(settings.tts_language, engine) for engine in engines):
-        yield (
-            "synthesis",
-            f"TTS_LANGUAGE: no synthesizer here speaks {settings.tts_language!r}; accepted: {', '.join(known)}",
-        )
+        accepted = f"accepted: {', '.join(known)}"
+        yield "synthesis", f"TTS_LANGUAGE: no synthesizer here speaks {settings.tts_language!r}; {accepted}"
 
 
 def _storage(settings: Settings) -> Iterator[tuple[str, str]]:

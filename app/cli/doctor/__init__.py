@@ -4,7 +4,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 
 import click
 
@@ -13,7 +12,7 @@ from ...services import Services
 from ...startup import problems
 from ..engines import quiet
 from . import backends, machine, speech
-from .finding import ERROR, Finding, error
+from .finding import ERROR, WARNING, Finding, error
 
 COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 OF_SETTINGS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
@@ -49,15 +48,11 @@ def doctor(as_json: bool, try_out: bool) -> None:
             show(finding)
     counts = {status: sum(finding.status == status for finding in shown) for status in COLOURS}
     if as_json:
-        report = {"ok": not counts[ERROR], "findings": [asdict(finding) for finding in shown]}
+        report = {"ok": not counts[ERROR], "findings": [finding._asdict() for finding in shown]}
         click.echo(json.dumps(report, indent=2))
     else:
-        click.echo()
-        click.echo(
-            ", ".join(
-                f"{n} {status}{'' if n == 1 else 's'}" for status, n in counts.items() if status != "ok"
-            )
-        )
+        errors, warnings = counts[ERROR], counts[WARNING]
+        click.echo(f"\n{errors} error{'s'[errors == 1 :]}, {warnings} warning{'s'[warnings == 1 :]}")
     sys.exit(1 if counts[ERROR] else 0)
 
 

@@ -1,13 +1,16 @@
 """A finding of `doctor`."""
 
-from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The state of one thing; an error keeps the service, or a part of it, from working."""
+class Finding(NamedTuple):
+    """
+    The state of one thing. An error keeps the service, or a part of it, from working; after a warning it works, but not
+    as well as it could, or not for long.
+    """
 
     status: str
     name: str
@@ -15,16 +18,4 @@ class Finding:
     remedy: str = ""
 
 
-def ok(name: str, detail: str) -> Finding:
-    """It works, and there is nothing to do."""
-    return Finding(OK, name, detail)
-
-
-def warning(name: str, detail: str, remedy: str) -> Finding:
-    """It works, but not as well as it could, or not for long."""
-    return Finding(WARNING, name, detail, remedy)
-
-
-def error(name: str, detail: str, remedy: str) -> Finding:
-    """It does not work."""
-    return Finding(ERROR, name, detail, remedy)
+ok, warning, error = partial(Finding, OK), partial(Finding, WARNING), partial(Finding, ERROR)

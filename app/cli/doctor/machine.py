@@ -2,25 +2,23 @@
 
 import dataclasses
 import difflib
-import errno
 import importlib.util
 import json
 import os
 import platform
-import socket
 import urllib.request
 from collections.abc import Iterator
 
 from ... import cgroup
 from ...access.keys import SHORT
-from ...config import Settings, env_file, is_ipv6
+from ...config import Settings, env_file
 from ...config import platform as host
 from ...engine.budget import MACHINE, budget_mb, budget_source, granted
 from ...files import directory_problem, free_bytes
 from ...memory import MB
 from ...services import Services
 from ...speech.models import WEB_MB
-from ...startup import WHOLE_MACHINE, url
+from ...startup import WHOLE_MACHINE, listen_problem, url
 from ..config import effective
 from .finding import Finding, error, ok, warning
 
@@ -106,22 +104,12 @@ def memory(settings: Settings) -> Iterator[Finding]:
 def port(settings: Settings) -> Iterator[Finding]:
     """Whether the server could listen, or listens already; that it never can, its start says."""
     address = url((settings.host, settings.port))
-    with socket.socket(socket.AF_INET6 if is_ipv6(settings.host) else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
-        try:
-            probe.bind((settings.host, settings.port))
-            probe.listen()
-        except OSError as problem:
-            if problem.errno != errno.EADDRINUSE:
-                yield error("port", f"{address}: {problem.strerror}", "set HOST and PORT to others")
-            elif _is_ours(address):
-                yield ok("port", f"{address}: this service answers there")
-            else:
-                yield error(
-                    "port", f"{address} is in use by another program", "end it, or set PORT to another"
-                )
-        else:
-            yield ok("port", f"{address} is free")
+    if listen_problem(settings) is None:
+        yield ok("port", f"{address} is free")
+    elif _is_ours(address):
+        yield ok("port", f"{address}: this service answers there")
+    else:
+        yield error("port", f"{address} is in use by another program", "end it, or set PORT to another")
 
 
 def _is_ours(address: str) -> bool:
