@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,5 +89,4 @@ def directory_problem(directory: str, *, made: bool = False, size_bytes: int = 0
 def free_bytes(directory: str | Path) -> int:
     """How much this user may still write on the disk of *directory*, or of what it will be made in."""
     path = Path(directory).absolute()
-    disk = os.statvfs(next(each for each in (path, *path.parents) if each.exists()))
-    return disk.f_bavail * disk.f_frsize
+    return shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists())).free

@@ -52,12 +52,6 @@ class JobUpload(Upload):
         return self._hash.hexdigest() if self._hash is not None else ""
 
 
-def _place_for(jobs: Jobs) -> IO[bytes] | None:
-    if jobs.files.upload_directory is None:
-        return None
-    return nameless(jobs.files.upload_directory)
-
-
 def upload_place() -> Begin:
     """Where the recording of a job is received; its digest is needed where the same Idempotency-Key may come again."""
     jobs = jobs_with_room()

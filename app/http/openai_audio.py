@@ -46,6 +46,7 @@ VOICES = (
 )  # fmt: skip
 
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
+SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in ("id", "words"))
 EVENT_BYTES = 24_576  # of audio: some clients take no line over 64 KiB
 
 TRANSLATION = (
@@ -164,18 +165,7 @@ def _verbose(
 
 def _segment(number: int, segment: Segment) -> dict[str, object]:
     """The ten fields clients check for, none null."""
-    return {
-        "id": number,
-        "seek": segment.seek,
-        "start": segment.start,
-        "end": segment.end,
-        "text": segment.text,
-        "tokens": segment.tokens,
-        "temperature": segment.temperature,
-        "avg_logprob": segment.avg_logprob,
-        "compression_ratio": segment.compression_ratio,
-        "no_speech_prob": segment.no_speech_prob,
-    }
+    return {"id": number, **{name: getattr(segment, name) for name in SEGMENT_FIELDS}}
 
 
 def _events(transcription: Transcription) -> Iterator[bytes]:

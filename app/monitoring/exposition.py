@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -47,11 +48,10 @@ class Disk(NamedTuple):
 def disk(settings: Settings) -> Disk:
     """How full it is now; one that can't be asked takes nothing either."""
     try:
-        found = os.statvfs(settings.upload_dir or tempfile.gettempdir())
+        found = shutil.disk_usage(settings.upload_dir or tempfile.gettempdir())
     except OSError:
         return Disk(0.0, 1.0)
-    share = 1 - found.f_bavail / found.f_blocks if found.f_blocks else 0.0
-    return Disk(found.f_bavail * found.f_frsize / MB, share)
+    return Disk(found.free / MB, 1 - found.free / found.total if found.total else 0.0)
 
 
 def metrics(services: Services) -> Iterable[Metric]:
