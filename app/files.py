@@ -42,6 +42,16 @@ def give_name(descriptor: int, path: Path) -> None:
     part.replace(path)
 
 
+def sync_directory(path: Path) -> None:
+    """The names in the directory *path* are on its disk, where the filesystem can tell."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # some network filesystems know no fsync of directories
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path, *, durable: bool = False, mode: int = 0o600) -> Iterator[BinaryIO]:
     """

@@ -17,6 +17,7 @@ NAMES = (
     "environment",
     "monitoring",
     "jobs",
+    "resume",
     "access",
     "page",
     "hostile",

@@ -102,13 +102,15 @@ def delete(service: Service, path: str) -> None:
         connection.getresponse().read()
 
 
-def wait_until(service: Service, path: str, states: tuple[str, ...]) -> None:
-    """Return when the job is in one of *states*; at most two minutes."""
-    for _ in range(2400):
-        if service.get(path).json["state"] in states:
-            return
+def wait_until(service: Service, path: str, states: tuple[str, ...], seconds: float = 120) -> None:
+    """Return when the job is in one of *states*; TimeoutError after so many *seconds*."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, http.client.HTTPException):  # it may be starting again
+            if service.get(path).json["state"] in states:
+                return
         time.sleep(0.05)
-    raise TimeoutError(f"{path} is not {' or '.join(states)} after two minutes")
+    raise TimeoutError(f"{path} is not {' or '.join(states)} after {seconds:g} s")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..errors import InsufficientStorage
-from ..files import PART_SUFFIX, atomic_write, directory_problem, free_bytes, give_name
+from ..files import PART_SUFFIX, atomic_write, directory_problem, free_bytes, give_name, sync_directory
 from ..memory import Throttle
 from ..speech.transcription import Segment, Word
 from .job import Files, is_part, whole_id
@@ -103,16 +103,23 @@ class LocalFiles:
         return local_problem(self.directory, "DATA_DIR or JOB_STORAGE_URL")
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
-        """Give *upload* a name; it is copied only where it is on another disk, or can't have a name."""
+        """
+        Give *upload* a name; it is copied only where it is on another disk, or can't have a name.
+
+        It is on the disk then, with its name: a job that was accepted survives a power cut.
+        """
         with _or_full():
             path = self._path(id, RECORDING)
             path.parent.mkdir(exist_ok=True, mode=0o700)
             try:
+                os.fdatasync(upload.fileno())
                 give_name(upload.fileno(), path)
             except OSError:
                 upload.seek(0)
-                with atomic_write(path) as copy:
+                with atomic_write(path, durable=True) as copy:
                     shutil.copyfileobj(upload, copy, 1 << 16)
+            for directory in (path.parent, self.directory):
+                sync_directory(directory)
 
     @contextmanager
     def recording(self, id: str) -> Iterator[str]:
@@ -236,9 +243,9 @@ class SharedStorage:
             self._storage.rm(path, recursive=True)
 
 
-def write_segment(file: BinaryIO, segment: Segment) -> None:
-    """Append *segment* to a transcript: a line of JSON for each, so that its length costs no memory."""
-    file.write(json.dumps(asdict(segment), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+def segment_line(segment: Segment) -> bytes:
+    """*segment* as a transcript has it: a line of JSON for each, so that its length costs no memory."""
+    return json.dumps(asdict(segment), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def read_segments(lines: Iterable[bytes]) -> Iterator[Segment]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
@@ -49,6 +49,9 @@ class Job:
     progress_at: float | None = None  # when *seconds_done* last grew
     seconds_done: float = 0.0  # of audio
     text: str = ""  # of a transcript, as far as it is known
+    resume: dict[str, Any] = field(
+        default_factory=dict
+    )  # where the next attempt goes on; empty: at the beginning
     result: dict[str, Any] = field(default_factory=dict)  # facts about the result beside its bytes
     error: dict[str, Any] | None = None  # message, code and param, as in an error response
     size_bytes: int = 0  # of its recording, or of its text
@@ -72,7 +75,7 @@ class Job:
             return False
         self.state, self.started_at, self.attempt = RUNNING, now, self.attempt + 1
         self.worker, self.progress_at = worker, now
-        self.seconds_done, self.text = 0.0, ""
+        self._go_back()
         return True
 
     def is_held_by(self, held: Job) -> bool:
@@ -83,7 +86,8 @@ class Job:
         """Take over the progress of *held*; False when its attempt is over."""
         if not self.is_held_by(held):
             return False
-        self.seconds_done, self.text, self.progress_at = held.seconds_done, held.text, held.progress_at
+        for name in ("seconds_done", "text", "progress_at", "resume"):
+            setattr(self, name, getattr(held, name))
         return True
 
     def finish(self, held: Job, state: str, now: float, error: dict[str, Any] | None) -> bool:
@@ -100,9 +104,14 @@ class Job:
         if not self.is_held_by(held):
             return False
         self.state, self.due_at, self.failures = QUEUED, due_at, held.failures
-        self.seconds_done, self.text = 0.0, ""
+        self._go_back()
         self._forget_parts()
         return True
+
+    def count_failure(self) -> int:
+        """How many attempts in a row have failed now without getting further than the one before."""
+        self.failures = 1 if self.resume.get("attempt") == self.attempt else self.failures + 1
+        return self.failures
 
     def requeue(self) -> bool:
         """Failed or cancelled becomes queued, with everything but the attempt as in a new job; else False."""
@@ -111,7 +120,7 @@ class Job:
         new = Job(self.id, self.kind, self.params)
         for name in (
             "state", "started_at", "finished_at", "due_at", "failures", "worker", "progress_at", "seconds_done",
-            "text", "result", "error", "result_bytes", "webhook_state", "webhook_attempts", "webhook_due_at",
+            "text", "resume", "result", "error", "result_bytes", "webhook_state", "webhook_attempts", "webhook_due_at",
         ):  # fmt: skip
             setattr(self, name, getattr(new, name))
         self._forget_parts()
@@ -139,9 +148,14 @@ class Job:
         return True
 
     def _end(self, state: str, now: float, error: dict[str, Any] | None) -> None:
-        self.state, self.finished_at, self.error = state, now, error
+        self.state, self.finished_at, self.error, self.resume = state, now, error, {}
         if self.webhook_url:
             self.webhook_state, self.webhook_due_at = "pending", now
+
+    def _go_back(self) -> None:
+        """To where the next attempt goes on."""
+        self.seconds_done = self.resume.get("seconds", 0.0)
+        self.text = self.text[: self.resume.get("characters", 0)]
 
     def _forget_parts(self) -> None:
         self.extra = {name: value for name, value in self.extra.items() if name != "parts"}
@@ -252,22 +266,27 @@ class Store(Protocol):
     def throughput(self, kind: str) -> Throughput | None:
         """Of the last THROUGHPUT_JOBS jobs of *kind* that succeeded; None before the first."""
 
-    def change(self, id: str, edit: Callable[[Job], bool]) -> Job | None:
+    def change(self, id: str, edit: Callable[[Job], bool], segments: Sequence[bytes] = ()) -> Job | None:
         """
         The job after *edit*, one of its changes of state, in one transaction; None, and nothing is saved, when
         there is no such job or *edit* returned False. *edit* may be called again, on the job as it is then.
+
+        *segments*, lines of its transcript, are kept with it until its `resume` is empty.
         """
+
+    def segments(self, id: str) -> Iterator[bytes]:
+        """The lines that are kept with the job, in their order, read a few at a time."""
 
     def claim(self, id: str, now: float, worker: str) -> Job | None:
         """The job, now run by *worker*; None when it is not queued (any more) or not yet due."""
         return self.change(id, lambda job: job.claim(now, worker))
 
-    def progress(self, job: Job) -> bool:
+    def progress(self, job: Job, segments: Sequence[bytes] = ()) -> bool:
         """
-        Save the seconds_done, text and progress_at of *job*; False when its worker should stop, because the job
-        was cancelled, removed, or given to another worker.
+        Save the seconds_done, text, progress_at and resume of *job*, and keep *segments*, up to which it resumes;
+        False when its worker should stop, because the job was cancelled, removed, or given to another worker.
         """
-        return self.change(job.id, lambda stored: stored.note_progress(job)) is not None
+        return self.change(job.id, lambda stored: stored.note_progress(job), segments) is not None
 
     def finish(self, job: Job, state: str, now: float, error: dict[str, Any] | None = None) -> bool:
         """

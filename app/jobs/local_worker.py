@@ -145,11 +145,14 @@ class JobWorker:
         """Put back the jobs of a worker that is dead, and remove files that belong to no job."""
         now = self._clock()
         for job in self._store.abandoned():
-            job.failures += 1
-            if job.failures < self._settings.job_attempts:
+            if job.count_failure() < self._settings.job_attempts:
                 self._store.put_back(job, now)
                 self._files.drop_unfinished(job.id)
-                log.warning("job=%s was being worked on when the service ended; begun anew", job.id)
+                log.warning(
+                    "job=%s was being worked on when the service ended; done again from %.0f s",
+                    job.id,
+                    job.resume.get("seconds", 0.0),
+                )
             else:
                 message = f"the service ended {job.failures} times while it worked on this (JOB_ATTEMPTS)"
                 error = {"message": message, "code": "service_ended", "param": None}

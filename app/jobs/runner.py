@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import (
     AudioLimited,
@@ -22,7 +22,7 @@ from ..errors import (
 from ..memory import Throttle
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import Transcription, TranscriptionRequest
-from .files import write_segment
+from .files import segment_line
 from .job import FAILED, SUCCEEDED, TRANSCRIBE, Files, Job, Store
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ def run(
     still_ours = True
     seconds_seen = job.seconds_done
 
+    def keep(segments: list[bytes], resume: dict[str, Any]) -> None:
+        nonlocal still_ours
+        if still_ours and (segments or due()):
+            job.resume, job.progress_at = {**resume, "attempt": job.attempt}, clock()
+            still_ours = store.progress(job, segments)
+
     def should_continue() -> bool:
         nonlocal still_ours, seconds_seen
         if job.seconds_done != seconds_seen:
@@ -70,7 +76,14 @@ def run(
     try:
         recording = files.recording(job.id) if job.kind == TRANSCRIBE else nullcontext("")
         with recording as path, files.new_result(job.id) as output:
-            perform(job, path, output, speech, should_continue=should_continue, allowance=allowance)
+            if job.resume and not speech.resumes(job.resume["model"]):
+                job.resume, job.text, job.seconds_done = {}, "", 0.0
+                still_ours = store.progress(job)
+            for line in store.segments(job.id) if job.resume else ():
+                output.write(line)
+            perform(
+                job, path, output, speech, should_continue=should_continue, keep=keep, allowance=allowance
+            )
             job.result_bytes = output.tell()
             if not (still_ours := store.progress(job)):
                 raise ClientGone  # so that this result does not replace that of the worker that has the job now
@@ -105,11 +118,14 @@ def perform(
     speech: Speech,
     *,
     should_continue: Callable[[], bool],
+    keep: Callable[[list[bytes], dict[str, Any]], None],
     allowance: Allowance | None = None,
 ) -> None:
     """
     Do the work: write its result to *output*, and keep the seconds_done, text and result of *job* up to date.
 
+    A transcription goes on where `Job.resume` says; *keep* is called after each half minute with the lines of its
+    segments, and where it could go on now.
     *should_continue* is called at every segment and while the work waits; ClientGone when it returns False.
     *allowance* is charged as the work goes on; AudioLimited when it is used up.
     """
@@ -117,29 +133,43 @@ def perform(
         allowance.check(job.extra["caller"])
     meter = allowance.meter(job.extra["caller"]) if allowance is not None else None
     if job.kind == TRANSCRIBE:
-        transcription = speech.transcribe(
-            TranscriptionRequest(path=path, background=True, **job.params), should_continue
-        )
+        request = TranscriptionRequest(path=path, background=True, resume=job.resume or None, **job.params)
+        transcription = speech.transcribe(request, should_continue)
         with closing(meter.transcription(transcription) if meter else transcription) as transcription:
-            _transcribe(job, transcription, output, should_continue)
+            _transcribe(job, transcription, output, should_continue, keep)
     else:
-        request = SpeakRequest(**job.params, stream=False, background=True)
-        spoken = speech.synthesis.speak(request, should_continue)
-        with closing(meter.spoken(spoken, request.text) if meter else spoken) as spoken:
+        wanted = SpeakRequest(**job.params, stream=False, background=True)
+        spoken = speech.synthesis.speak(wanted, should_continue)
+        with closing(meter.spoken(spoken, wanted.text) if meter else spoken) as spoken:
             _speak(job, spoken, output)
 
 
 def _transcribe(
-    job: Job, transcription: Transcription, output: BinaryIO, should_continue: Callable[[], bool]
+    job: Job,
+    transcription: Transcription,
+    output: BinaryIO,
+    should_continue: Callable[[], bool],
+    keep: Callable[[list[bytes], dict[str, Any]], None],
 ) -> None:
-    said = ""
+    unkept: list[bytes] = []
+    charge = transcription.on_progress
+
+    def window_ended(seconds_done: float, ended: bool) -> None:
+        if transcription.resume is not None and not ended:
+            job.seconds_done = seconds_done
+            keep(unkept, {**transcription.resume, "model": transcription.model, "characters": len(job.text)})
+            unkept.clear()
+        charge(seconds_done, ended)
+
+    transcription.on_progress = window_ended
     for segment in transcription:
-        write_segment(output, segment)
-        said += segment.text
-        job.text, job.seconds_done = said.strip(), transcription.seconds_done
+        line = segment_line(segment)
+        output.write(line)
+        unkept.append(line)
+        job.text, job.seconds_done = (job.text + segment.text).lstrip(), transcription.seconds_done
         if not should_continue():
             raise ClientGone
-    job.seconds_done = transcription.seconds_done
+    job.text, job.seconds_done = job.text.rstrip(), transcription.seconds_done
     job.result = {
         "language": transcription.language,
         "duration": round(transcription.duration_seconds, 2),
@@ -165,13 +195,12 @@ def _failed(job: Job, store: Store, error: ServiceError, *, attempts: int, now: 
     if isinstance(error, QueueFull | InsufficientMemory):  # not a failure of the job
         store.put_back(job, now + ROOM_SECONDS)
         return
-    # Work that had begun would begin again, be charged again, and reach the limit again.
-    if isinstance(error, AudioLimited) and not job.seconds_done:
+    # Work that had begun, and of which nothing is kept, would be charged again and reach the limit again.
+    if isinstance(error, AudioLimited) and (job.resume or not job.seconds_done):
         store.put_back(job, now + (error.retry_after_seconds or 1))
         return
-    job.failures += 1
     hopeless = isinstance(error, Misconfigured) or error.status < 500
-    if hopeless or job.failures >= attempts:
+    if job.count_failure() >= attempts or hopeless:
         _end(job, store, FAILED, now, error)
         return
     wait = min(FIRST_RETRY_SECONDS * 2 ** (job.failures - 1), LONGEST_RETRY_SECONDS)

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,10 @@ DATABASE, BROKEN, COPY = "jobs.sqlite3", ".broken-", "job.json"
 CACHE_KB = 64  # of pages in memory, where SQLite's default is 2 MB
 BUSY_SECONDS = 5.0  # how long a change of another process is waited for
 
-JSON_COLUMNS = ("asked", "result", "error", "extra")
+SCHEMA = (
+    1  # of the database, in its user_version (which is 0 in all releases before); a newer one is not touched
+)
+JSON_COLUMNS = ("asked", "resume", "result", "error", "extra")
 # The text is last: to read what is stored after a long one, SQLite goes through all its pages.
 COLUMNS = (*(name for name in STORED_NAMES if name != "text"), "text")
 TABLE = f"""
@@ -56,7 +59,11 @@ CREATE INDEX IF NOT EXISTS job_states ON jobs (state, number, due_at, created_at
 CREATE INDEX IF NOT EXISTS job_owners ON jobs (owner, number);
 CREATE INDEX IF NOT EXISTS job_ends ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS job_webhooks ON jobs (webhook_due_at) WHERE webhook_state = 'pending';
+CREATE TABLE IF NOT EXISTS segments (number INTEGER PRIMARY KEY, job TEXT, line BLOB);
+CREATE INDEX IF NOT EXISTS job_segments ON segments (job, number);
+PRAGMA user_version = {SCHEMA};
 """
+SEGMENTS_READ = 100  # at once
 STORED_BYTES = f"""
 SELECT coalesce(sum(result_bytes + {RECORD_BYTES} + CASE state WHEN 'succeeded' THEN 0 ELSE size_bytes END), 0)
 FROM jobs
@@ -67,8 +74,9 @@ class SqliteStore(Store):
     """
     A Store in the file *path*. One per web worker: one connection, which its threads use one at a time.
 
-    What is committed survives a killed process, since the system has it; after a power cut the last commits may
-    be missing, and the file is whole (WAL with synchronous=NORMAL). *restore*: take up the jobs of the copies.
+    What is committed survives a killed process, since the system has it; after a power cut the last changes may
+    be missing, new jobs are there (synchronous=FULL), and the file is whole (WAL with synchronous=NORMAL).
+    *restore*: take up the jobs of the copies.
     """
 
     def __init__(self, path: Path, *, restore: bool = False) -> None:
@@ -80,7 +88,7 @@ class SqliteStore(Store):
 
     def add(self, job: Job, limit_bytes: int) -> Job:
         try:
-            with self._transaction() as db:
+            with self._transaction(durable=True) as db:
                 if job.idempotency_key and (earlier := self._find(job.owner, job.idempotency_key)):
                     return earlier
                 require_room(db.execute(STORED_BYTES).fetchone()[0], job.file_bytes, limit_bytes)
@@ -121,7 +129,7 @@ class SqliteStore(Store):
             count, seconds, size = self._connection.execute(query, (kind,)).fetchone()
         return Throughput(seconds / count, seconds / max(1, size)) if count else None
 
-    def change(self, id: str, edit: Callable[[Job], bool]) -> Job | None:
+    def change(self, id: str, edit: Callable[[Job], bool], segments: Sequence[bytes] = ()) -> Job | None:
         with self._transaction() as db:
             job = self._first("id = ?", id)
             if job is None:
@@ -134,12 +142,28 @@ class SqliteStore(Store):
                 columns = to_columns(changed)
                 changes = ", ".join(f"{name} = ?" for name in columns)
                 db.execute(f"UPDATE jobs SET {changes} WHERE id = ?", [*columns.values(), id])
+            db.executemany(
+                "INSERT INTO segments (job, line) VALUES (?, ?)", [(id, line) for line in segments]
+            )
+            if not job.resume and before["resume"]:
+                db.execute("DELETE FROM segments WHERE job = ?", (id,))
             if job.state not in (state, RUNNING) or "webhook_state" in changed:  # progress needs no copy
                 try:
                     self._write_copy(job)
                 except OSError as error:  # it matters only should the database break, too
                     log.warning("job=%s could not be copied: %s", id, error.strerror)
         return job
+
+    def segments(self, id: str) -> Iterator[bytes]:
+        query = f"SELECT number, line FROM segments WHERE job = ? AND number > ? ORDER BY number LIMIT {SEGMENTS_READ}"
+        last = 0
+        while True:
+            with self._lock:
+                rows = self._connection.execute(query, (id, last)).fetchall()
+            if not rows:
+                return
+            yield from (line for _, line in rows)
+            last = rows[-1][0]
 
     def claim_next(self, now: float, worker: str) -> Job | None:
         """Claim the job that waits longest; None when none is due. For the one process that runs jobs."""
@@ -151,6 +175,7 @@ class SqliteStore(Store):
         (self._directory / id / COPY).unlink(missing_ok=True)
         with self._transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (id,))
+            db.execute("DELETE FROM segments WHERE job = ?", (id,))
 
     def finished_before(self, when: float) -> list[str]:
         query = "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < ? LIMIT 100"
@@ -217,6 +242,7 @@ class SqliteStore(Store):
             for job in sorted(found, key=lambda one: one.created_at):
                 if job.state == RUNNING:
                     job.state = QUEUED
+                job.resume = {}  # its segments were in the database
                 self._insert(job)
         return len(found)
 
@@ -232,9 +258,10 @@ class SqliteStore(Store):
             file.write(json.dumps(to_record(job)).encode())
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, which other threads and processes wait for."""
+    def _transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction, which other threads and processes wait for; a *durable* one survives a power cut."""
         with self._lock:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -300,18 +327,27 @@ def set_aside(path: Path) -> Path:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The database in *path*, made when there is none; sqlite3.DatabaseError when it is broken."""
+    """
+    The database in *path*, made when there is none, brought forward when an older release made it.
+
+    sqlite3.DatabaseError when it is broken, InsufficientStorage when a newer release made it.
+    """
     path.touch(mode=0o600)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA:
+            raise InsufficientStorage(
+                f"the jobs in {path} were kept by a newer release (schema {version}, this one knows {SCHEMA}); "
+                "install that release again, or set DATA_DIR to another directory"
+            )
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         there = {name for _, name, *_ in connection.execute("PRAGMA table_info(jobs)")}
-        if there and not there.issuperset(COLUMNS):
+        if there and version < SCHEMA:
             upgrade(connection, there)
         connection.executescript(TABLE)
     except BaseException:
@@ -326,7 +362,7 @@ def upgrade(connection: sqlite3.Connection, there: set[str]) -> None:
 
     Columns can't be added before the text, and `ALTER TABLE` would read a long text for each of them.
     """
-    new = dict.fromkeys(COLUMNS, "NULL") | {"worker": "''"}
+    new = dict.fromkeys(COLUMNS, "NULL") | {"worker": "''", "resume": "'{}'"}
     values = ", ".join(name if name in there else new[name] for name in ("number", *COLUMNS))
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ALTER TABLE jobs RENAME TO jobs_before")

@@ -77,6 +77,10 @@ class Speech:
         transcription.observer = self.observer
         return transcription
 
+    def resumes(self, model: str) -> bool:
+        """Whether a transcription that *model* began can be gone on with here."""
+        return isinstance(self.transcriber, LocalTranscriber) and self.transcriber.model == model
+
     def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey | None:
         """Where the recording may be cut into parts; None where another server transcribes, which takes it whole."""
         if isinstance(self.transcriber, LocalTranscriber):

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..engine.events import Observer
 from ..engine.process import Engine
@@ -67,7 +67,8 @@ class TranscriptionRequest(NamedTuple):
     What is to be done with the recording at *path*; the caller keeps it there meanwhile.
 
     In the *background* it gives way to requests that somebody waits for. Of a *clip* the times are still those of
-    the whole recording. It is refused where it can't be begun within *patience_seconds*, while its client still waits.
+    the whole recording. With the *resume* of an earlier Transcription, by the same model, it goes on from there. It is
+    refused where it can't be begun within *patience_seconds*, while its client still waits.
     """
 
     path: str
@@ -82,6 +83,7 @@ class TranscriptionRequest(NamedTuple):
     audio_track: int | None = None
     background: bool = False
     clip: Clip | None = None
+    resume: dict[str, Any] | None = None
     patience_seconds: float = math.inf
 
 
@@ -102,6 +104,7 @@ class Transcription:
     seconds_done: float = 0.0
     begins_at: float = 0.0  # of a clip
     stated_seconds: float | None = None  # what the file says of its length, from the first segment on
+    resume: dict[str, Any] | None = None  # at each `on_progress`: where another Transcription could go on
     observer: Observer = field(default_factory=Observer)
     # Called with the seconds done, and whether that is all; what it raises ends the work.
     on_progress: Callable[[float, bool], None] = lambda seconds_done, ended: None
@@ -118,6 +121,7 @@ class Transcription:
                 length = self.work.left = found["seconds"] or self.work.left or 0.0
             elif kind == "progress":
                 done = self.seconds_done = found["seconds"]
+                self.resume = found.get("resume")
                 # Past the length that was stated or guessed by half a minute, there may be as much again.
                 self.work.left = max(length - done, 1.0) if done < length + 30 else done
                 self.on_progress(done, False)
@@ -185,8 +189,11 @@ class LocalTranscriber:
             "max_audio_seconds": self._max_audio_seconds,
             "audio_track": request.audio_track,
             "clip": request.clip,
+            "resume": request.resume,
         }
         begins_at = request.clip[0] if request.clip else 0.0
+        if request.resume:
+            begins_at = request.resume["seconds"]
         work = Work(os.stat(request.path).st_size / BYTES_PER_SECOND, request.patience_seconds)
         messages = self.engine.session(header, background=request.background, work=work, wanted=wanted)
         return Transcription(self.model, messages, begins_at=begins_at, work=work)

@@ -40,6 +40,9 @@ class TellingSpeech:
         self.requests.append(request)
         return Transcription("telling", self._messages(wanted))
 
+    def resumes(self, model):
+        return model == "telling"
+
     def speak(self, request, wanted):
         self.requests.append(request)
         for word in self.words:

@@ -26,6 +26,26 @@ def test_an_upload_becomes_the_recording_without_a_copy(files, recording):
         assert kept.read() == b"recording"
 
 
+def test_a_recording_is_on_the_disk_before_it_has_its_name(files, recording, monkeypatch):
+    """A power cut can't be had here: it is watched what is synced, and when."""
+    synced = []
+
+    def watched(sync):
+        def syncing(descriptor):
+            there = [path.name for path in (files.directory / "a").iterdir()]
+            synced.append((os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")).split(" ")[0], there))
+            sync(descriptor)
+
+        return syncing
+
+    monkeypatch.setattr(os, "fdatasync", watched(os.fdatasync))
+    monkeypatch.setattr(os, "fsync", watched(os.fsync))
+    files.keep_recording("a", recording)
+    (_, before), *after = synced
+    assert before == []
+    assert after == [("a", ["recording"]), (files.directory.name, ["recording"])]
+
+
 def test_an_upload_that_is_not_kept_leaves_nothing(files, recording):
     recording.close()
     assert list(files.directory.iterdir()) == []

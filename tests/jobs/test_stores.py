@@ -220,6 +220,65 @@ def test_a_job_put_back_waits_until_it_is_due_and_begins_from_nothing(store, beg
     assert store.claim(held.id, 500.0, "w").attempt == 2
 
 
+def kept_so_far(store, held, lines):
+    """*held* after half a minute of it, of which the text and *lines* of its segments are kept."""
+    held.seconds_done, held.text = 31.0, "kept and more"
+    held.resume = {
+        "seconds": 28.5,
+        "characters": 4,
+        "model": "tiny.en",
+        "context": [1, 2],
+        "attempt": held.attempt,
+    }
+    assert store.progress(held, lines)
+    return held
+
+
+def test_a_job_put_back_goes_on_where_its_segments_end(store, begun):
+    lines = [f'{{"id": {number}, "text": "Grüße\\n"}}\n'.encode() for number in range(230)]
+    held = kept_so_far(store, begun(), lines[:120])
+    kept_so_far(store, held, lines[120:])
+    assert [*store.segments(held.id)] == lines
+    assert store.put_back(held, 0.0)
+    waiting = store.get(held.id)
+    assert (waiting.seconds_done, waiting.text, waiting.resume) == (28.5, "kept", held.resume)
+    again = store.claim(held.id, 300.0, "w")
+    assert (again.seconds_done, again.text, again.resume) == (28.5, "kept", held.resume)
+    assert [*store.segments(held.id)] == lines
+    assert not store.progress(held, [b"late\n"])
+    assert [*store.segments(held.id)] == lines
+
+
+@pytest.mark.parametrize("end", ["finish", "cancel", "requeue", "remove", "anew"])
+def test_segments_are_kept_no_longer_than_they_are_needed(store, begun, end):
+    held = kept_so_far(store, begun(), [b"1\n", b"2\n"])
+    other = kept_so_far(store, begun(), [b"3\n"])
+    if end == "finish":
+        store.finish(held, SUCCEEDED, 300.0)
+    elif end == "anew":
+        held.resume = {}
+        store.progress(held)
+    elif end == "remove":
+        store.remove(held.id)
+    else:
+        store.cancel(held.id, 300.0)
+        assert end == "cancel" or store.requeue(held.id)
+    assert [*store.segments(held.id)] == []
+    assert end == "remove" or store.get(held.id).resume == {}
+    assert [*store.segments(other.id)] == [b"3\n"]
+
+
+def test_attempts_that_got_further_are_not_counted_together(begun, store):
+    """A recording of hours may meet any number of restarts, as long as there is more of it after each."""
+    held = begun()
+    assert [held.count_failure(), held.count_failure()] == [1, 2]
+    kept_so_far(store, held, [b"1\n"])
+    assert held.count_failure() == 1
+    store.put_back(held, 0.0)
+    again = store.claim(held.id, 300.0, "w")
+    assert again.count_failure() == 2
+
+
 @pytest.mark.parametrize("running", [False, True])
 def test_a_job_can_be_cancelled_until_it_has_ended(store, add, running):
     job = add()

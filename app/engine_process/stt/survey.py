@@ -50,8 +50,8 @@ def survey(
 class Marks:
     """Where decoding may begin again, a mark a second; those that are behind are let go of."""
 
-    def __init__(self) -> None:
-        self.kept: deque[Mark] = deque([BEGINNING])
+    def __init__(self, first: Mark = BEGINNING) -> None:
+        self.kept: deque[Mark] = deque([first])
 
     def note(self, mark: Mark) -> None:
         """One more; `decode` calls it."""

@@ -30,6 +30,8 @@ SURVEY = "survey"
 # comes in this window, for its last: the model puts a text's beginning at the beginning of the silence before it.
 LONGEST_PAUSE_FRAMES = 300
 KEPT_FRAMES = 100
+# Where a transcription goes on, the detector of speech hears this much again: its level is of the last half minute.
+LEAD_SECONDS = 20.0
 
 
 class WhisperEngine:
@@ -112,8 +114,10 @@ class WhisperEngine:
 
         None while the way there is long.
         """
-        begin, end, *mark = header.get("clip") or (0.0, math.inf)
-        start = Mark(*mark) if mark else BEGINNING
+        begin, end, *_ = header.get("clip") or (0.0, math.inf)
+        if resume := header.get("resume"):
+            begin = max(begin, resume["seconds"] - LEAD_SECONDS)
+        start = start_mark(header)
         stated: list[float] = []
         clock = Clock()
         samples = decode(
@@ -135,14 +139,40 @@ class WhisperEngine:
         return Recording(samples, gate, first, stated[0] if stated else None, clock)
 
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
-        """Messages: length, start, then segment and progress for each window, then end; None between windows."""
+        """
+        Messages: length, start, then segment and progress for each window, then end; None between windows.
+
+        A progress message has what another session needs to go on from there: *resume* in its header.
+        """
         language = self.check(header["task"], header.get("language"))
-        recording = yield from self.recording(header)
+        marks = Marks(start_mark(header))
+        recording = yield from self.recording(header, marks.note)
         yield Message({"kind": "length", "seconds": recording.stated_seconds})
         yield None  # whoever has less to do comes first
-        transcriber = None
-        numbers = itertools.count(1)
+        transcriber: Transcriber | None = None
+        number = 0
         frame = round((header.get("clip") or [0.0])[0] * FRAMES_PER_SECOND)
+        if resume := header.get("resume"):
+            frame, number = round(resume["seconds"] * FRAMES_PER_SECOND), resume["segments"]
+            task = self.task(header, resume["language"])
+            transcriber = Transcriber(self.model, self.vocabulary, recording, task)
+            transcriber.context, transcriber.said_until = resume["context"], resume["said_until"]
+            yield self.start(resume["language"], 1.0, recording)
+
+        def progress() -> Message:
+            seconds = min(frame, recording.samples_read // HOP) / FRAMES_PER_SECOND
+            found: protocol.Header = {"kind": "progress", "seconds": seconds}
+            if transcriber is not None:
+                found["resume"] = {
+                    "seconds": seconds,
+                    "mark": marks.before(max(0, round((seconds - LEAD_SECONDS) * RATE))),
+                    "context": transcriber.context,
+                    "said_until": transcriber.said_until,
+                    "language": transcriber.task.language,
+                    "segments": number,
+                }
+            return Message(found)
+
         while frames := recording.advance(frame):
             speech = recording.speech(frame, frame + frames)
             if speech is None or speech[0] - frame > LONGEST_PAUSE_FRAMES:
@@ -150,7 +180,7 @@ class WhisperEngine:
                     frame = speech[0] - KEPT_FRAMES
                 else:
                     frame += frames if recording.complete else frames - KEPT_FRAMES
-                yield progress(min(frame, recording.samples_read // HOP))
+                yield progress()
                 if not recording.complete:
                     yield None
                 continue
@@ -168,9 +198,10 @@ class WhisperEngine:
             hypothesis, segments, next_frame = transcriber.transcribe(encoded, frame, frames)
             del encoded  # it would live on while other sessions take their turns
             for segment in segments:
-                yield describe(next(numbers), frame, segment, hypothesis, recording)
+                number += 1
+                yield describe(number, frame, segment, hypothesis, recording)
             frame = next_frame
-            yield progress(min(frame, recording.samples_read // HOP))
+            yield progress()
         if transcriber is None:
             yield self.start(language, 0.0 if language is None else 1.0, recording)
         decoded = recording.samples_read / RATE
@@ -250,9 +281,12 @@ class WhisperEngine:
         )
 
 
-def progress(frame: int) -> Message:
-    """How far the session has come."""
-    return Message({"kind": "progress", "seconds": frame / FRAMES_PER_SECOND})
+def start_mark(header: protocol.Header) -> Mark:
+    """Where decoding may begin for what *header* asks for."""
+    if resume := header.get("resume"):
+        return Mark(*resume["mark"])
+    _, _, *mark = header.get("clip") or BEGINNING[:2]
+    return Mark(*mark) if mark else BEGINNING
 
 
 def describe(

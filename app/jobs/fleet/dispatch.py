@@ -84,7 +84,7 @@ class Dispatch(Transactions):
                 write(pipe, part, None)
                 note_unpublished(pipe, part, time.time() + number * PART_SECONDS)
 
-        return made if self.change(job.id, edit, keep) else []
+        return made if self.change(job.id, edit, then=keep) else []
 
     @wrap_redis_errors
     def expired_leases(self) -> list[Job]:

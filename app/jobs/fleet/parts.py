@@ -11,7 +11,7 @@ from dataclasses import replace
 from ...errors import ClientGone, ServiceError
 from ...speech.service import Speech
 from ...speech.transcription import Clip, Segment, TranscriptionRequest
-from ..files import read_segments, write_segment
+from ..files import read_segments, segment_line
 from ..job import FAILED, RUNNING, SUCCEEDED, TRANSCRIBE, Files, Job, is_part, part_ids
 from .store import RedisStore
 
@@ -82,7 +82,7 @@ def join(id: str, store: RedisStore, files: Files, now: float) -> None:
         try:
             with files.new_result(job.id) as output:
                 for segment in join_segments(_segments(part, files) for part in parts):
-                    write_segment(output, segment)
+                    output.write(segment_line(segment))
                 job.result_bytes = output.tell()
         except FileNotFoundError:
             log.info("job=%s was joined by another worker", job.id)

@@ -37,6 +37,8 @@ def write(pipe: Pipeline, job: Job, before: Job | None) -> None:
     }
     if changed:
         pipe.hset(job_key(job.id), mapping=changed)
+    if not job.resume and before is not None and before.resume:
+        pipe.delete(key("segments", job.id))
     if before is None or before.state != job.state:
         if before is not None:
             leave(pipe, before)
@@ -72,7 +74,7 @@ def leave(pipe: Pipeline, job: Job) -> None:
     pipe.zrem(key(UNPUBLISHED), job.id)
     pipe.delete(key("lease", job.id))
     for id in part_ids(job):
-        pipe.delete(job_key(id), key("lease", id))
+        pipe.delete(job_key(id), key("lease", id), key("segments", id))
         for set_key in (state_key(QUEUED), state_key(RUNNING), key(UNPUBLISHED)):
             pipe.zrem(set_key, id)
 
@@ -82,7 +84,7 @@ def forget(pipe: Pipeline, job: Job) -> None:
     leave(pipe, job)
     pipe.zrem(index_key(job.owner), job.id)
     pipe.zrem(key("webhooks"), job.id)
-    pipe.delete(job_key(job.id))
+    pipe.delete(job_key(job.id), key("segments", job.id))
     if job.idempotency_key:
         pipe.delete(used_key(job.owner, job.idempotency_key))
     count(pipe, job, job.file_bytes, 0)

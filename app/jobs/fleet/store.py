@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from typing import cast
 
 from .. import STATES
@@ -75,6 +77,17 @@ class RedisStore(Dispatch, Store):
             job.seconds_done = sum(max(0.0, part.seconds_done - part.params["clip"][0]) for part in parts)
             job.text = " ".join(part.text for part in parts if part.text)
         return job
+
+    def segments(self, id: str) -> Iterator[bytes]:
+        for first in itertools.count(0, PAGE_READ):
+            lines = self._some_segments(id, first)
+            yield from (line.encode() for line in lines)
+            if len(lines) < PAGE_READ:
+                return
+
+    @wrap_redis_errors
+    def _some_segments(self, id: str, first: int) -> list[str]:
+        return cast("list[str]", self._redis.lrange(key("segments", id), first, first + PAGE_READ - 1))
 
     @wrap_redis_errors
     def page(self, owner: str, *, state: str, before: str, limit: int) -> list[Job]:

@@ -108,8 +108,7 @@ class Sweep:
         self._expired = {job.id: job.attempt for job in expired}
 
     def _lost(self, job: Job, now: float) -> None:
-        job.failures += 1
-        if job.failures < self._attempts:
+        if job.count_failure() < self._attempts:
             log.warning("job=%s attempt=%d lost its worker; it is done again", job.id, job.attempt)
             self._store.put_back(job, now)
             return

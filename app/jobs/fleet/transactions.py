@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import redis
@@ -80,7 +80,11 @@ class Transactions:
 
     @wrap_redis_errors
     def change(
-        self, id: str, edit: Edit, then: Callable[[Pipeline, Job], None] = lambda pipe, job: None
+        self,
+        id: str,
+        edit: Edit,
+        segments: Sequence[bytes] = (),
+        then: Callable[[Pipeline, Job], None] = lambda pipe, job: None,
     ) -> Job | None:
         """
         The job after *edit* changed it and *then* added to the transaction; None when there is no such job, or
@@ -95,6 +99,8 @@ class Transactions:
                     return None
                 pipe.multi()
                 write(pipe, job, before)
+                if segments:
+                    pipe.rpush(key("segments", id), *segments)
                 then(pipe, job)
                 if executed(pipe):
                     return job
