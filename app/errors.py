@@ -144,7 +144,7 @@ class AudioLimited(RateLimited):
 
 
 class InsufficientStorage(ServiceError):
-    """The disk space for jobs is used up."""
+    """A disk takes no more: that of jobs (JOB_DISK_MB, DATA_DIR), or that of uploads."""
 
     status = 507
 

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all: without a name while they are written, or under another one."""
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -8,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from .errors import InsufficientStorage
+
 LONGEST_NAME_BYTES = 220  # of the 255 that filesystems take, with room for what is put around a name
 PART_SUFFIX = ".part"  # of a file being written; one that stays was left by a process that was killed
 
 
-def nameless(directory: str, *, buffering: int = 0) -> IO[bytes]:
+def nameless(directory: str) -> IO[bytes]:
     """
-    A new file in *directory* that nobody else can open.
+    A new unbuffered file in *directory* that nobody else can open.
 
     It is gone when it is closed, and with the process, unless `give_name` gives it a name.
     """
@@ -22,8 +25,8 @@ def nameless(directory: str, *, buffering: int = 0) -> IO[bytes]:
         # Not tempfile's: that asks for a file that can never have a name (O_EXCL).
         descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError:  # a filesystem without such files
-        return tempfile.TemporaryFile(dir=directory, buffering=buffering)
-    return os.fdopen(descriptor, "w+b", buffering=buffering)
+        return tempfile.TemporaryFile(dir=directory, buffering=0)
+    return os.fdopen(descriptor, "w+b", buffering=0)
 
 
 def give_name(descriptor: int, path: Path) -> None:
@@ -76,6 +79,24 @@ def _part(path: Path) -> Path:
     """Its name until it is whole; another one for each writer, because processes may share a disk."""
     kept = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME_BYTES])
     return path.with_name(f".{kept}-{os.urandom(4).hex()}{PART_SUFFIX}")
+
+
+def write_all(file: IO[bytes], data: bytes) -> None:
+    """Write all of *data* to an unbuffered *file*: a disk that is nearly full takes less than it is given."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+@contextlib.contextmanager
+def disk_of(what: str) -> Iterator[None]:
+    """Where a disk is full, read-only or broken: InsufficientStorage, for "the disk *what* are kept on"."""
+    try:
+        yield
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        problem = "is full" if is_full else f"can't be written to ({error.strerror})"
+        raise InsufficientStorage(f"the disk {what} {problem}; try again later") from None
 
 
 def directory_problem(directory: str, *, made: bool = False, size_bytes: int = 0) -> str:

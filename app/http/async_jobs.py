@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from flask import Response, g, jsonify, request, url_for
 
 from ..errors import InvalidRequest
-from ..files import nameless
+from ..files import disk_of, nameless
 from ..speech.chain import SpeakRequest
 from .hooks import caller, services
 from .params import Fields, Text
@@ -33,7 +33,8 @@ class JobUpload(Upload):
 
     def __init__(self, limit_bytes: int, jobs: Jobs, *, hashed: bool) -> None:
         directory = jobs.files.upload_directory
-        super().__init__(limit_bytes, None if directory is None else nameless(directory))
+        with disk_of("jobs are kept on"):
+            super().__init__(limit_bytes, None if directory is None else nameless(directory))
         self._jobs, self._looked_at = jobs, 0
         self._hash = hashlib.sha256() if hashed else None
 

@@ -54,7 +54,7 @@ REASONS = {
     416: "The Range begins after the end; Content-Range says where that is",
     429: "RATE_LIMIT or AUDIO_SECONDS_PER_HOUR is used up; Retry-After says when to try again",
     503: "Not possible now; Retry-After says when to try again, X-Should-Retry whether that helps",
-    507: "The disk space for jobs is used up",
+    507: "The disk of jobs or of uploads takes no more",
 }
 
 

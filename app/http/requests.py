@@ -6,7 +6,6 @@ Recordings are spooled to disk while they arrive, bounded, never whole in memory
 
 import base64
 import binascii
-import errno
 import json
 import os
 import re
@@ -24,8 +23,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from ..config import SYNTHESIZERS
-from ..errors import InsufficientStorage, InvalidAudio, InvalidRequest, TooLarge, UnsupportedFormat
-from ..files import nameless
+from ..errors import InvalidAudio, InvalidRequest, TooLarge, UnsupportedFormat
+from ..files import disk_of, nameless, write_all
 from ..speech import whisper_languages
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from . import params
@@ -50,6 +49,7 @@ CONTROLS = re.compile(
 DATA_URL = re.compile(rb"\s*data:[^,]{0,200};base64,")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]{64,}=*\s*")
 
+RECEIVED = "recordings are received on"
 Begin = Callable[[int], "Upload"]  # makes the place for a recording of at most so many bytes
 
 
@@ -103,7 +103,8 @@ class Upload:
 
     def __init__(self, limit_bytes: int, file: IO[bytes] | None = None) -> None:
         self._limit = limit_bytes
-        self.file = file or nameless(current_app.config["UPLOAD_DIR"] or tempfile.gettempdir())
+        with disk_of(RECEIVED):
+            self.file = file or nameless(current_app.config["UPLOAD_DIR"] or tempfile.gettempdir())
         self.size_bytes = 0
 
     @property
@@ -112,20 +113,12 @@ class Upload:
         return f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
 
     def write(self, data: bytes) -> None:
-        """Append; TooLarge past the limit, InsufficientStorage when the disk is full."""
+        """Append; TooLarge past the limit, InsufficientStorage when the disk takes no more."""
         self.size_bytes += len(data)
         if self.size_bytes > self._limit:
             raise too_large()
-        rest = memoryview(data)
-        try:
-            while rest:  # a disk that is nearly full takes less than it is given
-                rest = rest[self.file.write(rest) :]
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise InsufficientStorage(
-                "the disk recordings are received on is full; try again later"
-            ) from None
+        with disk_of(RECEIVED):
+            write_all(self.file, data)
 
     def close(self) -> None:
         """Let the file go."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -15,7 +14,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..errors import InsufficientStorage
-from ..files import PART_SUFFIX, atomic_write, directory_problem, free_bytes, give_name, sync_directory
+from ..files import (
+    PART_SUFFIX,
+    atomic_write,
+    directory_problem,
+    disk_of,
+    free_bytes,
+    give_name,
+    sync_directory,
+)
 from ..memory import Throttle
 from ..speech.transcription import Segment, Word
 from .job import Files, is_part, whole_id
@@ -108,7 +115,7 @@ class LocalFiles:
 
         It is on the disk then, with its name: a job that was accepted survives a power cut.
         """
-        with _or_full():
+        with disk_of("jobs are kept on"):
             path = self._path(id, RECORDING)
             path.parent.mkdir(exist_ok=True, mode=0o700)
             try:
@@ -259,14 +266,3 @@ def _key(id: str, name: str) -> str:
     """Where a file of the job or part is: the parts' files are beside those of their job."""
     whole = whole_id(id)
     return f"{whole}/{name}{id[len(whole) :]}"
-
-
-@contextmanager
-def _or_full() -> Iterator[None]:
-    """A full disk is InsufficientStorage."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InsufficientStorage("the disk jobs are kept on is full; try again later") from None
-        raise

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .. import logs, memory
+from ..errors import ServiceError
 from . import runner
 from .files import LocalFiles
 from .job import FAILED, Job, process_name
@@ -132,8 +133,9 @@ class JobWorker:
                     self.take_over()
                     taken_over = True
                 wait = self.step()
-            except Exception:  # a full disk, most likely
-                log.exception("jobs: trouble; the next try is in %g s", RETRY_SECONDS)
+            except Exception as error:  # a full disk, most likely, which needs no traceback
+                is_known = isinstance(error, OSError | ServiceError)
+                log.error("jobs: %s; the next try is in %g s", error, RETRY_SECONDS, exc_info=not is_known)
                 wait, taken_over = RETRY_SECONDS, False
             if select.select([pipe], [], [], wait)[0]:
                 os.read(pipe, 4096)

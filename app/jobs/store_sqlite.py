@@ -94,7 +94,7 @@ class SqliteStore(Store):
                 require_room(db.execute(STORED_BYTES).fetchone()[0], job.file_bytes, limit_bytes)
                 self._write_copy(job)
                 self._insert(job)
-        except (sqlite3.OperationalError, OSError) as error:
+        except OSError as error:
             raise InsufficientStorage(f"the job can't be saved: {error}") from None
         return job
 
@@ -259,16 +259,22 @@ class SqliteStore(Store):
 
     @contextmanager
     def _transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
-        """One transaction, which other threads and processes wait for; a *durable* one survives a power cut."""
+        """
+        One transaction, which other threads and processes wait for; a *durable* one survives a power cut.
+
+        InsufficientStorage: the disk takes nothing.
+        """
         with self._lock:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    raise InsufficientStorage(f"the job can't be saved: {error}") from None
                 raise
 
     def _find(self, owner: str, idempotency_key: str) -> Job | None:

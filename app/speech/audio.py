@@ -20,7 +20,7 @@ from typing import IO, BinaryIO
 
 from ..engine.protocol import Message
 from ..errors import SynthesisFailed
-from ..files import give_name, nameless
+from ..files import disk_of, give_name, nameless, write_all
 
 log = logging.getLogger(__name__)
 
@@ -83,28 +83,45 @@ class SynthesisResult:
 
 
 class CacheWriter:
-    """A file for audio while it is made: written once, then read, then kept or dropped. For one thread."""
+    """
+    A file for audio while it is made: written once, then read, then kept or dropped. For one thread.
+
+    Where the cache's disk takes no more, what there is moves to a temporary file, and nothing is kept.
+    """
 
     def __init__(self, file: IO[bytes], *, can_be_kept: bool) -> None:
         self._file, self.can_be_kept, self.size = file, can_be_kept, 0
         file.seek(INFO_BYTES)
 
     def write(self, audio: bytes) -> None:
-        """Append; OSError when the disk is full."""
-        self._file.write(audio)
+        """Append; InsufficientStorage when the disk of temporary files is full, too."""
+        try:
+            write_all(self._file, audio)
+        except OSError as error:
+            log.warning("speech cache: nothing kept: %s", error.strerror)
+            with disk_of("of temporary files"):
+                self._move()
+                write_all(self._file, audio)
         self.size += len(audio)
+
+    def _move(self) -> None:
+        there = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed by `close`)
+        self._file.seek(0)
+        while (left := INFO_BYTES + self.size - there.tell()) > 0:
+            write_all(there, self._file.read(min(CHUNK_BYTES, left)))
+        self._file.close()
+        self._file, self.can_be_kept = there, False
 
     def patch(self, patches: Iterable[tuple[int, str]]) -> None:
         """Overwrite what could not be known before the end: offsets, and bytes as hexadecimal digits."""
         for offset, written in patches:
             self._file.seek(INFO_BYTES + offset)
-            self._file.write(bytes.fromhex(written))
+            write_all(self._file, bytes.fromhex(written))
 
     def finish(self, info: AudioInfo, path: Path) -> None:
         """Make it an entry, with the name *path*."""
         self._file.seek(0)
-        self._file.write(json.dumps({"size": self.size, **asdict(info)}).encode().ljust(INFO_BYTES))
-        self._file.flush()
+        write_all(self._file, json.dumps({"size": self.size, **asdict(info)}).encode().ljust(INFO_BYTES))
         give_name(self._file.fileno(), path)
 
     def read(self) -> Iterator[bytes]:
@@ -174,10 +191,11 @@ class Cache:
         if self.limit_bytes:
             try:
                 self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-                return CacheWriter(nameless(str(self._directory), buffering=-1), can_be_kept=True)
+                return CacheWriter(nameless(str(self._directory)), can_be_kept=True)
             except OSError as error:
                 log.warning("speech cache: %s can't be written to: %s", self._directory, error.strerror)
-        return CacheWriter(tempfile.TemporaryFile(), can_be_kept=False)
+        with disk_of("of temporary files"):
+            return CacheWriter(tempfile.TemporaryFile(buffering=0), can_be_kept=False)
 
     def keep(self, key: str, writer: CacheWriter, info: AudioInfo) -> None:
         """Make what *writer* has the entry of *key*; it can still be read, and must still be closed."""

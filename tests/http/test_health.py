@@ -48,6 +48,13 @@ def test_a_directory_that_is_lost_while_it_serves_is_told_and_forgotten_when_it_
         until(lambda: not reason(client, check), "health says that it is back")
 
 
+def test_who_sends_a_recording_where_none_can_be_received_is_told_why(tmp_path):
+    with service(upload_dir=str(tmp_path / "lost")) as client:
+        answer = client.post("/api/v1/pam/voice/transcribe", data=b"RIFF", content_type="audio/wav")
+        assert (answer.status_code, answer.json["error"]["code"]) == (507, "insufficient_storage")
+        assert "No such file or directory" in answer.json["error"]["message"]
+
+
 def test_a_full_disk_of_jobs_and_one_too_small_for_an_upload(tmp_path, monkeypatch):
     (tmp_path / "jobs").mkdir()
     monkeypatch.setattr(files, "KEPT_FREE_BYTES", 1 << 60)

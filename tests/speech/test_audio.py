@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.speech.audio import INFO_BYTES, AudioInfo, Cache
+from app.speech.audio import INFO_BYTES, AudioInfo, Cache, CacheWriter
 
 INFO = AudioInfo(1.5, {"han": 2})
 
@@ -51,6 +51,18 @@ def test_a_patched_draft_is_kept_and_read_patched(cache):
     cache.keep("a", writer, INFO)
     assert b"".join(writer.read()) == found(cache, "a") == b"RIFFthe sound"
     writer.close()
+
+
+def test_a_disk_that_is_full_keeps_nothing_and_stops_no_speech(cache, caplog):
+    writer = CacheWriter(open("/dev/full", "w+b", buffering=0), can_be_kept=True)  # noqa: SIM115 (closed by `close`)
+    writer.write(b"....the ")
+    writer.write(b"sound")
+    writer.patch([(0, b"RIFF".hex())])
+    cache.keep("a", writer, INFO)
+    assert b"".join(writer.read()) == b"RIFFthe sound"
+    writer.close()
+    assert cache.find("a") is None
+    assert "No space left on device" in caplog.text
 
 
 def test_what_was_not_finished_leaves_nothing(cache):
