@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from flask import Flask
 from werkzeug.routing import Rule
@@ -29,14 +28,19 @@ from .voice import VOICES
 Schema = dict[str, Any]
 Json = dict[str, Any]  # an object of any shape
 
+# By blueprint: the tag of its operations, and what it says.
 TAGS = {
-    "Voice": "Recordings to text, text to speech",
-    "Jobs": "The same as jobs: accepted at once, done in the background",
-    "OpenAI": "The same by OpenAI's API: its clients need only this server as their base URL",
-    "Health": "Whether the service is up, and what it can do",
-    "Memory": "How much memory the service takes, and a way to free some",
-    "Monitoring": "Metrics",
-    "Description": "This description",
+    "voice": ("Voice", "Recordings to text, text to speech"),
+    "jobs": ("Jobs", "The same as jobs: accepted at once, done in the background"),
+    "openai_audio": (
+        "OpenAI",
+        "The same by OpenAI's API: its clients need only this server as their base URL",
+    ),
+    "health": ("Health", "Whether the service is up, and what it can do"),
+    "page": ("Health", "Whether the service is up, and what it can do"),
+    "memory": ("Memory", "How much memory the service takes, and a way to free some"),
+    "monitoring": ("Monitoring", "Metrics, and what was measured lately"),
+    "openapi": ("Description", "This description"),
 }
 # Either of them, where the service has keys.
 KEYS: Schema = {
@@ -58,19 +62,23 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True)
-class Operation:
-    """What a route does, takes and answers; *answers* are the media types of success with their schemas."""
+class Operation(NamedTuple):
+    """
+    What a route does, takes and answers: JSON as *answer* has it, *media* types with their schemas.
 
-    tag: str
+    Of the errors, those that follow from the rest are not in *errors*.
+    """
+
     summary: str
-    answers: dict[str, Schema]
+    answer: Schema | None = None
+    media: dict[str, Schema] = {}  # noqa: RUF012 (nobody writes to it)
     form: Iterable[Field] = ()
     json: Iterable[Field] = ()
     query: Iterable[Field] = ()
     raw: bool = False  # the recording may be the whole body
+    job: str = ""  # what is said of 202, where a job may be made of it
     errors: tuple[int, ...] = ()
-    statuses: dict[int, str] = field(default_factory=dict)  # further ones that are no error
+    statuses: dict[int, str] = {}  # noqa: RUF012 (further ones that are no error)
     example: str = ""  # what follows `curl -s`, URL's server left out as $URL
 
 
@@ -183,169 +191,144 @@ JOB_SHOWN = extend(JOB, text=str, result=Json | None)
 ERROR = object_(error=object_(message=str, type=str, param=str | None, code=str | None))
 
 
-def json(schema: Schema) -> dict[str, Schema]:
-    """An answer in JSON."""
-    return {"application/json": schema}
-
-
 OPERATIONS: dict[str, Operation] = {
     "voice.transcribe": Operation(
-        "Voice", "The text of a recording, with its segments", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS},
-        form=TRANSCRIBE, raw=True, errors=(400, 409, 413, 503, 507), statuses={202: LATER},
+        "The text of a recording, with its segments", OWN_TRANSCRIPT, TRANSCRIPTS,
+        form=TRANSCRIBE, raw=True, job=LATER,
         example="-F audio=@recording.webm $URL/api/v1/pam/voice/transcribe",
     ),
     "voice.speak": Operation(
-        "Voice", "A text as speech; the audio is sent while it is made", AUDIO, json=SPEAK,
-        errors=(400, 409, 503, 507), statuses={202: LATER, 304: "The audio is still that of If-None-Match"},
+        "A text as speech; the audio is sent while it is made", None, AUDIO, json=SPEAK, job=LATER,
+        statuses={304: "The audio is still that of If-None-Match"},
         example="-d '{\"text\": \"Hello.\", \"format\": \"mp3\"}' -H 'Content-Type: application/json' -o hello.mp3 "
         "$URL/api/v1/pam/voice/speak",
     ),
     "voice.test": Operation(
-        "Voice", "A spoken test sentence; with Accept: application/json, whether each synthesizer works",
-        {"audio/wav": BYTES, **json(OUTCOMES)}, errors=(416, 503), statuses=PARTS,
+        "A spoken test sentence; with Accept: application/json, whether each synthesizer works",
+        OUTCOMES, {"audio/wav": BYTES}, errors=(503,), statuses=PARTS,
         example="-o test.wav $URL/api/v1/pam/voice/test",
     ),
     "voice.voices": Operation(
-        "Voice", "Every voice", json(object_(voices=array(VOICE), languages=list[str])),
-        query=VOICES, errors=(400,), example="$URL/api/v1/pam/voice/voices?language=de",
+        "Every voice", object_(voices=array(VOICE), languages=list[str]), query=VOICES,
+        example="$URL/api/v1/pam/voice/voices?language=de",
     ),
     "voice.condition": Operation(
-        "Voice", "The engines, whether they work, and why not; starts none",
-        json(
-            object_(
-                status=HEALTH, transcription=extend(CHECK, model=str | None), synthesis=CHECK,
-                synthesizers={"type": "object", "additionalProperties": CHECK}, breakers=dict,
-                engines=array(ENGINE),
-            )
+        "The engines, whether they work, and why not; starts none",
+        object_(
+            status=HEALTH, transcription=extend(CHECK, model=str | None), synthesis=CHECK,
+            synthesizers={"type": "object", "additionalProperties": CHECK}, breakers=dict, engines=array(ENGINE),
         ),
     ),
     "voice.front_door": Operation(
-        "Voice", "JSON with a text is spoken, anything else is a recording to transcribe",
-        {**json(OWN_TRANSCRIPT), **TRANSCRIPTS, **AUDIO}, form=TRANSCRIBE, json=SPEAK, raw=True,
-        errors=(400, 409, 413, 503, 507), statuses={202: LATER},
+        "JSON with a text is spoken, anything else is a recording to transcribe",
+        OWN_TRANSCRIPT, {**TRANSCRIPTS, **AUDIO}, form=TRANSCRIBE, json=SPEAK, raw=True, job=LATER,
     ),
     "jobs.submit": Operation(
-        "Jobs", "A recording to transcribe or a text to speak, as a job", {}, form=RECORDING, json=TEXT_JOB,
-        raw=True, errors=(400, 409, 413, 503, 507), statuses={202: "Accepted; Location has the job"},
+        "A recording to transcribe or a text to speak, as a job", form=RECORDING, json=TEXT_JOB, raw=True,
+        job="Accepted; Location has the job",
         example="-F audio=@recording.webm $URL/api/v1/pam/voice/jobs",
     ),
     "jobs.page": Operation(
-        "Jobs", "Jobs, newest first; next is the `before` of the following page",
-        json(object_(jobs=array(JOB), next=str | None)), query=PAGE, errors=(400, 404),
+        "Jobs, newest first; next is the `before` of the following page",
+        object_(jobs=array(JOB), next=str | None), query=PAGE, errors=(404,),
         example="$URL/api/v1/pam/voice/jobs?state=queued",
     ),
     "jobs.show": Operation(
-        "Jobs", "A job's state, progress and result", json(JOB_SHOWN), errors=(404,),
-        example="$URL/api/v1/pam/voice/jobs/ID",
+        "A job's state, progress and result", JOB_SHOWN, example="$URL/api/v1/pam/voice/jobs/ID"
     ),
     "jobs.events": Operation(
-        "Jobs", "A job's progress and text as events, until it ends", EVENTS, errors=(404, 503),
+        "A job's progress and text as events, until it ends", None, EVENTS, errors=(503,),
         example="-N $URL/api/v1/pam/voice/jobs/ID/events",
     ),
     "jobs.result": Operation(
-        "Jobs", "The transcript in a format, or the audio", {**json(OWN_TRANSCRIPT), **TRANSCRIPTS, **AUDIO},
-        query=RESULT, errors=(400, 404, 409, 416), statuses=PARTS,
+        "The transcript in a format, or the audio", OWN_TRANSCRIPT, {**TRANSCRIPTS, **AUDIO},
+        query=RESULT, errors=(409,), statuses=PARTS,
         example="$URL/api/v1/pam/voice/jobs/ID/result?format=srt",
     ),
     "jobs.cancel": Operation(
-        "Jobs", "Cancel a job that is queued or running; remove one that has ended", json(JOB), errors=(404,),
-        statuses={204: "Removed"}, example="-X DELETE $URL/api/v1/pam/voice/jobs/ID",
+        "Cancel a job that is queued or running; remove one that has ended", JOB, statuses={204: "Removed"},
+        example="-X DELETE $URL/api/v1/pam/voice/jobs/ID",
     ),
     "jobs.requeue": Operation(
-        "Jobs", "Do a job again that failed or was cancelled", {}, errors=(404, 409),
-        statuses={202: "Queued again"}, example="-X POST $URL/api/v1/pam/voice/jobs/ID/requeue",
+        "Do a job again that failed or was cancelled", errors=(409,), statuses={202: "Queued again"},
+        example="-X POST $URL/api/v1/pam/voice/jobs/ID/requeue",
     ),
     "openai_audio.transcriptions": Operation(
-        "OpenAI", "What is said in a recording", {**json(TRANSCRIPT), **TRANSCRIPTS},
-        form=TRANSCRIPTION, errors=(400, 404, 409, 413, 503, 507), statuses={202: LATER},
+        "What is said in a recording", TRANSCRIPT, TRANSCRIPTS, form=TRANSCRIPTION, job=LATER, errors=(404,),
         example="-F file=@recording.webm -F model=whisper-1 $URL/v1/audio/transcriptions",
     ),
     "openai_audio.translations": Operation(
-        "OpenAI", "What is said in a recording, in English; needs a multilingual model",
-        {**json(TRANSCRIPT), **TRANSCRIPTS}, form=TRANSLATION, errors=(400, 404, 409, 413, 503, 507),
-        statuses={202: LATER},
+        "What is said in a recording, in English; needs a multilingual model",
+        TRANSCRIPT, TRANSCRIPTS, form=TRANSLATION, job=LATER, errors=(404,),
     ),
     "openai_audio.speech": Operation(
-        "OpenAI", "A text, spoken", {**AUDIO, **EVENTS}, json=SPEECH,
-        errors=(400, 404, 409, 503, 507), statuses={202: LATER},
+        "A text, spoken", None, {**AUDIO, **EVENTS}, json=SPEECH, job=LATER, errors=(404,),
         example="-d '{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}' "
         "-H 'Content-Type: application/json' -o hello.mp3 $URL/v1/audio/speech",
     ),
     "openai_audio.models": Operation(
-        "OpenAI", "Every model", json(object_(object={"const": "list"}, data=array(MODEL))),
-        example="$URL/v1/models",
+        "Every model", object_(object={"const": "list"}, data=array(MODEL)), example="$URL/v1/models"
     ),
-    "openai_audio.model": Operation("OpenAI", "One model", json(MODEL), errors=(404,)),
+    "openai_audio.model": Operation("One model", MODEL),
     "openai_audio.speaking_models": Operation(
-        "OpenAI", "The models that speak", json(object_(models=array(object_(id=str))))
+        "The models that speak", object_(models=array(object_(id=str)))
     ),
     "openai_audio.voices": Operation(
-        "OpenAI", "OpenAI's voices and every local one", json(object_(voices=array(object_(id=str, name=str))))
+        "OpenAI's voices and every local one", object_(voices=array(object_(id=str, name=str)))
     ),
     "health.index": Operation(
-        "Health", "Name, version and links; for a browser, the page",
-        {
-            **json(object_(name=str, version=str, status=HEALTH, memory_optimization=dict, links=dict)),
-            "text/html": TEXT,
-        },
+        "Name, version and links; for a browser, the page",
+        object_(name=str, version=str, status=HEALTH, memory_optimization=dict, links=dict), {"text/html": TEXT},
     ),
     "health.report": Operation(
-        "Health", "Each thing the service needs, and what is wrong with it", json(REPORT),
-        statuses={503: "Nothing works"}, example="$URL/health",
+        "Each thing the service needs, and what is wrong with it", REPORT, statuses={503: "Nothing works"},
+        example="$URL/health",
     ),
-    "health.live": Operation("Health", "The web process answers", json(object_(status=str))),
+    "health.live": Operation("The web process answers", object_(status=str)),
     "health.ready": Operation(
-        "Health", "Whether requests can be served, and why not", json(object_(status=str, failing=dict)),
+        "Whether requests can be served, and why not", object_(status=str, failing=dict),
         statuses={503: "Nothing works"},
     ),
     "health.status": Operation(
-        "Health", "All that the page shows, in one answer: health, memory, and on request metrics, jobs, samples",
-        json(
-            extend(
-                object_(health=REPORT, memory=MEMORY), performance=Json | None, production=Json | None,
-                jobs=nullable(array(JOB)), history=list[Json],
-            )
+        "All that the page shows, in one answer: health, memory, and on request metrics, jobs, samples",
+        extend(
+            object_(health=REPORT, memory=MEMORY), performance=Json | None, production=Json | None,
+            jobs=nullable(array(JOB)), history=list[Json],
         ),
-        query=STATUS, errors=(400,), example="$URL/api/status?with=requests",
+        query=STATUS, example="$URL/api/status?with=requests",
     ),
     "memory.sizes": Operation(
-        "Memory", "The machine, the service's processes, its container, the budget and the garbage collector, in MB",
-        json(MEMORY), example="$URL/api/memory",
+        "The machine, the service's processes, its container, the budget and the garbage collector, in MB",
+        MEMORY, example="$URL/api/memory",
     ),
     "memory.optimize": Operation(
-        "Memory", "Collect garbage and trim the heap; unload also ends the engines nobody is using", json(FREED),
-        json=UNLOAD, errors=(400,),
+        "Collect garbage and trim the heap; unload also ends the engines nobody is using", FREED, json=UNLOAD,
         example="-H 'Content-Type: application/json' -d '{\"unload\": true}' $URL/api/memory/optimize",
     ),
     "monitoring.history": Operation(
-        "Memory", "Samples of the service's memory, oldest first",
-        json(object_(window_seconds=float, samples=list[Json])), query=WINDOW, errors=(400, 404),
+        "Samples of the service's memory, oldest first",
+        object_(window_seconds=float, samples=list[Json]), query=WINDOW, errors=(404,),
     ),
     "monitoring.metrics": Operation(
-        "Monitoring", "Every metric of every worker, as Prometheus reads them", {"text/plain": TEXT},
-        errors=(404,), example="$URL/metrics",
+        "Every metric of every worker, as Prometheus reads them", None, {"text/plain": TEXT}, errors=(404,),
+        example="$URL/metrics",
     ),
     "monitoring.performance": Operation(
-        "Monitoring", "Counts, rates and percentiles by route", json({"type": "object"}), query=WINDOW,
-        errors=(400, 404), example="$URL/api/monitoring/performance?window=5m",
+        "Counts, rates and percentiles by route", TYPES[Json], query=WINDOW, errors=(404,),
+        example="$URL/api/monitoring/performance?window=5m",
     ),
     "monitoring.production": Operation(
-        "Monitoring", "Uptime, version, error rates, recent errors and alerts", json({"type": "object"}),
-        errors=(404,),
+        "Uptime, version, error rates, recent errors and alerts", TYPES[Json], errors=(404,)
     ),
     "monitoring.security": Operation(
-        "Monitoring", "Refused requests: reasons, addresses", json({"type": "object"}), query=WINDOW, errors=(400, 404),
+        "Refused requests: reasons, addresses", TYPES[Json], query=WINDOW, errors=(404,)
     ),
-    "openapi.document": Operation("Description", "This description, for programs", json({"type": "object"})),
+    "openapi.document": Operation("This description, for programs", TYPES[Json]),
     "page.dashboard": Operation(
-        "Health", "The page: memory, health, requests and queue; transcription and speech to try",
-        {"text/html": TEXT},
+        "The page: memory, health, requests and queue; transcription and speech to try", None, {"text/html": TEXT}
     ),
-    "openapi.page": Operation("Description", "This description, for people", {"text/html": TEXT}),
+    "openapi.page": Operation("This description, for people", None, {"text/html": TEXT}),
 }  # fmt: skip
-
-
-MAKES_JOBS = {name for name, one in OPERATIONS.items() if one.statuses.get(202) == LATER} | {"jobs.submit"}
 
 
 def describe(app: Flask) -> dict[str, Any]:
@@ -358,11 +341,11 @@ def describe(app: Flask) -> dict[str, Any]:
         for method in sorted(set(rule.methods or ()) - {"HEAD", "OPTIONS"}):
             paths.setdefault(path, {})[method.lower()] = {
                 "operationId": re.sub(r"\W+", "_", f"{method.lower()}{rule.rule}").strip("_"),
-                "tags": [operation.tag],
+                "tags": [TAGS[rule.endpoint.partition(".")[0]][0]],
                 "summary": operation.summary,
                 "parameters": list(parameters(rule, operation)),
                 **(request_body(operation) if method == "POST" else {}),
-                "responses": responses(operation, refusals(rule.rule)),
+                "responses": responses(operation, errors(rule, operation)),
                 **({"x-curl": f"curl -s {operation.example}"} if operation.example else {}),
             }
     return {
@@ -374,7 +357,7 @@ def describe(app: Flask) -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "tags": [{"name": name, "description": text} for name, text in dict(TAGS.values()).items()],
         "paths": paths,
         "security": [{}, *({name: []} for name in KEYS)],
         "components": {"schemas": {"Error": ERROR}, "securitySchemes": KEYS},
@@ -387,13 +370,9 @@ def parameters(rule: Rule, operation: Operation) -> Iterator[Schema]:
         yield {"name": name, "in": "path", "required": True, "schema": TEXT}
     for one in operation.query:
         yield {"name": one.name, "in": "query", "required": one.required, "schema": one.schema()}
-    if rule.endpoint in MAKES_JOBS:
-        yield {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "schema": {"type": "string", "maxLength": LONGEST_KEY},
-        }
-    if operation.statuses.get(202) == LATER:
+    if operation.job:
+        yield {"name": "Idempotency-Key", "in": "header", "schema": {**TEXT, "maxLength": LONGEST_KEY}}
+    if operation.job == LATER:
         yield {"name": "Prefer", "in": "header", "schema": {**TEXT, "examples": ["respond-async", "wait=30"]}}
 
 
@@ -417,28 +396,40 @@ def of_fields(table: Iterable[Field]) -> Schema:
     return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
 
-def json_content(schema: Schema) -> Schema:
-    """The content of an answer in JSON."""
-    return {"content": {"application/json": {"schema": schema}}}
+def errors(rule: Rule, operation: Operation) -> Iterator[int]:
+    """The statuses of errors: of the guard, of fields, names in the path, jobs and ranges, and further ones."""
+    yield from operation.errors
+    if rule.rule not in auth.OPEN:
+        yield 401
+    if rule.rule not in auth.UNCOUNTED:
+        yield 429
+    if operation.form or operation.json or operation.query:
+        yield 400
+    if rule.arguments:
+        yield 404
+    if operation.form:
+        yield 413
+    if operation.job:
+        yield from (409, 503, 507)
+    if 206 in operation.statuses:
+        yield 416
 
 
-def refusals(rule: str) -> tuple[int, ...]:
-    """What the guard may answer before the view is asked."""
-    return (*(() if rule in auth.OPEN else (401,)), *(() if rule in auth.UNCOUNTED else (429,)))
-
-
-def responses(operation: Operation, refusals: tuple[int, ...] = ()) -> dict[str, Any]:
+def responses(operation: Operation, errors: Iterable[int]) -> dict[str, Any]:
     """By status: what success looks like, and the errors, which all have one envelope."""
-    content = {media_type: {"schema": schema} for media_type, schema in operation.answers.items()}
+    content = {kind: {"schema": schema} for kind, schema in operation.media.items()}
+    if operation.answer is not None:
+        content["application/json"] = {"schema": operation.answer}
     said: dict[str, Any] = {"200": {"description": "Success", "content": content}} if content else {}
     if content.keys() & AUDIO:
         said["200"]["headers"] = {
             name: {"description": text, "schema": TEXT} for name, text in SPOKEN_HEADERS.items()
         }
-    for status, text in operation.statuses.items():
-        holds = {202: json_content(JOB), 204: {}, 304: {}}.get(status, {"content": content})
+    for status, text in {**operation.statuses, **({202: operation.job} if operation.job else {})}.items():
+        of_job = {"content": {"application/json": {"schema": JOB}}}
+        holds = {202: of_job, 204: {}, 304: {}}.get(status, {"content": content})
         said[str(status)] = {"description": text, **holds}
-    for status in sorted({*operation.errors, *refusals}):
-        envelope = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    envelope = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    for status in sorted(set(errors)):
         said[str(status)] = {"description": REASONS[status], "content": envelope}
     return said
