@@ -10,7 +10,6 @@ import sys
 from app import logs, memory, startup
 from app.config import is_ipv6
 from app.monitoring.shared_memory import WorkerSlots
-from app.server import mount
 from app.server.worker import Worker
 
 settings = startup.settings_or_exit()
@@ -75,7 +74,10 @@ def post_worker_init(worker):
     """Tell the app that it serves, and as whose child; leave what is loaded now out of later collections."""
     worker.wsgi.extensions["services"].begin(worker.ppid, is_running=lambda: worker.alive)
     if prefix != "/":
-        worker.wsgi.wsgi_app = mount(worker.wsgi.wsgi_app, prefix)
+        # And at the root as well, where hosts check health: gunicorn itself answers 500 to what is not below it.
+        from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+        worker.wsgi.wsgi_app = DispatcherMiddleware(worker.wsgi.wsgi_app, {prefix: worker.wsgi.wsgi_app})
     if worker.age == 1:  # the first; others would only repeat it
         startup.introduce(worker.wsgi.extensions["services"], worker.sockets[0].getsockname())
     # Frozen without a look at it: of 58,000 objects 127 are garbage, and to find them took 27 ms of the start.
