@@ -43,7 +43,11 @@ time_to_look = memory.Throttle(0.1)
 
 
 def on_starting(server):
-    """Make what workers share while there is one process."""
+    """Have the port free, or say so in one sentence; make what workers share while there is one process."""
+    if (
+        bind in server.cfg.bind and not {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys()
+    ):  # sockets it was handed
+        startup.wait_for_port(settings)
     server.slots = WorkerSlots(workers)
     logs.adopt(server.log.error_log)
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("app")
 
+PORT_SECONDS = 5.0
 STORAGE_SECONDS = 20  # the storage of jobs that says nothing for so long is away, which is no wrong setting
 FULL = os.strerror(errno.ENOSPC)
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not listened on)
@@ -76,6 +78,25 @@ def problems(settings: Settings, *, worker: bool = False) -> Iterator[tuple[str,
         yield from _storage(settings)
 
 
+def ignored(settings: Settings) -> Iterator[str]:
+    """A sentence for each setting that has no effect because of another one."""
+    if settings.openai_base_url and not settings.disable_local_whisper:
+        yield "OPENAI_BASE_URL: has no effect: recordings are transcribed here unless DISABLE_LOCAL_WHISPER=true"
+    if settings.job_storage_url and not settings.celery_broker_url:
+        yield "JOB_STORAGE_URL: has no effect: jobs are kept under DATA_DIR unless CELERY_BROKER_URL is set"
+
+
+def wait_for_port(settings: Settings) -> None:
+    """Wait for a server to end that this one takes over from, as gunicorn would; where it stays, end with status 1."""
+    deadline = time.monotonic() + PORT_SECONDS
+    while listen_problem(settings) == errno.EADDRINUSE:
+        if time.monotonic() >= deadline:
+            sys.exit(
+                f"Error: PORT: {settings.port} is in use by another program; end it, or set PORT to another"
+            )
+        time.sleep(0.2)
+
+
 def url(address: tuple[Any, ...] | str) -> str:
     """Where a browser on this machine finds what listens at a socket's *address*."""
     if isinstance(address, str):
@@ -100,12 +121,16 @@ def introduce(services: Services, address: tuple[Any, ...] | str) -> None:
     source, workers = budget_source(settings), settings.web_concurrency
     share = f", {services.speech.budget.limit_mb:.0f} MB for each of {workers} workers" if workers > 1 else ""
     log.info("URL: %s", url(address))
-    log.info("Speech to text: %s", transcription.reason or transcription.detail)
-    log.info("Text to speech: %s", synthesis.reason or synthesis.detail)
+    for what, check in (("Speech to text", transcription), ("Text to speech", synthesis)):
+        log.log(
+            logging.WARNING if check.reason else logging.INFO, "%s: %s", what, check.reason or check.detail
+        )
     log.info("Memory budget: %.0f MB (%s)%s", budget_mb(settings), source, share)
     log.info("API keys: %s", f"{keys} set" if keys else "none, everybody who reaches this service may use it")
     if settings.environment == "production" and source == MACHINE:
         log.warning(WHOLE_MACHINE, budget_mb(settings))
+    for sentence in ignored(settings):
+        log.warning("%s", sentence)
 
 
 def _complaint(thing: str, check: Callable[[], object]) -> Iterator[tuple[str, str]]:

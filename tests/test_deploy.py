@@ -77,6 +77,12 @@ def test_hosts_set_what_can_be_read_and_let_nobody_in_without_a_key(environment)
     assert models.choose(settings, 512)[0].name == settings.whisper_model
 
 
+def test_heroku_s_clients_are_taken_to_wait_as_long_as_its_router_does():
+    """https://devcenter.heroku.com/articles/http-routing: 30 s until the first byte of an answer."""
+    environment = {name: each["value"] for name, each in HEROKU["env"].items() if "value" in each}
+    assert Settings.from_env(environment).client_wait_seconds == 30
+
+
 def test_heroku_is_told_fields_it_knows():
     assert set(HEROKU) <= HEROKU_FIELDS
     for each in HEROKU["env"].values():

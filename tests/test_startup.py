@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from app.cli import cli
 from app.config import PROJECT, Settings
 from app.engine.budget import MACHINE, granted
-from app.startup import settings_or_exit, url
+from app.startup import settings_or_exit, url, wait_for_port
 
 from .processes import free_port, until
 from .recordings import AUSTEN_SHORT
@@ -157,6 +158,57 @@ def test_the_server_says_it_once_and_nothing_else(settings, environment):
     assert served.returncode == 1
     assert served.stderr.startswith(f"Error: {sentence}")
     assert (served.stdout, served.stderr.count("\n")) == ("", 1)
+
+
+def test_a_port_in_use_is_said_once():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        served = subprocess.run(
+            [sys.executable, "-m", "gunicorn", "wsgi:app"], cwd=PROJECT,
+            env={**os.environ, "HOST": "127.0.0.1", "PORT": str(port)}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert (served.returncode, served.stdout) == (1, "")
+    assert (
+        served.stderr == f"Error: PORT: {port} is in use by another program; end it, or set PORT to another\n"
+    )
+
+
+def test_a_port_that_is_given_up_meanwhile_is_waited_for():
+    other = socket.create_server(("127.0.0.1", 0))
+    threading.Timer(1.0, other.close).start()
+    wait_for_port(Settings(host="127.0.0.1", port=other.getsockname()[1]))  # does not end this program
+    assert other.fileno() == -1
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ("OPENAI_BASE_URL=https://api.example.com/v1", "unless DISABLE_LOCAL_WHISPER=true"),
+        ("JOB_STORAGE_URL=file://TMP", "unless CELERY_BROKER_URL is set"),
+    ],
+)
+def test_a_setting_without_effect_is_said_to_have_none(settings, reason, environment, monkeypatch):
+    name = settings.partition("=")[0]
+    given, _ = environment(settings)
+    monkeypatch.setenv(name, given[name])
+    monkeypatch.setenv("PORT", str(free_port()))
+    shown = CliRunner().invoke(cli, ["config", "--changed"])
+    assert shown.exit_code == 0
+    sentences = [
+        line.removeprefix("Warning: ") for line in shown.output.splitlines() if line.startswith("Warning")
+    ]
+    done = CliRunner().invoke(cli, ["doctor", "--json"])
+    found = [each for each in json.loads(done.output)["findings"] if each["name"] == "settings"]
+    sentences += [each["detail"] for each in found if each["status"] == "warning"]
+    with Server(**{name: given[name]}) as server:
+        until(lambda: "API keys: " in server.log, "the worker has said what was started")
+        sentences += [
+            line.partition(" request_id=- ")[2] for line in server.log.splitlines() if " WARNING app " in line
+        ]
+    assert len(sentences) == 3
+    assert len(set(sentences)) == 1
+    assert sentences[0].startswith(f"{name}: has no effect")
+    assert reason in sentences[0]
 
 
 def test_a_worker_without_a_broker_says_so(environment):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from ..config import Settings, env_file
-from ..startup import read_settings
+from ..startup import ignored, read_settings
 
 HIDDEN = "***"
 
@@ -18,9 +18,12 @@ HIDDEN = "***"
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def config(changed: bool, as_json: bool) -> None:
     """Print a line for each, in the form of `.env`."""
+    settings = read_settings()
+    for sentence in ignored(settings):
+        click.echo(f"Warning: {sentence}", err=True)
     shown = [
         (name, value, source)
-        for name, value, source in effective(read_settings())
+        for name, value, source in effective(settings)
         if not changed or source != "default"
     ]
     if as_json:

@@ -28,7 +28,11 @@ def fetch_model(name: str | None) -> None:
         return
     wanted = name or settings.whisper_model
     room_mb = known.room_mb(budget_mb(settings) / settings.web_concurrency, settings.memory_reserve_mb)
-    names = known.fitting(room_mb) if wanted == known.AUTO else [wanted]
+    names = (
+        known.fitting(room_mb - known.SESSION_MB * settings.engine_seats)
+        if wanted == known.AUTO
+        else [wanted]
+    )
     for candidate in names:
         try:
             click.echo(fetch.fetch(candidate, Path(settings.model_dir)))

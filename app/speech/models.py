@@ -119,9 +119,11 @@ def choose(settings: Settings, budget_mb: float) -> tuple[Model, int]:
     # Held against what the web server will weigh, not what it weighs while it starts: else the boot succeeds
     # and every request is refused.
     room = room_mb(budget_mb, settings.memory_reserve_mb)
+    sessions_mb = SESSION_MB * settings.engine_seats  # one more is a job's
+    fit = fitting(room - sessions_mb)
     if name == AUTO:
         here = installed(model_dir)
-        name = next((each for each in fitting(room) if each in here), "tiny.en")
+        name = next((each for each in fit if each in here), "tiny.en")
     model = describe(name, model_dir)
     if model is None:
         what = (
@@ -134,11 +136,11 @@ def choose(settings: Settings, budget_mb: float) -> tuple[Model, int]:
         )
     path = find(name, model_dir)
     peak_mb = model.cost_mb if path is None or is_converted(path) else model.whole_mb
-    cost_mb = round(peak_mb + SESSION_MB * settings.engine_seats)  # one more is a job's
+    cost_mb = round(peak_mb + sessions_mb)
     if cost_mb > room:
         raise ConfigError(
             f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB; {share_text(settings, budget_mb)}; models that "
-            f"fit: {', '.join(fitting(room)) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
+            f"fit: {', '.join(fit) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
         )
     if not model.multilingual and settings.whisper_language not in ("", "en"):
         raise ConfigError(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .. import cgroup
 from ..checks import Check
@@ -104,7 +105,9 @@ class Speech:
     def _check_transcription(self) -> Check:
         if self.transcriber is None:
             return Check("transcription", detail="disabled (DISABLE_LOCAL_WHISPER=true)")
-        return Check("transcription", self._missing_model(), self.transcriber.model)
+        is_local = isinstance(self.transcriber, LocalTranscriber)
+        where = "" if is_local else f" of {urlsplit(self.settings.openai_base_url).hostname}"
+        return Check("transcription", self._missing_model(), self.transcriber.model + where)
 
     def _missing_model(self) -> str:
         """That the model is not here, and what to do; empty where it is, or where another server transcribes."""

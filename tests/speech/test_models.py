@@ -1,6 +1,6 @@
 import pytest
 
-from app.config import Settings
+from app.config import ConfigError, Settings
 from app.speech import models
 
 
@@ -13,6 +13,20 @@ def test_costs_grow_with_the_model():
 def test_what_fits_is_named_from_the_largest_on():
     assert models.fitting(models.CATALOGUE["base"].cost_mb)[0].startswith("base")
     assert models.fitting(100) == []
+
+
+@pytest.mark.parametrize("name", ["tiny.en", "base", models.AUTO])
+def test_a_model_that_is_refused_is_not_among_those_that_fit(name, tmp_path):
+    """With the memory for its sessions; a budget that has room for the model without them is none."""
+    settings = Settings(whisper_model=name, model_dir=str(tmp_path))
+    cost_mb = models.CATALOGUE["tiny.en" if name == models.AUTO else name].cost_mb
+    room_mb = models.WEB_MB + settings.memory_reserve_mb + cost_mb + models.SESSION_MB * settings.engine_seats
+    assert models.choose(settings, room_mb + 1)[0].name in (name, "tiny.en")
+    with pytest.raises(ConfigError) as refused:
+        models.choose(settings, room_mb - 1)
+    fitting = str(refused.value).partition("models that fit: ")[2].split(", ")
+    assert name not in fitting
+    assert "tiny.en" not in fitting or name == "base"
 
 
 def test_measured_and_computed_costs_are_told_apart():

@@ -18,7 +18,7 @@ from ...files import directory_problem, free_bytes
 from ...memory import MB
 from ...services import Services
 from ...speech.models import WEB_MB
-from ...startup import WHOLE_MACHINE, listen_problem, url
+from ...startup import WHOLE_MACHINE, ignored, listen_problem, url
 from ..config import effective
 from .finding import Finding, error, ok, warning
 
@@ -37,6 +37,8 @@ def settings(settings: Settings) -> Iterator[Finding]:
     """The settings that are not the default, and where each comes from."""
     changed = [f"{name} ({source})" for name, _, source in effective(settings) if source != "default"]
     yield ok("settings", f"set: {', '.join(changed)}" if changed else "all defaults")
+    for sentence in ignored(settings):
+        yield warning("settings", sentence, "set the one, or leave out the other")
 
 
 def misspelt() -> Iterator[Finding]:
