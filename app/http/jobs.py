@@ -42,9 +42,10 @@ PAGE = (
 RESULT = (Choice("format", "of a transcript", of=TRANSCRIPT_FORMATS, refusal=UnsupportedFormat),)
 
 
-@jobs.post("")
+@jobs.post(
+    "", summary="A recording to transcribe or a text to speak, as a job", form=RECORDING, json=TEXT, raw=True
+)
 def submit() -> Response:
-    """A recording to transcribe or a text to speak, as a job."""
     fields, upload = receive(async_jobs.upload_place())
     if upload is not None:
         with closing(upload):
@@ -54,9 +55,8 @@ def submit() -> Response:
     return async_jobs.enqueue_text(SpeakRequest(**params.read(SPEAK, fields)), fields)
 
 
-@jobs.get("")
+@jobs.get("", summary="Jobs, newest first; next is the `before` of the following page", query=PAGE)
 def page() -> Response:
-    """Jobs, newest first; `next` is what to send as `before` for those made earlier."""
     options = params.read(PAGE, request.args)
     limit = options["limit"]
     found = services().jobs.page(
@@ -66,9 +66,8 @@ def page() -> Response:
     return jsonify(jobs=[async_jobs.job_dict(job, services().jobs) for job in found[:limit]], next=following)
 
 
-@jobs.get("/<id>")
+@jobs.get("/<id>", summary="A job's state, progress and result")
 def show(id: str) -> Response:
-    """A job's state, progress and result."""
     job = _job(id)
     result = _result(job) if job.state == "succeeded" else None
     return jsonify(**async_jobs.job_dict(job, services().jobs), text=job.text, result=result)
@@ -89,9 +88,8 @@ def _transcript(job: Job) -> dict[str, Any]:
     return {"text": job.text, **job.result, "segments": segments}
 
 
-@jobs.get("/<id>/result")
+@jobs.get("/<id>/result", summary="The transcript in a format, or the audio", query=RESULT)
 def result(id: str) -> Response:
-    """The transcript in a format, or the audio."""
     job = _job(id)
     format = params.read(RESULT, request.args)["format"] or job.extra.get("format", "json")
     if job.kind == "speak":
@@ -119,9 +117,8 @@ def _audio(job: Job) -> Response:
     return partial(response, job.result_bytes)
 
 
-@jobs.get("/<id>/events")
+@jobs.get("/<id>/events", summary="A job's progress and text as events, until it ends")
 def events(id: str) -> Response:
-    """A job's progress and text as events, until it ends."""
     job = _job(id)
     watchers = services().jobs.watchers
     if not watchers.acquire(blocking=False):
@@ -164,9 +161,8 @@ def _progress(job: Job, own: Services, wanted: Callable[[], bool]) -> Generator[
             return
 
 
-@jobs.delete("/<id>")
+@jobs.delete("/<id>", summary="Cancel a job that is queued or running; remove one that has ended")
 def cancel(id: str) -> tuple[Response | str, int]:
-    """Cancel a job that is queued or running; remove one that has ended."""
     job = _job(id)
     if services().jobs.cancel(job):
         return jsonify(async_jobs.job_dict(_job(id), services().jobs)), 200
@@ -174,9 +170,8 @@ def cancel(id: str) -> tuple[Response | str, int]:
     return "", 204
 
 
-@jobs.post("/<id>/requeue")
+@jobs.post("/<id>/requeue", summary="Do a job again that failed or was cancelled")
 def requeue(id: str) -> tuple[Response, int]:
-    """Do a job again that failed or was cancelled."""
     services().jobs.requeue(_job(id))
     return jsonify(async_jobs.job_dict(_job(id), services().jobs)), 202
 

@@ -80,15 +80,17 @@ SPEECH = (
 )
 
 
-@openai_audio.post("/audio/transcriptions")
+@openai_audio.post("/audio/transcriptions", summary="What is said in a recording", form=TRANSCRIPTION)
 def transcriptions() -> Response:
-    """What is said in a recording."""
     return _transcript("transcribe", TRANSCRIPTION)
 
 
-@openai_audio.post("/audio/translations")
+@openai_audio.post(
+    "/audio/translations",
+    summary="What is said in a recording, in English; needs a multilingual model",
+    form=TRANSLATION,
+)
 def translations() -> Response:
-    """What is said in a recording, in English."""
     return _transcript("translate", TRANSLATION)
 
 
@@ -183,9 +185,8 @@ def _usage(done: Transcription) -> dict[str, object]:
     return {"type": "duration", "seconds": math.ceil(done.duration_seconds)}
 
 
-@openai_audio.post("/audio/speech")
+@openai_audio.post("/audio/speech", summary="A text, spoken", json=SPEECH)
 def speech() -> Response:
-    """A text, spoken."""
     fields = receive_fields("input", '{"model": "tts-1", "voice": "alloy", "input": "Hello."}')
     asked = params.read(SPEECH, fields)
     engine = _engine(asked["model"])
@@ -260,30 +261,26 @@ def _audio_events(spoken: SynthesisResult, text: str) -> Generator[bytes]:
     yield event({"type": "speech.audio.done", "usage": usage})
 
 
-@openai_audio.get("/models")
+@openai_audio.get("/models", summary="Every model")
 def models() -> Response:
-    """Every name that can be asked for: OpenAI's, the local model's, the synthesizers'."""
     return jsonify(object="list", data=[_model(name) for name in (*_transcribing(), *_speaking())])
 
 
-@openai_audio.get("/models/<path:name>")
+@openai_audio.get("/models/<path:name>", summary="One model")
 def model(name: str) -> Response:
-    """One of them."""
     known, name = (*_transcribing(), *_speaking()), name.rstrip("/")
     if name not in known:
         raise _unknown_model(name, known)
     return jsonify(_model(name))
 
 
-@openai_audio.get("/audio/models")
+@openai_audio.get("/audio/models", summary="The models that speak")
 def speaking_models() -> Response:
-    """The names that speech can be asked of."""
     return jsonify(models=[{"id": name} for name in _speaking()])
 
 
-@openai_audio.get("/audio/voices")
+@openai_audio.get("/audio/voices", summary="OpenAI's voices and every local one")
 def voices() -> Response:
-    """OpenAI's names, and every local voice."""
     chain = services().speech.synthesis.chain
     local = [
         {"id": voice.id, "name": voice.name} for voice in chain.voices.all if voice.engine in chain.engines

@@ -13,15 +13,13 @@ NO_SCRIPTS = (
 )
 
 
-@openapi.get("/openapi.json")
+@openapi.get("/openapi.json", summary="This description, for programs")
 def document() -> Response:
-    """The description, for programs."""
     return jsonify(_described())
 
 
-@openapi.get("/docs")
+@openapi.get("/docs", summary="This description, for people")
 def page() -> Response:
-    """The description, for people; no script, nothing from elsewhere."""
     return as_page(make_response(render_template("docs.html", document=_described())), NO_SCRIPTS)
 
 

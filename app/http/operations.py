@@ -1,11 +1,10 @@
-"""Every route in the words of OpenAPI 3.1; what a request may hold comes from the tables that read it."""
+"""Every route in the words of OpenAPI 3.1; what it does and what a request may hold is said by the route itself."""
 
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from flask import Flask
-from werkzeug.routing import Rule
 
 from .. import __version__
 from ..engine.process import EngineState
@@ -16,14 +15,9 @@ from ..speech.transcription import Segment
 from ..speech.voices import Voice
 from . import auth
 from .async_jobs import LONGEST_KEY
-from .jobs import PAGE, RECORDING, RESULT
-from .jobs import TEXT as TEXT_JOB
-from .openai_audio import SPEECH, TRANSCRIPTION, TRANSLATION
+from .hooks import Route
 from .params import Field
-from .requests import SPEAK, TRANSCRIBE
 from .responses import MEDIA_TYPES as TRANSCRIPT_TYPES
-from .status import STATUS, UNLOAD, WINDOW
-from .voice import VOICES
 
 Schema = dict[str, Any]
 Json = dict[str, Any]  # an object of any shape
@@ -48,6 +42,7 @@ KEYS: Schema = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 PARTS = {206: "The part that Range asks for", 304: "It is still that of If-None-Match"}
+SEND_JSON = "-H 'Content-Type: application/json'"
 LATER = "A job, because of `Prefer: respond-async`; Location has its address"
 REASONS = {
     400: "A field is missing, unknown or out of range, or the file is no recording; the message says what is accepted",
@@ -64,22 +59,18 @@ REASONS = {
 
 class Operation(NamedTuple):
     """
-    What a route does, takes and answers: JSON as *answer* has it, *media* types with their schemas.
+    What a route answers: JSON as *answer* has it, *media* types with their schemas.
 
-    Of the errors, those that follow from the rest are not in *errors*.
+    Of the errors, those that follow from what the route takes are not in *errors*.
     """
 
-    summary: str
     answer: Schema | None = None
     media: dict[str, Schema] = {}  # noqa: RUF012 (nobody writes to it)
-    form: Iterable[Field] = ()
-    json: Iterable[Field] = ()
-    query: Iterable[Field] = ()
-    raw: bool = False  # the recording may be the whole body
     job: str = ""  # what is said of 202, where a job may be made of it
     errors: tuple[int, ...] = ()
     statuses: dict[int, str] = {}  # noqa: RUF012 (further ones that are no error)
-    example: str = ""  # what follows `curl -s`, URL's server left out as $URL
+    curl: str = ""  # of an example, what precedes the URL
+    asks: str = ""  # and what follows it
 
 
 TYPES: dict[Any, Schema] = {
@@ -192,161 +183,88 @@ ERROR = object_(error=object_(message=str, type=str, param=str | None, code=str 
 
 
 OPERATIONS: dict[str, Operation] = {
-    "voice.transcribe": Operation(
-        "The text of a recording, with its segments", OWN_TRANSCRIPT, TRANSCRIPTS,
-        form=TRANSCRIBE, raw=True, job=LATER,
-        example="-F audio=@recording.webm $URL/api/v1/pam/voice/transcribe",
-    ),
+    "voice.transcribe": Operation(OWN_TRANSCRIPT, TRANSCRIPTS, job=LATER, curl="-F audio=@recording.webm"),
     "voice.speak": Operation(
-        "A text as speech; the audio is sent while it is made", None, AUDIO, json=SPEAK, job=LATER,
-        statuses={304: "The audio is still that of If-None-Match"},
-        example="-d '{\"text\": \"Hello.\", \"format\": \"mp3\"}' -H 'Content-Type: application/json' -o hello.mp3 "
-        "$URL/api/v1/pam/voice/speak",
+        media=AUDIO, job=LATER, statuses={304: "The audio is still that of If-None-Match"},
+        curl=f"{SEND_JSON} -d '{{\"text\": \"Hello.\", \"format\": \"mp3\"}}' -o hello.mp3",
     ),
-    "voice.test": Operation(
-        "A spoken test sentence; with Accept: application/json, whether each synthesizer works",
-        OUTCOMES, {"audio/wav": BYTES}, errors=(503,), statuses=PARTS,
-        example="-o test.wav $URL/api/v1/pam/voice/test",
-    ),
-    "voice.voices": Operation(
-        "Every voice", object_(voices=array(VOICE), languages=list[str]), query=VOICES,
-        example="$URL/api/v1/pam/voice/voices?language=de",
-    ),
+    "voice.test": Operation(OUTCOMES, {"audio/wav": BYTES}, errors=(503,), statuses=PARTS, curl="-o test.wav"),
+    "voice.voices": Operation(object_(voices=array(VOICE), languages=list[str]), asks="?language=de"),
     "voice.condition": Operation(
-        "The engines, whether they work, and why not; starts none",
         object_(
             status=HEALTH, transcription=extend(CHECK, model=str | None), synthesis=CHECK,
             synthesizers={"type": "object", "additionalProperties": CHECK}, breakers=dict, engines=array(ENGINE),
         ),
     ),
-    "voice.front_door": Operation(
-        "JSON with a text is spoken, anything else is a recording to transcribe",
-        OWN_TRANSCRIPT, {**TRANSCRIPTS, **AUDIO}, form=TRANSCRIBE, json=SPEAK, raw=True, job=LATER,
-    ),
-    "jobs.submit": Operation(
-        "A recording to transcribe or a text to speak, as a job", form=RECORDING, json=TEXT_JOB, raw=True,
-        job="Accepted; Location has the job",
-        example="-F audio=@recording.webm $URL/api/v1/pam/voice/jobs",
-    ),
-    "jobs.page": Operation(
-        "Jobs, newest first; next is the `before` of the following page",
-        object_(jobs=array(JOB), next=str | None), query=PAGE, errors=(404,),
-        example="$URL/api/v1/pam/voice/jobs?state=queued",
-    ),
-    "jobs.show": Operation(
-        "A job's state, progress and result", JOB_SHOWN, example="$URL/api/v1/pam/voice/jobs/ID"
-    ),
-    "jobs.events": Operation(
-        "A job's progress and text as events, until it ends", None, EVENTS, errors=(503,),
-        example="-N $URL/api/v1/pam/voice/jobs/ID/events",
-    ),
+    "voice.front_door": Operation(OWN_TRANSCRIPT, {**TRANSCRIPTS, **AUDIO}, job=LATER),
+    "jobs.submit": Operation(job="Accepted; Location has the job", curl="-F audio=@recording.webm"),
+    "jobs.page": Operation(object_(jobs=array(JOB), next=str | None), errors=(404,), asks="?state=queued"),
+    "jobs.show": Operation(JOB_SHOWN),
+    "jobs.events": Operation(media=EVENTS, errors=(503,), curl="-N"),
     "jobs.result": Operation(
-        "The transcript in a format, or the audio", OWN_TRANSCRIPT, {**TRANSCRIPTS, **AUDIO},
-        query=RESULT, errors=(409,), statuses=PARTS,
-        example="$URL/api/v1/pam/voice/jobs/ID/result?format=srt",
+        OWN_TRANSCRIPT, {**TRANSCRIPTS, **AUDIO}, errors=(409,), statuses=PARTS, asks="?format=srt"
     ),
-    "jobs.cancel": Operation(
-        "Cancel a job that is queued or running; remove one that has ended", JOB, statuses={204: "Removed"},
-        example="-X DELETE $URL/api/v1/pam/voice/jobs/ID",
-    ),
-    "jobs.requeue": Operation(
-        "Do a job again that failed or was cancelled", errors=(409,), statuses={202: "Queued again"},
-        example="-X POST $URL/api/v1/pam/voice/jobs/ID/requeue",
-    ),
+    "jobs.cancel": Operation(JOB, statuses={204: "Removed"}, curl="-X DELETE"),
+    "jobs.requeue": Operation(errors=(409,), statuses={202: "Queued again"}, curl="-X POST"),
     "openai_audio.transcriptions": Operation(
-        "What is said in a recording", TRANSCRIPT, TRANSCRIPTS, form=TRANSCRIPTION, job=LATER, errors=(404,),
-        example="-F file=@recording.webm -F model=whisper-1 $URL/v1/audio/transcriptions",
+        TRANSCRIPT, TRANSCRIPTS, job=LATER, errors=(404,), curl="-F file=@recording.webm -F model=whisper-1"
     ),
-    "openai_audio.translations": Operation(
-        "What is said in a recording, in English; needs a multilingual model",
-        TRANSCRIPT, TRANSCRIPTS, form=TRANSLATION, job=LATER, errors=(404,),
-    ),
+    "openai_audio.translations": Operation(TRANSCRIPT, TRANSCRIPTS, job=LATER, errors=(404,)),
     "openai_audio.speech": Operation(
-        "A text, spoken", None, {**AUDIO, **EVENTS}, json=SPEECH, job=LATER, errors=(404,),
-        example="-d '{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}' "
-        "-H 'Content-Type: application/json' -o hello.mp3 $URL/v1/audio/speech",
+        media={**AUDIO, **EVENTS}, job=LATER, errors=(404,),
+        curl=f"{SEND_JSON} -d '{{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}}' -o hello.mp3",
     ),
-    "openai_audio.models": Operation(
-        "Every model", object_(object={"const": "list"}, data=array(MODEL)), example="$URL/v1/models"
-    ),
-    "openai_audio.model": Operation("One model", MODEL),
-    "openai_audio.speaking_models": Operation(
-        "The models that speak", object_(models=array(object_(id=str)))
-    ),
-    "openai_audio.voices": Operation(
-        "OpenAI's voices and every local one", object_(voices=array(object_(id=str, name=str)))
-    ),
+    "openai_audio.models": Operation(object_(object={"const": "list"}, data=array(MODEL))),
+    "openai_audio.model": Operation(MODEL),
+    "openai_audio.speaking_models": Operation(object_(models=array(object_(id=str)))),
+    "openai_audio.voices": Operation(object_(voices=array(object_(id=str, name=str)))),
     "health.index": Operation(
-        "Name, version and links; for a browser, the page",
-        object_(name=str, version=str, status=HEALTH, memory_optimization=dict, links=dict), {"text/html": TEXT},
+        object_(name=str, version=str, status=HEALTH, memory_optimization=dict, links=dict), {"text/html": TEXT}
     ),
-    "health.report": Operation(
-        "Each thing the service needs, and what is wrong with it", REPORT, statuses={503: "Nothing works"},
-        example="$URL/health",
-    ),
-    "health.live": Operation("The web process answers", object_(status=str)),
-    "health.ready": Operation(
-        "Whether requests can be served, and why not", object_(status=str, failing=dict),
-        statuses={503: "Nothing works"},
-    ),
+    "health.report": Operation(REPORT, statuses={503: "Nothing works"}),
+    "health.live": Operation(object_(status=str)),
+    "health.ready": Operation(object_(status=str, failing=dict), statuses={503: "Nothing works"}),
     "health.status": Operation(
-        "All that the page shows, in one answer: health, memory, and on request metrics, jobs, samples",
         extend(
             object_(health=REPORT, memory=MEMORY), performance=Json | None, production=Json | None,
             jobs=nullable(array(JOB)), history=list[Json],
         ),
-        query=STATUS, example="$URL/api/status?with=requests",
+        asks="?with=requests",
     ),
-    "memory.sizes": Operation(
-        "The machine, the service's processes, its container, the budget and the garbage collector, in MB",
-        MEMORY, example="$URL/api/memory",
-    ),
-    "memory.optimize": Operation(
-        "Collect garbage and trim the heap; unload also ends the engines nobody is using", FREED, json=UNLOAD,
-        example="-H 'Content-Type: application/json' -d '{\"unload\": true}' $URL/api/memory/optimize",
-    ),
-    "monitoring.history": Operation(
-        "Samples of the service's memory, oldest first",
-        object_(window_seconds=float, samples=list[Json]), query=WINDOW, errors=(404,),
-    ),
-    "monitoring.metrics": Operation(
-        "Every metric of every worker, as Prometheus reads them", None, {"text/plain": TEXT}, errors=(404,),
-        example="$URL/metrics",
-    ),
-    "monitoring.performance": Operation(
-        "Counts, rates and percentiles by route", TYPES[Json], query=WINDOW, errors=(404,),
-        example="$URL/api/monitoring/performance?window=5m",
-    ),
-    "monitoring.production": Operation(
-        "Uptime, version, error rates, recent errors and alerts", TYPES[Json], errors=(404,)
-    ),
-    "monitoring.security": Operation(
-        "Refused requests: reasons, addresses", TYPES[Json], query=WINDOW, errors=(404,)
-    ),
-    "openapi.document": Operation("This description, for programs", TYPES[Json]),
-    "page.dashboard": Operation(
-        "The page: memory, health, requests and queue; transcription and speech to try", None, {"text/html": TEXT}
-    ),
-    "openapi.page": Operation("This description, for people", None, {"text/html": TEXT}),
+    "memory.sizes": Operation(MEMORY),
+    "memory.optimize": Operation(FREED, curl=f"{SEND_JSON} -d '{{\"unload\": true}}'"),
+    "monitoring.history": Operation(object_(window_seconds=float, samples=list[Json]), errors=(404,)),
+    "monitoring.metrics": Operation(media={"text/plain": TEXT}, errors=(404,)),
+    "monitoring.performance": Operation(TYPES[Json], errors=(404,), asks="?window=5m"),
+    "monitoring.production": Operation(TYPES[Json], errors=(404,)),
+    "monitoring.security": Operation(TYPES[Json], errors=(404,)),
+    "openapi.document": Operation(TYPES[Json]),
+    "page.dashboard": Operation(media={"text/html": TEXT}),
+    "openapi.page": Operation(media={"text/html": TEXT}),
 }  # fmt: skip
 
 
 def describe(app: Flask) -> dict[str, Any]:
     """The OpenAPI document of the routes of *app*; a test holds them and OPERATIONS together."""
     paths: dict[str, Any] = {}
-    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in OPERATIONS]
+    rules = [
+        rule for rule in app.url_map.iter_rules() if isinstance(rule, Route) and rule.endpoint in OPERATIONS
+    ]
+    described = {rule.endpoint: rule for rule in rules if rule.summary}  # one of several for the same
     for rule in sorted(rules, key=lambda rule: list(OPERATIONS).index(rule.endpoint)):
-        operation = OPERATIONS[rule.endpoint]
+        operation, route = OPERATIONS[rule.endpoint], described[rule.endpoint]
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        url = f"$URL{re.sub('{.*?}', 'ID', path)}{operation.asks}"
         for method in sorted(set(rule.methods or ()) - {"HEAD", "OPTIONS"}):
+            example = " ".join(filter(None, ("curl -s", operation.curl, url)))
             paths.setdefault(path, {})[method.lower()] = {
                 "operationId": re.sub(r"\W+", "_", f"{method.lower()}{rule.rule}").strip("_"),
                 "tags": [TAGS[rule.endpoint.partition(".")[0]][0]],
-                "summary": operation.summary,
-                "parameters": list(parameters(rule, operation)),
-                **(request_body(operation) if method == "POST" else {}),
-                "responses": responses(operation, errors(rule, operation)),
-                **({"x-curl": f"curl -s {operation.example}"} if operation.example else {}),
+                "summary": route.summary,
+                "parameters": list(parameters(route, operation)),
+                **(request_body(route) if method == "POST" else {}),
+                "responses": responses(operation, errors(rule, route, operation)),
+                **({"x-curl": example} if operation.curl or method == "GET" else {}),
             }
     return {
         "openapi": "3.1.0",
@@ -364,11 +282,11 @@ def describe(app: Flask) -> dict[str, Any]:
     }
 
 
-def parameters(rule: Rule, operation: Operation) -> Iterator[Schema]:
+def parameters(route: Route, operation: Operation) -> Iterator[Schema]:
     """What stands in the path and behind the question mark."""
-    for name in sorted(rule.arguments):
+    for name in sorted(route.arguments):
         yield {"name": name, "in": "path", "required": True, "schema": TEXT}
-    for one in operation.query:
+    for one in route.query:
         yield {"name": one.name, "in": "query", "required": one.required, "schema": one.schema()}
     if operation.job:
         yield {"name": "Idempotency-Key", "in": "header", "schema": {**TEXT, "maxLength": LONGEST_KEY}}
@@ -376,16 +294,16 @@ def parameters(rule: Rule, operation: Operation) -> Iterator[Schema]:
         yield {"name": "Prefer", "in": "header", "schema": {**TEXT, "examples": ["respond-async", "wait=30"]}}
 
 
-def request_body(operation: Operation) -> Schema:
+def request_body(route: Route) -> Schema:
     """What is sent: a form, JSON, or a recording as it is."""
     content: dict[str, Any] = {}
-    if operation.form:
-        content["multipart/form-data"] = {"schema": of_fields(operation.form)}
-    if operation.json:
-        content["application/json"] = {"schema": of_fields(operation.json)}
-    if operation.raw:
+    if route.form:
+        content["multipart/form-data"] = {"schema": of_fields(route.form)}
+    if route.json:
+        content["application/json"] = {"schema": of_fields(route.json)}
+    if route.raw:
         content["application/octet-stream"] = {"schema": BYTES}
-    required = any(one.required for one in (*operation.form, *operation.json))
+    required = any(one.required for one in (*route.form, *route.json))
     return {"requestBody": {"required": required, "content": content}} if content else {}
 
 
@@ -396,18 +314,18 @@ def of_fields(table: Iterable[Field]) -> Schema:
     return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
 
-def errors(rule: Rule, operation: Operation) -> Iterator[int]:
+def errors(rule: Route, route: Route, operation: Operation) -> Iterator[int]:
     """The statuses of errors: of the guard, of fields, names in the path, jobs and ranges, and further ones."""
     yield from operation.errors
     if rule.rule not in auth.OPEN:
         yield 401
     if rule.rule not in auth.UNCOUNTED:
         yield 429
-    if operation.form or operation.json or operation.query:
+    if route.form or route.json or route.query:
         yield 400
     if rule.arguments:
         yield 404
-    if operation.form:
+    if route.form:
         yield 413
     if operation.job:
         yield from (409, 503, 507)

@@ -51,9 +51,8 @@ JOBS_SHOWN = 5
 TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@health.get("/")
+@health.get("/", summary="Name, version and links; for a browser, the page")
 def index() -> Response:
-    """Name, version and links; for a browser, the page."""
     response = dashboard() if _wants_page() else _about()
     response.vary.add("Accept")
     return response
@@ -75,9 +74,10 @@ def _about() -> Response:
     )
 
 
-@page.get("/dashboard")
+@page.get(
+    "/dashboard", summary="The page: memory, health, requests and queue; transcription and speech to try"
+)
 def dashboard() -> Response:
-    """Memory as it goes, health, requests, the queue; a microphone and a voice to try."""
     # A file and no template: nothing is to be filled in, and browsers keep it by its ETag.
     return as_page(current_app.send_static_file("page.html"))
 
@@ -88,9 +88,8 @@ def _wants_page() -> bool:
     return kinds["text/html"] > kinds["application/json"]
 
 
-@health.get("/health")
+@health.get("/health", summary="Each thing the service needs, and what is wrong with it")
 def report() -> Response:
-    """Each thing the service needs, and what is wrong with it."""
     body, status = _report(services().checks(), _uptime_seconds())
     return AppResponse(body, status, content_type="application/json")
 
@@ -118,15 +117,13 @@ def _health(checks: tuple[Check, ...], uptime_seconds: float) -> dict[str, objec
     }
 
 
-@health.get("/health/live")
+@health.get("/health/live", summary="The web process answers")
 def live() -> Response:
-    """The web process answers."""
     return jsonify(status="alive")
 
 
-@health.get("/health/ready")
+@health.get("/health/ready", summary="Whether requests can be served, and why not")
 def ready() -> tuple[Response, int]:
-    """Whether requests can be served; names what can't."""
     checks = services().checks()
     failing = {check.name: check.reason for check in checks if check.reason}
     status = overall(checks)
@@ -134,7 +131,11 @@ def ready() -> tuple[Response, int]:
     return body, 503 if status == "unhealthy" else 200
 
 
-@health.get("/api/status")
+@health.get(
+    "/api/status",
+    summary="All that the page shows, in one answer: health, memory, and on request metrics, jobs, samples",
+    query=STATUS,
+)
 def status() -> Response:
     """
     All that the page shows, in one answer: health and memory; `?with=requests` adds what was counted and the newest
@@ -169,10 +170,12 @@ def _newest_jobs() -> list[dict[str, Any]] | None:
     return [job_dict(job, jobs) for job in found]
 
 
-@memory.get("/api/memory")
+@memory.get(
+    "/api/memory",
+    summary="The machine, the service's processes, its container, the budget and the garbage collector, in MB",
+)
 @memory.get("/memory")
 def sizes() -> Response:
-    """The machine, this process, the whole service, its container, the budget and the garbage collector, in MB."""
     return jsonify(_sizes())
 
 
@@ -219,10 +222,13 @@ def _budget() -> dict[str, object]:
     return {**figures, "engines": [{**engine, "pss_mb": _mb(engine["pss_mb"])} for engine in engines]}
 
 
-@memory.post("/api/memory/optimize")
+@memory.post(
+    "/api/memory/optimize",
+    summary="Collect garbage and trim the heap; unload also ends the engines nobody is using",
+    json=UNLOAD,
+)
 @memory.post("/memory/optimize")
 def optimize() -> Response:
-    """Collect garbage and trim the heap; `{"unload": true}` also ends the engines nobody is using."""
     unload = params.read(UNLOAD, receive_fields(example='{"unload": true}'))["unload"]
     before = sum(process.footprint.pss_mb for process in services().processes())
     unloaded = services().speech.unload() if unload else 0
@@ -245,45 +251,42 @@ def _rounded(**megabytes: float) -> dict[str, float]:
     return {name: _mb(value) for name, value in megabytes.items()}
 
 
-@monitoring.get("/metrics")
+@monitoring.get("/metrics", summary="Every metric of every worker, as Prometheus reads them")
 def metrics() -> Response:
-    """Every metric of every worker, as Prometheus reads them."""
     watched = _watched()
     from ..monitoring import exposition
 
     return Response(exposition.text(services(), watched.metrics), content_type=TEXT_FORMAT)
 
 
-@monitoring.get("/api/monitoring/performance")
+@monitoring.get("/api/monitoring/performance", summary="Counts, rates and percentiles by route", query=WINDOW)
 def performance() -> Response:
-    """Counts, rates and percentiles by route; `?window=5m`."""
     watched = _watched()
     from ..monitoring import reports
 
     return jsonify(reports.performance(watched, _seconds("5m")))
 
 
-@monitoring.get("/api/monitoring/production")
+@monitoring.get(
+    "/api/monitoring/production", summary="Uptime, version, error rates, recent errors and alerts"
+)
 def production() -> Response:
-    """Uptime, version, error rates, recent errors and alerts."""
     watched = _watched()
     from ..monitoring import reports
 
     return jsonify(reports.production(services(), watched))
 
 
-@monitoring.get("/api/monitoring/security")
+@monitoring.get("/api/monitoring/security", summary="Refused requests: reasons, addresses", query=WINDOW)
 def security() -> Response:
-    """Refused requests: the reasons and the addresses; `?window=1h`."""
     watched = _watched()
     from ..monitoring import reports
 
     return jsonify(reports.security(watched, _seconds("1h")))
 
 
-@monitoring.get("/api/memory/history")
+@monitoring.get("/api/memory/history", summary="Samples of the service's memory, oldest first", query=WINDOW)
 def history() -> Response:
-    """Samples of the service's memory, oldest first; `?window=1h`."""
     seconds = _seconds("1h")
     return jsonify(window_seconds=seconds, samples=_samples(_watched(), seconds))
 

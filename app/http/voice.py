@@ -18,6 +18,7 @@ from .params import Fields, Text
 from .requests import (
     SPEAK,
     STREAM,
+    TRANSCRIBE,
     Upload,
     prefers_async,
     receive,
@@ -41,16 +42,20 @@ VOICES = (Text("language", "only voices that speak it"),)
 voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
 
 
-@voice.post("")
+@voice.post(
+    "",
+    summary="JSON with a text is spoken, anything else is a recording to transcribe",
+    form=TRANSCRIBE,
+    json=SPEAK,
+    raw=True,
+)
 def front_door() -> Response:
-    """A recording is transcribed, a text spoken."""
     fields, upload = receive(async_jobs.upload_place() if prefers_async() else Upload)
     return _speak(fields) if upload is None else _transcribe(fields, upload)
 
 
-@voice.post("/transcribe")
+@voice.post("/transcribe", summary="The text of a recording, with its segments", form=TRANSCRIBE, raw=True)
 def transcribe() -> Response:
-    """The text of a recording, with its segments."""
     return _transcribe(*receive_recording(async_jobs.upload_place() if prefers_async() else Upload))
 
 
@@ -82,9 +87,8 @@ def _events(transcription: Transcription) -> Iterator[bytes]:
     yield event({"type": "done", **transcription_dict(transcription, found)})
 
 
-@voice.post("/speak")
+@voice.post("/speak", summary="A text as speech; the audio is sent while it is made", json=SPEAK)
 def speak() -> Response:
-    """A text as speech; the audio is sent while it is made."""
     return _speak(receive_fields())
 
 
@@ -100,9 +104,12 @@ def _speak(fields: Fields) -> Response:
     return audio_response(begin_speech(wanted))
 
 
-@voice.route("/test", methods=["GET", "POST"])
+@voice.route(
+    "/test",
+    methods=["GET", "POST"],
+    summary="A spoken test sentence; with Accept: application/json, whether each synthesizer works",
+)
 def test() -> Response:
-    """A test sentence, as audio; where JSON is asked for, each engine's outcome and time instead."""
     if request.accept_mimetypes.best_match(["audio/wav", "application/json"]) == "application/json":
         return jsonify(text=TEST_SENTENCE, engines=[_outcome(engine) for engine in SYNTHESIZERS])
     return audio_response(begin_speech(SpeakRequest(text=TEST_SENTENCE, format="wav", stream=False)))
@@ -132,9 +139,8 @@ def _since(began: float) -> float:
     return round(time.perf_counter() - began, 3)
 
 
-@voice.get("/voices")
+@voice.get("/voices", summary="Every voice", query=VOICES)
 def voices() -> Response:
-    """Every voice; `?language=` narrows it down."""
     found = services().speech.synthesis.voices(params.read(VOICES, request.args)["language"])
     shown = ("id", "name", "language", "engine", "offline")
     return jsonify(
@@ -143,9 +149,8 @@ def voices() -> Response:
     )
 
 
-@voice.get("/health")
+@voice.get("/health", summary="The engines, whether they work, and why not; starts none")
 def condition() -> Response:
-    """The engines, whether they work, and why not; starts none."""
     speech = services().speech
     checks = speech.checks()
     return jsonify(
