@@ -76,7 +76,10 @@ def build_fleet(
     limit_seconds = settings.job_time_limit_minutes * 60
     queue = CeleryQueue(settings.celery_broker_url, store, time_limit_seconds=limit_seconds)
     try:
-        return store, files.build(settings), queue
+        kept = files.build(settings)
+        if isinstance(kept, files.LocalFiles):
+            (kept.directory / files.OF_WORKERS).touch(mode=0o600)
+        return store, kept, queue
     except Exception as error:  # each storage's library has its own
         where = "JOB_STORAGE_URL" if settings.job_storage_url else "DATA_DIR"
         reason = f"{type(error).__name__}: {error}"

@@ -13,7 +13,10 @@ from . import files
 
 if TYPE_CHECKING:
     from ..config import Settings
+    from .job import Counts
     from .service import Jobs
+
+ALMOST = 0.95  # of JOB_DISK_MB
 
 
 def checks(settings: Settings, built: Jobs | None, build: Callable[[], Jobs]) -> Iterator[Check]:
@@ -24,12 +27,12 @@ def checks(settings: Settings, built: Jobs | None, build: Callable[[], Jobs]) ->
     `job storage` and `job workers` exist only where CELERY_BROKER_URL is set.
     """
     if settings.celery_broker_url:
-        yield from _fleet(build)
+        yield from _fleet(settings, build)
     else:
-        yield _local(Path(settings.data_dir) / "jobs", built, build)
+        yield _local(settings, Path(settings.data_dir) / "jobs", built, build)
 
 
-def _local(directory: Path, built: Jobs | None, build: Callable[[], Jobs]) -> Check:
+def _local(settings: Settings, directory: Path, built: Jobs | None, build: Callable[[], Jobs]) -> Check:
     if problem := files.local_problem(directory, "DATA_DIR"):
         return Check("jobs", problem)
     if broken := next(directory.parent.glob("*.broken-*"), None):
@@ -39,15 +42,26 @@ def _local(directory: Path, built: Jobs | None, build: Callable[[], Jobs]) -> Ch
     import sqlite3  # here: 1.5 MB that a service without jobs does not weigh
 
     try:
-        (built or build()).counts()
+        counts = (built or build()).counts()
     except ServiceError as error:
         return Check("jobs", error.message)
     except sqlite3.Error as error:
         return Check("jobs", f"the database in {directory} can't be read: {error}; start the service again")
-    return Check("jobs", detail=f"{free_bytes(directory) >> 20} MB free")
+    return Check("jobs", _full(settings, counts), f"{free_bytes(directory) >> 20} MB free")
 
 
-def _fleet(build: Callable[[], Jobs]) -> Iterator[Check]:
+def _full(settings: Settings, counts: Counts) -> str:
+    """That JOB_DISK_MB is nearly used up; empty where it is not."""
+    stored_mb = counts.stored_bytes / (1 << 20)
+    if stored_mb < ALMOST * settings.job_disk_mb:
+        return ""
+    return (
+        f"jobs take {stored_mb:.1f} of {settings.job_disk_mb} MB (JOB_DISK_MB), so new ones are refused; remove jobs "
+        "that have ended, lower JOB_TTL_HOURS, or raise JOB_DISK_MB"
+    )
+
+
+def _fleet(settings: Settings, build: Callable[[], Jobs]) -> Iterator[Check]:
     try:
         jobs = build()
     except ServiceError as error:
@@ -59,7 +73,7 @@ def _fleet(build: Callable[[], Jobs]) -> Iterator[Check]:
     except ServiceError as error:
         yield Check("jobs", f"{error.message}; see REDIS_URL and CELERY_BROKER_URL")
     else:
-        yield Check("jobs", detail=f"{counts.queued} queued, {counts.running} running")
+        yield Check("jobs", _full(settings, counts), f"{counts.queued} queued, {counts.running} running")
         missing = "no worker was seen in the last 10 s: jobs wait; start one (make worker)"
         yield Check("job workers", "" if counts.workers else missing, f"{counts.workers} seen")
     yield Check("job storage", jobs.files.problem())

@@ -35,6 +35,7 @@ LOOK_SECONDS = (
     30.0  # from one look at shared storage to the next: each is three requests, which may be paid for
 )
 RECORDING, RESULT = "recording", "result"
+OF_WORKERS = "of-workers"  # a file that says: Redis knows of jobs in this directory
 CHUNK_BYTES = 1 << 20
 BLOCK_BYTES = 5 << 20  # the least S3 takes as a part of an upload; s3fs would keep 50 MiB in memory
 

@@ -205,8 +205,9 @@ def require_room(taken_bytes: int, more_bytes: int, limit_bytes: int) -> None:
     """InsufficientStorage when jobs that take *taken_bytes* have no room for *more_bytes* and a record."""
     if taken_bytes + more_bytes + RECORD_BYTES > limit_bytes:
         raise InsufficientStorage(
-            f"jobs take {taken_bytes >> 20} of {limit_bytes >> 20} MB (JOB_DISK_MB); remove jobs that have ended "
-            "(DELETE), or try again when their time is over (JOB_TTL_HOURS)"
+            f"jobs take {taken_bytes / (1 << 20):.1f} of {limit_bytes / (1 << 20):.0f} MB (JOB_DISK_MB), and this one "
+            f"needs {more_bytes / (1 << 20):.1f} MB; remove jobs that have ended (DELETE), or try again when their "
+            "time is over (JOB_TTL_HOURS)"
         )
 
 

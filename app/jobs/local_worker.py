@@ -6,6 +6,7 @@ Jobs run in the service: one at a time over all web workers, by a thread of the 
                   ID/recording, result    files.py
                   running.lock            held by whoever runs jobs; the system releases it when that process ends
                   bell                    a pipe: a byte in it says that there is something to do
+                  of-workers              there are, or were, jobs of Redis beside these
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 from .. import logs, memory
 from ..errors import ServiceError
 from . import runner
-from .files import LocalFiles
+from .files import OF_WORKERS, LocalFiles
 from .job import FAILED, Job, process_name
 from .store_sqlite import SqliteStore
 from .webhooks import Webhooks
@@ -203,11 +204,12 @@ class JobWorker:
         return max(0.0, min(times) - now) + 0.001 if times else None
 
     def _sweep(self, now: float) -> None:
-        """Remove the directories that belong to no job."""
+        """Remove the directories that belong to no job; where Redis had jobs here, once theirs would have expired."""
+        keep_seconds = self._lifetime if (self._files.directory / OF_WORKERS).exists() else ORPHAN_SECONDS
         with os.scandir(self._files.directory) as found:
             for entry in found:
                 with contextlib.suppress(OSError):
-                    old = now - entry.stat().st_ctime > ORPHAN_SECONDS
+                    old = now - entry.stat().st_ctime > keep_seconds
                     if entry.is_dir() and old and not self._store.has(entry.name):
                         log.info("jobs: %s belongs to no job; removed", entry.name)
                         self._files.remove(entry.name)

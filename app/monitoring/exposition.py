@@ -97,6 +97,7 @@ def _jobs(services: Services) -> Iterable[Metric]:
     oldest = counts.oldest_waiting_seconds
     yield _gauge("jobs_oldest_waiting_seconds", "How long the oldest waiting job has waited", oldest)
     yield _gauge("jobs_stored_bytes", "Disk space that jobs take", counts.stored_bytes)
+    yield _gauge("jobs_stored_limit_bytes", "JOB_DISK_MB", services.settings.job_disk_mb << 20)
     since = counts.oldest_progress_seconds
     stands = "Since the last progress of the running job that made none for longest"
     yield _gauge("jobs_oldest_progress_seconds", stands, since)

@@ -155,5 +155,5 @@ def test_memory_comes_back(told, attacked, weighed_first):
 
 
 def test_no_engine_died_and_nothing_failed_in_the_log(told, attacked):
-    wrong = [line for line in attacked.log.splitlines() if "Traceback" in line or "ended: SIG" in line]
+    wrong = [line for line in attacked.log.splitlines() if "Traceback" in line or " ended: " in line]
     assert wrong == []

@@ -85,7 +85,7 @@ def test_a_redis_that_is_full_is_told(fleet):
     settings, jobs = fleet
     with jobs.store._redis as client:
         client.config_set("maxmemory", 1)
-        assert "Redis" in look(settings, jobs)["jobs"]
+        assert "refuses it (OutOfMemoryError)" in look(settings, jobs)["jobs"]
         client.config_set("maxmemory", 0)
     assert look(settings, jobs)["jobs"] == ""
 
@@ -143,6 +143,17 @@ def test_a_full_disk_is_told(files, monkeypatch):
     monkeypatch.setattr("app.jobs.files.KEPT_FREE_BYTES", 1 << 60)
     assert "is full" in files.problem()
     assert "is full" in look(Settings(data_dir=str(files.directory.parent)))["jobs"]
+
+
+def test_space_for_jobs_that_is_nearly_used_up_is_told(store, files, accept):
+    settings = Settings(data_dir=str(files.directory.parent), job_disk_mb=1)
+    jobs = Jobs(store, files, None, 1 << 20, None)
+    accept(size_bytes=900_000)
+    assert look(settings, jobs)["jobs"] == ""
+    last = accept(size_bytes=130_000)
+    assert "jobs take 1.0 of 1 MB (JOB_DISK_MB)" in look(settings, jobs)["jobs"]
+    store.remove(last.id)
+    assert look(settings, jobs)["jobs"] == ""
 
 
 @pytest.mark.parametrize("place", ["jobs", "jobs/jobs.sqlite3"])

@@ -6,7 +6,9 @@ import threading
 
 import pytest
 
+from app.config import Settings
 from app.files import nameless
+from app.jobs.build import build_fleet
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED
 from app.jobs.local_worker import ORPHAN_SECONDS
 from app.jobs.store_sqlite import BROKEN, DATABASE, open_store
@@ -78,6 +80,23 @@ def test_files_that_belong_to_no_job_are_removed_once_they_are_old(thread, store
     thread.step()
     assert not (files.directory / "orphan").exists()
     assert (files.directory / kept.id).exists()
+
+
+def test_the_files_of_workers_jobs_stay_while_they_may_come_back(thread, accept, files, clock):
+    """Who takes CELERY_BROKER_URL away at night, because Redis is away, must not lose what Redis knows of."""
+    settings = Settings(celery_broker_url="redis://127.0.0.1:1/0", data_dir=str(files.directory.parent))
+    _, of_workers, _ = build_fleet(settings)
+    with open(files.directory / "upload", "w+b") as upload:
+        of_workers.keep_recording("job-of-redis", upload)
+    directory = files.directory / "job-of-redis"
+    clock.now = directory.stat().st_ctime
+    thread.take_over()
+    clock.advance(ORPHAN_SECONDS + 2)
+    thread.step()
+    assert (directory / "recording").exists()
+    clock.advance(Settings().job_ttl_hours * 3600)
+    thread.take_over()
+    assert not directory.exists()
 
 
 def test_only_one_thread_runs_jobs_and_the_next_takes_over(thread, store, accept, files, clock, speech):

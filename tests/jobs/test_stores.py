@@ -137,8 +137,8 @@ def test_what_does_not_fit_is_refused_in_the_same_words(store, add, limit, fits)
     with pytest.raises(InsufficientStorage) as refusal:
         add(limit, id="next", size_bytes=100_000)
     assert str(refusal.value) == (
-        "jobs take 0 of 0 MB (JOB_DISK_MB); remove jobs that have ended (DELETE), or try again when their time is "
-        "over (JOB_TTL_HOURS)"
+        "jobs take 0.1 of 0 MB (JOB_DISK_MB), and this one needs 0.1 MB; remove jobs that have ended (DELETE), or try "
+        "again when their time is over (JOB_TTL_HOURS)"
     )
     assert store.get("next") is None
 

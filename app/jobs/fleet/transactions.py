@@ -49,8 +49,13 @@ def wrap_redis_errors(call: Call) -> Call:
             except redis.RedisError as error:  # away, still loading, read-only, or full
                 if not self.keep_retrying():
                     log.warning("Redis: %s", error)
+                    away = type(error) in (
+                        redis.ConnectionError,
+                        redis.TimeoutError,
+                    )  # not what is below them
+                    does = "does not answer" if away else "refuses it"
                     raise BrokerUnavailable(
-                        f"Redis, which keeps the jobs, does not answer ({type(error).__name__}); try again"
+                        f"Redis, which keeps the jobs, {does} ({type(error).__name__}); try again"
                     ) from None
 
     return cast("Call", calling)
