@@ -109,7 +109,7 @@ class Monitoring:
         if now >= self.windows.due:
             self.windows.before_a_change(now)
         series = self.metrics.request_ended(request.method, request.route, request.status, request.seconds)
-        self.slot.memory.set_changed(self.slot.number, now)
+        self.slot.memory.changed[self.slot.number] = now
         if request.received_bytes:
             series.received.inc(request.received_bytes)
         if request.sent_bytes:

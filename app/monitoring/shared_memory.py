@@ -1,7 +1,7 @@
 """
 What workers share: a region of memory for each, made by gunicorn's master before it forks.
 
-    | workers started, u64 | last change of each worker's counters, f64 | ... to the end of the page |
+    | workers started, f64 | last change of each worker's counters, f64 | ... to the end of the page |
     | worker 0: snapshots | errors | slow | refusals | addresses | samples |
     | worker 1: ...
 
@@ -32,11 +32,9 @@ RINGS_BYTES = {
     "samples": 1 << 16,
 }
 REGION_BYTES = sum(RINGS_BYTES.values())
-STARTS = struct.Struct("<Q")
-CHANGED = struct.Struct("<d")
 HEADER = struct.Struct("<QQ")  # where the oldest record begins, where the next one goes; both only grow
 RECORD = struct.Struct("<IId")  # length of the JSON, its CRC, when it was written (Unix time)
-MOST_SLOTS = mmap.PAGESIZE // CHANGED.size - 1
+MOST_SLOTS = mmap.PAGESIZE // 8 - 1
 
 
 class Record(NamedTuple):
@@ -146,6 +144,11 @@ class SharedMemory:
     def __init__(self, slots: int = 1) -> None:
         self.slots = slots
         self._memory = memoryview(mmap.mmap(-1, mmap.PAGESIZE + slots * REGION_BYTES))
+        figures = self._memory[: mmap.PAGESIZE].cast("d")
+        self.started = figures[:1]  # how many workers were, so far; only the master counts them
+        self.changed = figures[
+            1:
+        ]  # when the worker in each slot last counted something (Unix time); 0: never
 
     def ring(self, name: str, slot: int) -> Ring:
         """The ring called *name* (of RINGS_BYTES) of the worker in *slot*."""
@@ -161,22 +164,10 @@ class SharedMemory:
         found = [record for slot in range(self.slots) for record in self.ring(name, slot).records()]
         return sorted((record for record in found if record.time >= begin), key=lambda record: record.time)
 
-    def changed(self, slot: int) -> float:
-        """When the worker in *slot* last counted something (Unix time); 0: never."""
-        return float(CHANGED.unpack_from(self._memory, CHANGED.size * (slot + 1))[0])
-
-    def set_changed(self, slot: int, now: float) -> None:
-        """The worker in *slot* counts something now."""
-        CHANGED.pack_into(self._memory, CHANGED.size * (slot + 1), now)
-
-    def count_start(self) -> None:
-        """One more worker was started; only the master calls this."""
-        STARTS.pack_into(self._memory, 0, self.starts + 1)
-
     @property
     def starts(self) -> int:
         """How many workers were started so far."""
-        return int(STARTS.unpack_from(self._memory)[0])
+        return int(self.started[0])
 
 
 class WorkerSlot(NamedTuple):
@@ -206,7 +197,7 @@ class WorkerSlots:
 
     def assign(self, taken: Iterable[int]) -> int:
         """The number for a new worker, beside those that are *taken*: the lowest that is free."""
-        self.memory.count_start()
+        self.memory.started[0] += 1
         return min(set(range(self.memory.slots)) - set(taken), default=0)
 
     def enter(self, number: int) -> None:

@@ -119,7 +119,7 @@ class Windows:
                 self.due = now + self._every
                 self._append(
                     counts_of(self._metrics.of_slot(self._slot.number)),
-                    self._slot.memory.changed(self._slot.number) or now,
+                    self._slot.memory.changed[self._slot.number] or now,
                 )
             finally:
                 self._lock.release()
@@ -137,7 +137,7 @@ class Windows:
         # Without files each worker can read its own counters only; other slots have what one before it left.
         numbers = range(self._slot.memory.slots) if self._slot.directory else [self._slot.number]
         for number in numbers:
-            if self._slot.memory.changed(number) <= begin:
+            if self._slot.memory.changed[number] <= begin:
                 continue
             found.add(counts_of(self._metrics.of_slot(number)))
             start = self._slot.memory.ring("snapshots", number).since(begin)
