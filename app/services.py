@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from . import memory
-from .access.access import Access
+from .access import Access
 from .checks import BackgroundChecks, Check
 from .config import Settings
 from .engine.budget import budget_mb, weigh_web

@@ -16,9 +16,8 @@ from typing import NamedTuple
 from .. import memory
 from ..config import PROJECT, without_secrets
 from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, QueueFull, by_code
-from . import protocol
+from . import Observer, protocol
 from .budget import Budget
-from .events import Observer
 from .launch import Program
 from .queueing import LOOK_UP_SECONDS, Seats, Turns, Work
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from flask import Flask, Response, g, request
 
-from ..access.access import Access
+from ..access import Access
 from ..errors import Unauthorized
 from .hooks import caller
 

@@ -12,7 +12,7 @@ from prometheus_client.metrics import Counter, Gauge, Histogram, disable_created
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import CollectorRegistry
 
-from ..engine.events import Observer
+from ..engine import Observer
 from .shared_memory import WorkerSlot
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from .. import cgroup
 from ..checks import Check
 from ..config import Settings
+from ..engine import Observer
 from ..engine.budget import Budget
-from ..engine.events import Observer
 from ..engine.launch import WHISPER, program
 from ..engine.process import Engine
 from ..errors import LocalWhisperDisabled, ModelMissing

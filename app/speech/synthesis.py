@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..checks import Check
-from ..engine.events import Observer
+from ..engine import Observer
 from ..engine.launch import SPEECH, program
 from ..engine.process import Engine
 from ..engine.protocol import Header, Message

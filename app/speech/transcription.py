@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from ..engine.events import Observer
+from ..engine import Observer
 from ..engine.process import Engine
 from ..engine.protocol import Header, Message
 from ..engine.queueing import Work

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.access.access import Access
+from app.access import Access
 from app.access.limits import caller
 from app.config import ConfigError, Settings
 from app.errors import AudioLimited, RateLimited

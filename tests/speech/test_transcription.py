@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.config import Settings
-from app.engine.events import Observer
+from app.engine import Observer
 from app.engine_process.stt.decode import decode
 from app.jobs.fleet import parts
 from app.speech.service import Speech

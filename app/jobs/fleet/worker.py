@@ -11,7 +11,7 @@ from celery import Celery, signals
 from celery.worker import state
 
 from ... import cgroup, logs, startup
-from ...access.access import Access
+from ...access import Access
 from ...engine.budget import budget_mb, weigh_web
 from ...speech.service import Speech
 from ..build import build_fleet
