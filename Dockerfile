@@ -12,7 +12,7 @@ RUN WHISPER_MODEL=$WHISPER_MODEL /venv/bin/python -m app models fetch
 # Bytecode for both levels: the engines run without PYTHONOPTIMIZE, the web worker with it, and a user who may not
 # write would compile what the server imports at every start.
 RUN /venv/bin/python -m compileall -q app \
-    && PYTHONOPTIMIZE=2 /venv/bin/python -c "import wsgi, gunicorn.app.wsgiapp, gunicorn.workers.gthread" \
+    && PYTHONOPTIMIZE=2 /venv/bin/python -c "import wsgi, gunicorn.app.wsgiapp, gunicorn.workers.gthread, app.jobs.fleet.queue, kombu.transport.redis" \
     && /venv/bin/pip uninstall --yes --quiet setuptools pip \
     && find /venv -type d -name tests -prune -exec rm -rf {} + \
     && rm -rf data cache

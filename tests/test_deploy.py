@@ -54,7 +54,8 @@ def test_render_builds_and_starts_what_is_here():
     assert NATIVE["startCommand"] == PROCFILE["web"]
     steps = NATIVE["buildCommand"].split(" && ")
     assert steps[:2] == ["pip install -r requirements.txt", "python -m app models fetch"]
-    assert steps[2:] == ["python -m compileall -q -o 0 -o 2 app"]
+    assert steps[2:] == ["bin/bytecode"]
+    assert "\nbin/bytecode\n" in (PROJECT / "bin" / "post_compile").read_text()
     assert (PROJECT / DOCKER["dockerfilePath"]).is_file()
     assert (PROJECT / ".python-version").read_text().strip() in ("3.10", "3.11", "3.12", "3.13")
 
@@ -75,6 +76,31 @@ def test_hosts_set_what_can_be_read_and_let_nobody_in_without_a_key(environment)
     # No host's limit need be readable: without a figure the budget would be the memory of the host's machine.
     assert settings.memory_budget_mb == 512
     assert models.choose(settings, 512)[0].name == settings.whisper_model
+
+
+def test_a_dyno_compiles_nothing_when_it_starts(tmp_path):
+    """pip makes no bytecode for PYTHONOPTIMIZE=2, and a dyno forgets what it compiled."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run([PROJECT / "bin" / "bytecode"], env=environment, check=True, timeout=300)
+    started = """
+import os, sys
+import gunicorn.app.wsgiapp, gunicorn.workers.gthread, app.server.worker, app.jobs.fleet.queue, wsgi
+for name, module in sys.modules.items():
+    cached = getattr(getattr(module, "__spec__", None), "cached", None)
+    if cached and name not in ("__main__", "wsgi") and not os.path.exists(cached):
+        print(name)
+"""
+    environment |= {"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", started],
+        env=environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout.split(), done.stderr) == ([], "")
 
 
 def test_heroku_s_clients_are_taken_to_wait_as_long_as_its_router_does():
