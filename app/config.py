@@ -20,6 +20,7 @@ ENV_FILE = PROJECT / ".env"
 SYNTHESIZERS = ("gtts", "neural", "espeak")  # the order of "auto": natural and online, natural, always there
 MOST = 10_000_000  # of any number without a limit of its own; timers and dates overflow from some 10**9 on
 SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
+NOT_SENT = "has a character that no HTTP header carries: use ASCII letters, digits and signs, no spaces"
 BASE64 = "(?=.)([a-zA-Z0-9+/]{4})*([a-zA-Z0-9+/]{2}==|[a-zA-Z0-9+/]{3}=)?"
 # Of kombu's transports those that work between machines; celery's documentation has the list.
 BROKERS = ("redis", "rediss", "sentinel", "amqp", "amqps", "pyamqp", "sqs", "sqla", "mongodb", "kafka",
@@ -148,9 +149,7 @@ def _read_origins(text: str) -> str:
 
 def _read_header(text: str) -> str:
     if not SENT.issuperset(text):
-        raise ValueError(
-            "has a character that no HTTP header carries: use ASCII letters, digits and signs, no spaces"
-        )
+        raise ValueError(NOT_SENT)
     return text
 
 

@@ -88,9 +88,8 @@ class Services:
             if self._jobs is None:
                 from .jobs.build import build
 
-                self._jobs = build(
-                    self.settings, self.speech, self.access.allowance, lambda: self.is_running()
-                )
+                allowance = self.access.allowance
+                self._jobs = build(self.settings, self.speech, allowance, lambda: self.is_running())
             return self._jobs
 
     def job_counts(self) -> Counts | None:

@@ -91,9 +91,8 @@ def wait_for_port(settings: Settings) -> None:
     deadline = time.monotonic() + PORT_SECONDS
     while listen_problem(settings) == errno.EADDRINUSE:
         if time.monotonic() >= deadline:
-            sys.exit(
-                f"Error: PORT: {settings.port} is in use by another program; end it, or set PORT to another"
-            )
+            used = f"{settings.port} is in use by another program; end it, or set PORT to another"
+            sys.exit(f"Error: PORT: {used}")
         time.sleep(0.2)
 
 
@@ -122,9 +121,8 @@ def introduce(services: Services, address: tuple[Any, ...] | str) -> None:
     share = f", {services.speech.budget.limit_mb:.0f} MB for each of {workers} workers" if workers > 1 else ""
     log.info("URL: %s", url(address))
     for what, check in (("Speech to text", transcription), ("Text to speech", synthesis)):
-        log.log(
-            logging.WARNING if check.reason else logging.INFO, "%s: %s", what, check.reason or check.detail
-        )
+        level = logging.WARNING if check.reason else logging.INFO
+        log.log(level, "%s: %s", what, check.reason or check.detail)
     log.info("Memory budget: %.0f MB (%s)%s", budget_mb(settings), source, share)
     log.info("API keys: %s", f"{keys} set" if keys else "none, everybody who reaches this service may use it")
     if settings.environment == "production" and source == MACHINE:

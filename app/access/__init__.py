@@ -27,9 +27,8 @@ class Access:
         counted = settings.rate_limit or settings.audio_seconds_per_hour
         self.redis = RedisCounters(settings.redis_url) if settings.redis_url and counted else None
         # One table each: whoever is refused often must not drive out what was charged.
-        self.rates = (
-            RateLimiter(settings.rate_limit, self.redis or LocalCounters()) if settings.rate_limit else None
-        )
+        limit = settings.rate_limit
+        self.rates = RateLimiter(limit, self.redis or LocalCounters()) if limit else None
         self.allowance = Allowance(settings.audio_seconds_per_hour, self.redis or LocalCounters())
         self._open = settings.environment == "production" and not self.keys
 

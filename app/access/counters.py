@@ -89,11 +89,9 @@ class RedisCounters(LocalCounters):
             count = self._add(PREFIX + name, expiry, amount)
         except self._error as problem:
             self._ask_again_at = self._clock() + AWAY_SECONDS
-            if not self.away:
-                log.warning(
-                    "Redis does not answer (%s): each worker counts by itself", type(problem).__name__
-                )
-            self.away = type(problem).__name__
+            before, self.away = self.away, type(problem).__name__
+            if not before:
+                log.warning("Redis does not answer (%s): each worker counts by itself", self.away)
             return super().add(name, expiry, amount)
         if self.away:
             log.info("Redis answers again")

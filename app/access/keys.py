@@ -7,7 +7,7 @@ import hmac
 import string
 from collections.abc import Iterable
 
-from ..config import SENT, ConfigError
+from ..config import NOT_SENT, SENT, ConfigError
 
 HASHED = "sha256:"
 DIGEST_LETTERS = 64
@@ -58,7 +58,7 @@ def _problem(entry: str) -> str:
     if not entry:
         return "is empty"
     if not SENT.issuperset(entry):
-        return "has a character that no HTTP header carries: use ASCII letters, digits and signs, no spaces"
+        return NOT_SENT
     if entry.lower().startswith(HASHED):
         digits = entry[len(HASHED) :]
         if len(digits) != DIGEST_LETTERS or not set(digits) <= set(string.hexdigits):

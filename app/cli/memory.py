@@ -76,17 +76,15 @@ def draw(report: Report, totals: Iterable[float]) -> list[str]:
     """The lines of the view."""
     budget, service = report["budget"], report["service"]
     limit = budget["limit_mb"]
-    lines = [
-        f"{'budget':10} {limit:8.1f} MB  {bar(service['pss_mb'], limit)} {service['pss_mb'] / limit:.0%} in use"
-    ]
+    used = service["pss_mb"]
+    lines = [f"{'budget':10} {limit:8.1f} MB  {bar(used, limit)} {used / limit:.0%} in use"]
     engines = {engine["pid"]: engine for engine in budget["engines"]}
     for process in service["processes"]:
         engine = engines.get(process["pid"])
         state = f" {engine['state']}, {engine['seats_taken']} of {engine['seats']} seats" if engine else ""
-        lines.append(
-            f"{process['role']:10} {process['pss_mb']:8.1f} MB  {bar(process['pss_mb'], limit)}{state}"
-        )
-    lines.append(f"{'all':10} {service['pss_mb']:8.1f} MB  {sparks(totals, limit)}")
+        weight = process["pss_mb"]
+        lines.append(f"{process['role']:10} {weight:8.1f} MB  {bar(weight, limit)}{state}")
+    lines.append(f"{'all':10} {used:8.1f} MB  {sparks(totals, limit)}")
     group = report["cgroup"]
     if group and group["limit_mb"]:
         lines.append(

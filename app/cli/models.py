@@ -66,9 +66,8 @@ def remove_model(name: str) -> None:
     model_dir = Path(settings.model_dir)
     installed = known.installed(model_dir)
     if name not in installed:
-        raise click.ClickException(
-            f"no model {name!r} is in {model_dir}; installed: {', '.join(installed) or 'none'}"
-        )
+        known_here = ", ".join(installed) or "none"
+        raise click.ClickException(f"no model {name!r} is in {model_dir}; installed: {known_here}")
     # Renamed first, to a name that a fetch in progress has: nobody ever sees half a model.
     removed = model_dir / f".{name}.removed"
     shutil.rmtree(removed, ignore_errors=True)

@@ -77,13 +77,8 @@ def transcribe(
             # On a terminal, unless the text itself appears there.
             shown = sys.stderr.isatty() and not (out == output.STANDARD and sys.stdout.isatty())
             segments = show_progress(transcription) if shown else transcription
-            output.write(
-                out,
-                (
-                    piece.encode(errors="backslashreplace")
-                    for piece in render(transcription, segments, chosen)
-                ),
-            )
+            pieces = render(transcription, segments, chosen)
+            output.write(out, (piece.encode(errors="backslashreplace") for piece in pieces))
 
 
 @contextmanager
@@ -143,8 +138,6 @@ def as_json(transcription: "Transcription", segments: "list[Segment]") -> str:
     """What `POST /api/v1/pam/voice/transcribe` answers."""
     from ..speech.serializers import segment_dict, transcription_dict
 
-    answer = {
-        **transcription_dict(transcription, segments),
-        "segments": [segment_dict(one) for one in segments],
-    }
+    shown = [segment_dict(one) for one in segments]
+    answer = {**transcription_dict(transcription, segments), "segments": shown}
     return json.dumps(answer, ensure_ascii=False, indent=2) + "\n"

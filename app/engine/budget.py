@@ -81,12 +81,8 @@ class Budget:
         return self._used_without(engine) + cost_mb <= self.limit_mb - self.reserve_mb
 
     def _used_without(self, left_out: MemoryConsumer | None) -> float:
-        held = [
-            max(cost, consumer.measured_mb())
-            for consumer, cost in [*self._held.items()]
-            if consumer is not left_out
-        ]
-        return self.weigh_web() + sum(held)
+        others = [(consumer, cost) for consumer, cost in [*self._held.items()] if consumer is not left_out]
+        return self.weigh_web() + sum(max(cost, consumer.measured_mb()) for consumer, cost in others)
 
     def _evict(self, consumer: MemoryConsumer) -> bool:
         if not consumer.stop_if_unused():

@@ -59,9 +59,8 @@ def submit() -> Response:
 def page() -> Response:
     options = params.read(PAGE, request.args)
     limit = options["limit"]
-    found = services().jobs.page(
-        _owner(), state=options["state"] or "", before=options["before"] or "", limit=limit + 1
-    )
+    state, before = options["state"] or "", options["before"] or ""
+    found = services().jobs.page(_owner(), state=state, before=before, limit=limit + 1)
     following = found[limit - 1].id if len(found) > limit else None
     return jsonify(jobs=[async_jobs.job_dict(job, services().jobs) for job in found[:limit]], next=following)
 
@@ -155,9 +154,8 @@ def _progress(job: Job, own: Services, wanted: Callable[[], bool]) -> Generator[
         try:
             job = own.jobs.get(job.id, job.owner)
         except JobNotFound as gone:
-            yield event(
-                {"type": "done", "state": "removed", "error": {"message": gone.message, "code": gone.code}}
-            )
+            error = {"message": gone.message, "code": gone.code}
+            yield event({"type": "done", "state": "removed", "error": error})
             return
 
 

@@ -33,11 +33,8 @@ from .sse import error_event, event, event_stream
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
 
 TRANSCRIBING_MODELS = (
-    "whisper-1",
-    "gpt-4o-transcribe",
-    "gpt-4o-mini-transcribe",
-    "gpt-4o-transcribe-diarize",
-)
+    "whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize",
+)  # fmt: skip
 SPEAKING_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # a dated version of a model
 VOICES = (
@@ -102,9 +99,8 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
         _check_model(asked["model"], task)
         format, options = asked["response_format"], _options(task, asked)
         if prefers_async():  # the formats of a job's result are our own API's
-            return async_jobs.enqueue_recording(
-                fields, upload, options, format if format in MEDIA_TYPES else "json"
-            )
+            format = format if format in MEDIA_TYPES else "json"
+            return async_jobs.enqueue_recording(fields, upload, options, format)
         wanted = TranscriptionRequest(path=upload.path, **options)
         if stream := asked["stream"]:
             return stream_transcript(wanted, upload, _events)
@@ -237,11 +233,8 @@ def _voice(name: str, engine: str | None, language: str | None) -> str | None:
     chain, settings = services().speech.synthesis.chain, services().settings
     first = engine or (chain.engines[0] if settings.tts_engine == "auto" else settings.tts_engine)
     tag = language or settings.tts_language
-    speaking = [
-        voice.id
-        for voice in chain.voices.all
-        if voice.engine == first and languages.same(voice.language, tag)
-    ]
+    voices = (voice for voice in chain.voices.all if voice.engine == first)
+    speaking = [voice.id for voice in voices if languages.same(voice.language, tag)]
     return speaking[VOICES.index(name) % len(speaking)] if len(speaking) > 1 else None
 
 
@@ -282,10 +275,9 @@ def speaking_models() -> Response:
 @openai_audio.get("/audio/voices", summary="OpenAI's voices and every local one")
 def voices() -> Response:
     chain = services().speech.synthesis.chain
-    local = [
-        {"id": voice.id, "name": voice.name} for voice in chain.voices.all if voice.engine in chain.engines
-    ]
-    return jsonify(voices=[*({"id": name, "name": name.capitalize()} for name in VOICES), *local])
+    shown = [(name, name.capitalize()) for name in VOICES]
+    shown += [(voice.id, voice.name) for voice in chain.voices.all if voice.engine in chain.engines]
+    return jsonify(voices=[{"id": id, "name": name} for id, name in shown])
 
 
 def _unknown_model(name: str, known: Iterable[str]) -> ModelNotFound:

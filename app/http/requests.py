@@ -157,19 +157,15 @@ def client_patience(otherwise: float) -> float:
     For how many seconds the client waits: as it says by `Prefer: wait=20`, or as OpenAI's clients do; *otherwise* as
     most do.
     """
-    said = (
-        preferences().get("wait"),
-        *map(request.headers.get, ("X-Stainless-Read-Timeout", "X-Stainless-Timeout")),
-    )
+    by_openai = ("X-Stainless-Read-Timeout", "X-Stainless-Timeout")
+    said = (preferences().get("wait"), *map(request.headers.get, by_openai))
     return next((float(text) for text in said if text and NUMBER.fullmatch(text)), otherwise)
 
 
 def preferences() -> dict[str, str]:
     """What the `Prefer` headers ask for (RFC 7240), names in lower case; "" for those without a value."""
-    wishes = [
-        wish.partition(";")[0] for wish in ",".join(request.headers.getlist("Prefer")).lower().split(",")
-    ]
-    pairs = [wish.partition("=") for wish in wishes]
+    wishes = ",".join(request.headers.getlist("Prefer")).lower().split(",")
+    pairs = [wish.partition(";")[0].partition("=") for wish in wishes]
     return {name.strip(): value.strip(' "') for name, _, value in pairs}
 
 

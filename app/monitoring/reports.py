@@ -62,9 +62,7 @@ def _timing(window: Counts, method: str, route: str, since: float) -> Report:
 
 
 def _percentiles(spread: list[float], bounds: tuple[float, ...]) -> dict[str, float | None]:
-    found = {
-        name: quantile(share, spread, bounds) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-    }
+    found = {f"p{percent}": quantile(percent / 100, spread, bounds) for percent in (50, 95, 99)}
     return {name: None if value is None else round(value, 5) for name, value in found.items()}
 
 
@@ -164,9 +162,8 @@ def _jobs(services: Services) -> Report | None:
 
 
 def _errors(counts: Counts) -> float:
-    return sum(
-        count for key, count in counts.single["http_requests"].items() if key.rpartition(" ")[2] >= "500"
-    )
+    requests = counts.single["http_requests"].items()
+    return sum(count for key, count in requests if key.rpartition(" ")[2] >= "500")
 
 
 def error_rate(counts: Counts) -> float:
@@ -190,9 +187,8 @@ def security(monitoring: Monitoring, seconds: float) -> Report:
     total = counts_of(monitoring.metrics.collect()).single["http_refusals"]
     window, since = monitoring.windows.last(seconds)
     counted = window.single["http_refusals"]
-    addresses = Counter(
-        record.content for record in monitoring.slot.memory.records("addresses", time.time() - seconds)
-    )
+    refused = monitoring.slot.memory.records("addresses", time.time() - seconds)
+    addresses = Counter(record.content for record in refused)
     recent = _last(monitoring, "refusals", seconds, "reason", "detail", "address", "route", "request_id")
     return {
         "window_seconds": seconds,

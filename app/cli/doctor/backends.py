@@ -73,9 +73,8 @@ def job_storage(settings: Settings) -> Iterator[Finding]:
             "set CELERY_BROKER_URL too, or leave it out",
         )
     elif settings.job_storage_url:
-        yield ok(
-            "job storage", f"{masked(settings.job_storage_url, secret=True)} takes a file and gives it back"
-        )
+        shown = masked(settings.job_storage_url, secret=True)
+        yield ok("job storage", f"{shown} takes a file and gives it back")
     elif settings.celery_broker_url:
         yield warning(
             "job storage",

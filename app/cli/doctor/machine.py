@@ -127,17 +127,15 @@ def directories(settings: Settings) -> Iterator[Finding]:
     cache_mb = settings.tts_cache_mb
     places = [("heartbeat", HEARTBEAT, f"mount {HEARTBEAT}", 0)]
     if cache_mb:
-        places.append(
-            ("speech cache", settings.tts_cache_dir, "set TTS_CACHE_DIR to another directory", cache_mb)
-        )
+        remedy = "set TTS_CACHE_DIR to another directory"
+        places.append(("speech cache", settings.tts_cache_dir, remedy, cache_mb))
     for name, directory, remedy, least_mb in places:
         free_mb = free_bytes(directory) / MB
         if problem := directory_problem(directory, made=True, size_bytes=WRITTEN_BYTES):
             yield error(name, problem, remedy)
         elif free_mb < least_mb:
-            yield error(
-                name, f"{directory}: {free_mb:.0f} MB free, {least_mb} are needed", f"free some, or {remedy}"
-            )
+            problem = f"{directory}: {free_mb:.0f} MB free, {least_mb} are needed"
+            yield error(name, problem, f"free some, or {remedy}")
         else:
             yield ok(name, f"{directory}: {free_mb:.0f} MB free")
 

@@ -162,9 +162,8 @@ def synthesizers(services: Services) -> Iterator[Finding]:
     for name in names:
         if name in able:
             library = next(files.library for files in find_espeak()) if name == "espeak" else ""
-            yield ok(
-                name, library or {"gtts": "Google Translate's voice answers"}.get(name, "offline, English")
-            )
+            how = "Google Translate's voice answers" if name == "gtts" else "offline, English"
+            yield ok(name, library or how)
         elif able:
             yield warning(name, f"{problems[name]}; {' and '.join(able)} can speak", REMEDIES[name])
         else:
