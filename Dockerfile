@@ -7,7 +7,7 @@ COPY requirements.txt .
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
 COPY app app
 COPY wsgi.py gunicorn.conf.py ./
-ARG WHISPER_MODEL=tiny.en
+ARG WHISPER_MODEL=tiny.en,base
 RUN WHISPER_MODEL=$WHISPER_MODEL /venv/bin/python -m app models fetch
 # Bytecode for both levels: the engines run without PYTHONOPTIMIZE, the web worker with it, and a user who may not
 # write would compile what the server imports at every start.

@@ -30,8 +30,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     hooks.register(app, settings)
     headers.allow_origins(app, settings)
     auth.register(app, app.extensions["services"].access)
-    for blueprint in http.BLUEPRINTS:
-        app.register_blueprint(blueprint)
+    http.register(app)
     telemetry.begin(app, settings)
     startup.announce(settings)
     app.extensions["services"].access.announce()

@@ -262,8 +262,9 @@ class Settings:
     memory_reserve_mb: int = setting(12, "part of the budget that is kept free")
 
     whisper_model: str = setting(
-        "tiny.en",
-        "speech-to-text model: a name, the path of a CTranslate2 model, or auto (the largest that fits)",
+        "tiny.en,base",
+        "speech-to-text models, the default first, comma separated: names, paths of CTranslate2 models, or auto "
+        "(the largest that fits)",
     )
     model_dir: str = setting(str(PROJECT / "models"), "where models are kept", read=os.path.expanduser)
     whisper_encoder: str = setting(

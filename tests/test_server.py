@@ -81,7 +81,7 @@ def test_memory_tells_of_every_process(server, path):
     total = sum(process["pss_mb"] for process in sizes["service"]["processes"])
     assert sizes["service"]["pss_mb"] == pytest.approx(total, abs=0.5)
     assert sizes["gc"]["frozen"] > 0
-    assert {engine["name"] for engine in sizes["budget"]["engines"]} == {"whisper", "speech"}
+    assert {engine["name"] for engine in sizes["budget"]["engines"]} >= {"whisper", "speech"}
 
 
 @pytest.mark.parametrize("path", ["/api/memory/optimize", "/memory/optimize"])

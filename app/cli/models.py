@@ -1,8 +1,8 @@
 """`models list | fetch | remove`."""
 
-import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
 
@@ -14,10 +14,10 @@ def models() -> None:
     """Has the commands for models; each model is a directory in MODEL_DIR."""
 
 
-@models.command("fetch", help="Download the model NAME, by default the one that is set, unless it is here.")
+@models.command("fetch", help="Download the model NAME, by default those that are set, unless they are here.")
 @click.argument("name", required=False)
 def fetch_model(name: str | None) -> None:
-    """Print the model's directory; the status is 1 if the model cannot be fetched."""
+    """Print each model's directory; the status is 1 if the first cannot be fetched. The others may be left out."""
     from ..engine.budget import budget_mb
     from ..speech import fetch
     from ..speech import models as known
@@ -26,20 +26,32 @@ def fetch_model(name: str | None) -> None:
     if settings.disable_local_whisper and name is None:
         click.echo("local Whisper is disabled: no model is needed")
         return
-    wanted = name or settings.whisper_model
     room_mb = known.room_mb(budget_mb(settings) / settings.web_concurrency, settings.memory_reserve_mb)
-    names = (
-        known.fitting(room_mb - known.SESSION_MB * settings.engine_seats)
-        if wanted == known.AUTO
-        else [wanted]
-    )
-    for candidate in names:
-        try:
-            click.echo(fetch.fetch(candidate, Path(settings.model_dir)))
-            return
-        except fetch.FetchFailed as failure:
-            click.echo(failure, err=True)
-    sys.exit(1)
+    room_mb -= known.SESSION_MB * settings.engine_seats
+    wanted = [name] if name else known.names(settings)
+    for number, each in enumerate(wanted):
+        model = known.describe(each, Path(settings.model_dir))
+        if number and model is not None and model.cost_mb > room_mb:
+            click.echo(
+                f"{each} is not fetched: it needs {model.cost_mb} MB, the budget has {room_mb:.0f}", err=True
+            )
+            continue
+        candidates = known.fitting(room_mb) if each == known.AUTO else [each]
+        if not any(_fetched(fetch, candidate, Path(settings.model_dir)) for candidate in candidates):
+            if not number:
+                sys.exit(1)
+            click.echo(
+                f"it works without {each}; fetch it later: python -m app models fetch {each}", err=True
+            )
+
+
+def _fetched(fetch: ModuleType, name: str, model_dir: Path) -> bool:
+    try:
+        click.echo(fetch.fetch(name, model_dir))
+    except (fetch.FetchFailed, OSError) as failure:
+        click.echo(failure, err=True)
+        return False
+    return True
 
 
 @models.command("list", help="The models that are known, the memory each needs, and which are here.")
@@ -68,11 +80,9 @@ def remove_model(name: str) -> None:
     if name not in installed:
         known_here = ", ".join(installed) or "none"
         raise click.ClickException(f"no model {name!r} is in {model_dir}; installed: {known_here}")
-    # Renamed first, to a name that a fetch in progress has: nobody ever sees half a model.
-    removed = model_dir / f".{name}.removed"
-    shutil.rmtree(removed, ignore_errors=True)
-    (model_dir / name).rename(removed)
-    shutil.rmtree(removed)
+    known.remove(name, model_dir)
     click.echo(f"removed {model_dir / name}")
-    if name == settings.whisper_model and not settings.disable_local_whisper:
-        click.echo(f"it is WHISPER_MODEL: `python -m app models fetch {name}` downloads it again", err=True)
+    if name in known.names(settings) and not settings.disable_local_whisper:
+        click.echo(
+            f"it is in WHISPER_MODEL: `python -m app models fetch {name}` downloads it again", err=True
+        )

@@ -21,6 +21,10 @@ class MemoryConsumer(Protocol):
 
     name: str
 
+    @property
+    def last_used(self) -> float:
+        """When its last session ended; comparable among consumers only."""
+
     def measured_mb(self) -> float:
         """What its process weighs now (PSS); 0 without one."""
 
@@ -31,7 +35,8 @@ class MemoryConsumer(Protocol):
 @dataclass
 class Budget:
     """
-    Admits engine processes while they fit, closes unused ones to make room, refuses the rest.
+    Admits engine processes while they fit, closes unused ones to make room, the least recently used first, and
+    refuses the rest.
 
     One per worker, shared by its threads. All figures are MB of PSS. What a running engine is counted
     with is the larger of what it declared and what it weighs.
@@ -52,9 +57,9 @@ class Budget:
         with self._lock:
             if self._held.get(engine, 0) >= cost_mb:
                 return
-            others = [consumer for consumer in self._held if consumer is not engine]
             while not self._fits(engine, cost_mb):
-                if not any(self._evict(consumer) for consumer in others if consumer in self._held):
+                others = [consumer for consumer in [*self._held] if consumer is not engine]
+                if not any(self._evict(one) for one in sorted(others, key=lambda one: one.last_used)):
                     memory.give_back()
                     if not self._fits(engine, cost_mb):
                         raise self._refusal(engine, cost_mb)

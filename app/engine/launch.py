@@ -35,11 +35,15 @@ RESERVED_MB, RESERVED_SESSION_MB = 150, 20
 
 
 class Program(NamedTuple):
-    """What an engine's process runs: its command, what is set in its environment, and its cost in MB of PSS."""
+    """
+    What an engine's process runs: its command, what is set in its environment, its cost in MB of PSS, and the name
+    of its model where it has one.
+    """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     cost_mb: float
+    model: str = ""
 
 
 def program(

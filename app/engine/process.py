@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 from .. import memory
 from ..config import PROJECT, without_secrets
-from ..errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, QueueFull, by_code
+from ..errors import (
+    ClientGone,
+    EngineDied,
+    EngineTimeout,
+    InsufficientMemory,
+    QueueFull,
+    ServiceError,
+    by_code,
+)
 from . import Observer, protocol
 from .budget import Budget
 from .launch import Program
@@ -30,6 +38,7 @@ class EngineState(NamedTuple):
     """What an engine is doing, for people: "stopped", "idle" or "working"."""
 
     name: str
+    model: str
     state: str
     cost_mb: float
     pid: int | None
@@ -66,10 +75,10 @@ class Engine:
         self._timeout, self._idle_after = timeout_seconds, idle_after_seconds
         self._turns = Turns(clock)
         self._numbers = itertools.count(1)
-        self._changed = threading.Condition()  # guards the three below
+        self._changed = threading.Condition()  # guards the four below
         self._process: subprocess.Popen[bytes] | None = None
         self._seats = Seats(name, seats, clock)
-        self._closed = False
+        self._closed = self._warming = False
         self._forgotten: deque[int] = deque()  # sessions whose asker left, still open in the process
         self.starts = 0
         self._waking_since: float | None = None  # from the start of a process to its first answer
@@ -129,6 +138,40 @@ class Engine:
                 self._seats.leave(0.0 if more else work.worked_seconds, background=background)
                 self.observer.note("engine_sessions", self._seats.taken, self.name)
                 self._changed.notify_all()
+
+    def warm(self) -> None:
+        """
+        Have the process started, and its model loaded, by the time somebody asks; returns at once.
+
+        Nothing happens where there is a process, where others leave no room for one, or where the engine is closed.
+        """
+        with self._changed:
+            if self._process is not None or self._warming or self._closed:
+                return
+            self._warming = True
+        threading.Thread(target=self._warm_up, name=f"{self.name}-warm", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        number, work = next(self._numbers), Work(background=True)
+        try:
+            self._take_seat(background=True)
+            try:
+                with self._turns.taken(work, lambda: True):
+                    self._make_room(self.program.cost_mb, 0.0, lambda: True)
+                    self._step(
+                        self._running(),
+                        {"op": "open", "session": number, "task": protocol.WARM},
+                        lambda: True,
+                    )
+            finally:
+                self._turns.leave(work)
+                with self._changed:
+                    self._seats.leave(0.0, background=True)
+                    self._changed.notify_all()
+        except ServiceError as error:
+            log.info("engine=%s not warmed: %s", self.name, error.code)
+        finally:
+            self._warming = False
 
     def _take_seat(self, background: bool) -> None:
         with self._changed:
@@ -312,6 +355,11 @@ class Engine:
                     self._process.kill()  # the session that reads from it takes note and clears up
 
     @property
+    def last_used(self) -> float:
+        """When its last session ended, by its clock."""
+        return self._seats.last_used
+
+    @property
     def is_running(self) -> bool:
         """Whether it has a process."""
         return self._process is not None
@@ -329,6 +377,7 @@ class Engine:
             name = "stopped" if self._process is None else "working" if working else "idle"
             return EngineState(
                 name=self.name,
+                model=self.program.model,
                 state=name,
                 cost_mb=self.program.cost_mb,
                 pid=self._process.pid if self._process else None,

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 PREFIX = struct.Struct(">II")
 HEADER_LIMIT = 1 << 20
 PAYLOAD_LIMIT = 1 << 24
+WARM = "warm"  # the task of a session that only loads what others need
 
 Header = dict[str, Any]  # the JSON edge: str, int, float, bool, None, lists and objects of them
 

@@ -1,9 +1,17 @@
 """The routes: HTTP in, HTTP out. What a route does is in the room of the same name."""
 
+from flask import Flask
+
 from .jobs import jobs
-from .openai_audio import openai_audio
+from .openai_audio import ALIASES, openai_audio
 from .openapi import openapi
 from .status import health, memory, monitoring, page
 from .voice import voice
 
-BLUEPRINTS = (health, jobs, memory, monitoring, openai_audio, openapi, page, voice)
+
+def register(app: Flask) -> None:
+    """All of them; OpenAI's under each of their paths."""
+    for blueprint in (health, jobs, memory, monitoring, openai_audio, openapi, page, voice):
+        app.register_blueprint(blueprint)
+    for name, prefix in ALIASES.items():
+        app.register_blueprint(openai_audio, name=name, url_prefix=prefix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import secrets
@@ -10,9 +11,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from flask import Response, g, jsonify, request, url_for
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, ModelMissing
 from ..files import disk_of, nameless
 from ..speech.chain import SpeakRequest
+from ..speech.transcription import TranscriptionRequest
 from .hooks import caller, services
 from .params import Fields, Text
 from .requests import Begin, Upload, prefers_async
@@ -60,7 +62,13 @@ def upload_place() -> Begin:
 
 
 def enqueue_recording(fields: Fields, upload: Upload, options: Options, format: str) -> Response:
-    """202 and a job for the recording in *upload*; *options* are what a TranscriptionRequest is made of."""
+    """
+    202 and a job for the recording in *upload*; *options* are what a TranscriptionRequest is made of.
+
+    The errors of `Speech.choose` for what no model here could do.
+    """
+    with contextlib.suppress(ModelMissing):  # it may be there when the job's turn has come
+        services().speech.choose(TranscriptionRequest(path="", **options))
     digest = upload.digest if isinstance(upload, JobUpload) else ""
     job = _job("transcribe", options, fields, size_bytes=upload.size_bytes, digest=digest, format=format)
     return _accepted(job, upload.file)

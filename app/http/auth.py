@@ -44,9 +44,10 @@ def register(app: Flask, access: Access) -> None:
     def guard() -> None:
         if request.method == "OPTIONS":  # a browser asks without a key whether it may ask with one
             return
-        rule = request.url_rule.rule if request.url_rule is not None else ""
+        rule = _usual(request.url_rule.rule) if request.url_rule is not None else ""
         g.key_id = access.keys.find(_presented()) if access.keys else ""
-        refused = bool(access.keys) and not g.key_id and rule not in OPEN
+        is_open = rule in OPEN and request.method in ("GET", "HEAD")
+        refused = bool(access.keys) and not g.key_id and not is_open
         if access.rates is not None and (refused or rule not in UNCOUNTED):  # guessing is limited, too
             g.rate_limit = access.rates.count(caller())
         if refused:
@@ -62,6 +63,12 @@ def register(app: Flask, access: Access) -> None:
                 response.headers["X-RateLimit-Limit-Requests"] = str(status.limit)
                 response.headers["X-RateLimit-Remaining-Requests"] = str(status.remaining)
             return response
+
+
+def _usual(rule: str) -> str:
+    """OpenAI's own form of a route that is also there under `/openai`, and without `/v1`."""
+    rule = rule.removeprefix("/openai")
+    return f"/v1{rule}" if rule.startswith(("/audio/", "/models")) else rule
 
 
 def _presented() -> Iterator[str]:

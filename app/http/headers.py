@@ -16,7 +16,7 @@ PAGE = (
 )
 EXPOSED = (
     "X-Request-ID", "Retry-After", "Server-Timing", "ETag", "Location", "Preference-Applied", "X-Should-Retry",
-    "X-Audio-Duration", "X-Cache", "X-TTS-Engine", "X-TTS-Fallback", "X-TTS-Skipped", "X-TTS-Voice",
+    "X-Audio-Duration", "X-Model", "X-Cache", "X-TTS-Engine", "X-TTS-Fallback", "X-TTS-Skipped", "X-TTS-Voice",
     "X-RateLimit-Limit-Requests", "X-RateLimit-Remaining-Requests", "Accept-Ranges", "Content-Range",
 )  # fmt: skip
 PREFLIGHT_SECONDS = 7200  # Chromium remembers no longer

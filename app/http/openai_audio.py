@@ -5,11 +5,12 @@ import math
 import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from ..errors import InvalidRequest, ModelCannotTranslate, ModelNotFound, ServiceError, UnsupportedFormat
+from ..errors import InvalidRequest, ModelNotFound, ServiceError, UnsupportedFormat
 from ..speech import languages, whisper_languages
 from ..speech.audio import SynthesisResult
 from ..speech.chain import FORMATS as AUDIO_FORMATS
@@ -18,7 +19,7 @@ from ..speech.serializers import join_text
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from . import async_jobs, params
 from .hooks import services
-from .params import Choice, Choices, Field, Flag, Name, Number, Recording, Text
+from .params import Choice, Choices, Field, Flag, Languages, Many, Name, Number, Recording, Text
 from .requests import Upload, language_code, prefers_async, receive_fields, receive_recording
 from .responses import (
     MEDIA_TYPES,
@@ -31,9 +32,12 @@ from .responses import (
 from .sse import error_event, event, event_stream
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
+# The same routes once more: Groq's client has the first path built in, and some clients strip the /v1.
+ALIASES = {"openai_alias": "/openai/v1", "bare_alias": ""}
 
 TRANSCRIBING_MODELS = (
-    "whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize",
+    "whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize", "gpt-transcribe",
+    "gpt-live-transcribe", "gpt-realtime-whisper",
 )  # fmt: skip
 SPEAKING_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # a dated version of a model
@@ -48,7 +52,7 @@ EVENT_BYTES = 24_576  # of audio: some clients take no line over 64 KiB
 
 TRANSLATION = (
     Recording("file", "the recording, in any container browsers and phones record", required=True),
-    Text("model", "one of OpenAI's names, or the local model's", required=True),
+    Text("model", "one of OpenAI's names, or a local model's", required=True),
     Text("prompt", "text that came before, in the style the answer should have"),
     Choice("response_format", "diarized_json is refused", "json", of=FORMATS, refusal=UnsupportedFormat),
     Number("temperature", "0: greedy, and rising if the text is improbable", most=1),
@@ -58,10 +62,12 @@ TRANSCRIPTION = (
     Text("language", "ISO 639-1 code or English name; detected if it is not given"),
     Choices("timestamp_granularities[]", "what verbose_json lists", ["segment"], of=("segment", "word")),
     Flag("stream", "server-sent events as segments are found", False),
+    Many("keywords[]", "words that are likely to occur"),
+    Languages(
+        "languages[]", "the languages it may be, where it is detected; the answer then says which it is"
+    ),
     Field("include[]"),
     Field("chunking_strategy"),
-    Field("keywords[]"),
-    Field("languages[]"),
     Field("known_speaker_names[]"),
     Field("known_speaker_references[]"),
 )
@@ -96,20 +102,20 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
     stream = False
     try:
         asked = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
-        _check_model(asked["model"], task)
         format, options = asked["response_format"], _options(task, asked)
         if prefers_async():  # the formats of a job's result are our own API's
             format = format if format in MEDIA_TYPES else "json"
             return async_jobs.enqueue_recording(fields, upload, options, format)
         wanted = TranscriptionRequest(path=upload.path, **options)
         if stream := asked["stream"]:
-            return stream_transcript(wanted, upload, _events)
+            return stream_transcript(wanted, upload, partial(_events, asked))
         done, segments = finish_transcription(wanted)
         if format in MEDIA_TYPES:
             return render_transcript(segments, format, done.duration_seconds)
-        if format == "json":
-            return jsonify(text=join_text(segments), usage=_usage(done))
-        return jsonify(_verbose(done, segments, task, asked["timestamp_granularities[]"]))
+        answer: dict[str, object] = {"text": join_text(segments), "usage": _usage(done)}
+        if format != "json":
+            answer = _verbose(done, segments, task, asked["timestamp_granularities[]"])
+        return jsonify({**answer, **_languages(asked, done)})
     finally:
         if not stream:
             upload.close()
@@ -118,26 +124,24 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
 def _options(task: str, asked: dict[str, Any]) -> dict[str, Any]:
     """What a TranscriptionRequest is made of, but for the recording's path."""
     return {
+        "model": _local_name(asked["model"]),
         "task": task,
         "language": language_code(asked.get("language")),
+        "languages": asked.get("languages[]", []),
         "prompt": asked["prompt"],
+        "hotwords": ", ".join(asked.get("keywords[]", ())) or None,
         "temperature": asked["temperature"],
         "word_timestamps": "word" in asked["timestamp_granularities[]"],
     }
 
 
-def _check_model(name: str, task: str) -> None:
-    """ModelNotFound for an unknown name, ModelCannotTranslate for one of English only; wakes no engine."""
-    transcriber = services().speech.transcriber
-    local = transcriber.model if transcriber else ""
-    known = tuple(dict.fromkeys((*TRANSCRIBING_MODELS, *_transcribing())))
-    if SNAPSHOT.sub("", name) not in known:
-        raise _unknown_model(name, known)
-    if task == "translate" and local.endswith(".en"):
-        raise ModelCannotTranslate(
-            f"the model {local} knows English only; set WHISPER_MODEL to one without .en, such as base",
-            "model",
-        )
+def _local_name(name: str) -> str | None:
+    """The model here that *name* stands for, None for OpenAI's, which leave the choice; ModelNotFound for no name."""
+    if SNAPSHOT.sub("", name) in TRANSCRIBING_MODELS:
+        return None
+    if name not in (known := _transcribing()) and all(name != one.path for one in services().speech.models):
+        raise _unknown_model(name, dict.fromkeys((*known, *TRANSCRIBING_MODELS)))
+    return name if services().speech.models else None
 
 
 def _verbose(
@@ -146,6 +150,7 @@ def _verbose(
     """The answer as `verbose_json`."""
     answer: dict[str, object] = {
         "task": task,
+        "model": done.model,
         "language": "english" if task == "translate" else whisper_languages.name(done.language),
         "duration": round(done.duration_seconds, 2),
         "text": join_text(segments),
@@ -166,14 +171,22 @@ def _segment(number: int, segment: Segment) -> dict[str, object]:
     return {"id": number, **{name: getattr(segment, name) for name in SEGMENT_FIELDS}}
 
 
-def _events(transcription: Transcription) -> Iterator[bytes]:
+def _languages(asked: dict[str, Any], done: Transcription) -> dict[str, object]:
+    """What `gpt-transcribe` says of the language, also of any model that was told which it may be."""
+    if SNAPSHOT.sub("", asked["model"]) != "gpt-transcribe" and not asked.get("languages[]"):
+        return {}
+    return {"languages": [{"code": done.language}] if done.language else []}
+
+
+def _events(asked: dict[str, Any], transcription: Transcription) -> Iterator[bytes]:
     """The events of a transcript; joined, the deltas are its text."""
     said = ""
     for segment in transcription:
         delta = segment.text if said else segment.text.lstrip()
         said += delta
         yield event({"type": "transcript.text.delta", "delta": delta})
-    yield event({"type": "transcript.text.done", "text": said, "usage": _usage(transcription)})
+    done = {"type": "transcript.text.done", "text": said, "usage": _usage(transcription)}
+    yield event({**done, **_languages(asked, transcription)})
 
 
 def _usage(done: Transcription) -> dict[str, object]:
@@ -286,8 +299,11 @@ def _unknown_model(name: str, known: Iterable[str]) -> ModelNotFound:
 
 def _transcribing() -> tuple[str, ...]:
     """The models transcription can be asked of; none where it is off."""
-    transcriber = services().speech.transcriber
-    return tuple(dict.fromkeys((transcriber.model, *TRANSCRIBING_MODELS))) if transcriber else ()
+    speech = services().speech
+    if speech.transcriber is None:
+        return ()
+    here = [one.model for one in speech.models] or [speech.transcriber.model]
+    return tuple(dict.fromkeys((*here, *TRANSCRIBING_MODELS)))
 
 
 def _speaking() -> tuple[str, ...]:
@@ -296,4 +312,27 @@ def _speaking() -> tuple[str, ...]:
 
 def _model(name: str) -> dict[str, object]:
     owner = "openai" if name in (*TRANSCRIBING_MODELS, *SPEAKING_MODELS) else "local"
-    return {"id": name, "object": "model", "created": int(services().started_at), "owned_by": owner}
+    found = {"id": name, "object": "model", "created": int(services().started_at), "owned_by": owner}
+    return {**found, **_about(name)}
+
+
+def _about(name: str) -> dict[str, object]:
+    """What a model does here: its languages, whether its engine runs, and the megabytes that may take."""
+    speech = services().speech
+    if name in _speaking():
+        chain, engine = speech.synthesis.chain, speech.synthesis.engine
+        spoken = chain.voices.languages([name] if name in chain.engines else chain.engines)
+        return {
+            "languages": [*spoken],
+            "loaded": engine.is_running,
+            "megabytes": round(engine.program.cost_mb),
+        }
+    models = [one for one in speech.models if one.model == name] or speech.models
+    if not models:  # another server's
+        return {}
+    heard = sorted(whisper_languages.NAMES) if any(one.multilingual for one in models) else ["en"]
+    return {
+        "languages": heard,
+        "loaded": any(one.engine.is_running for one in models),
+        "megabytes": round(max(one.engine.program.cost_mb for one in models)),
+    }

@@ -137,13 +137,17 @@ SEGMENT = of_class(Segment, "words")
 USAGE = object_(type={"const": "duration"}, seconds=int)
 TRANSCRIPT = extend(
     object_(text=str, usage=USAGE),
-    task=str, language=str, duration=float, segments=array(SEGMENT), words=array(WORD),
+    model=str, languages=array(object_(code=str)), task=str, language=str, duration=float, segments=array(SEGMENT),
+    words=array(WORD),
 )  # fmt: skip
 OWN_SEGMENT = extend(object_(start=float, end=float, text=str), words=array(extend(WORD, probability=float)))
 OWN_TRANSCRIPT = object_(
     text=str, language=str | None, duration=float, model=str, segments=array(OWN_SEGMENT)
 )
-MODEL = object_(id=str, object={"const": "model"}, created=int, owned_by=str)
+MODEL = extend(
+    object_(id=str, object={"const": "model"}, created=int, owned_by=str),
+    languages=list[str], loaded=bool, megabytes=int,
+)  # fmt: skip
 VOICE = of_class(Voice, "key")
 CHECK = object_(status=HEALTH, reason=str)
 ENGINE = extend(of_class(EngineState), state={"type": "string", "enum": ["stopped", "idle", "working"]})

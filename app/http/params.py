@@ -8,6 +8,7 @@ from werkzeug.datastructures import MultiDict
 
 from ..config import read_bool
 from ..errors import InvalidRequest
+from ..speech import whisper_languages
 
 Fields = Mapping[str, Any]  # a form's are all text, a JSON body's may be anything
 Schema = dict[str, Any]
@@ -154,6 +155,27 @@ def Choices(name: str, help: str, default: list[str], *, of: Texts) -> Field:
     kind = {"type": "array", "items": {"type": "string", "enum": [*of]}}
     accepts = f"any of {', '.join(of)}"
     return Field(name, help, default, value=value, accepts=accepts, kind=kind, repeated=True)
+
+
+def Many(name: str, help: str) -> Field:
+    """Any texts: a field that may be repeated, with or without `[]` after its name."""
+
+    def value(given: list[object]) -> list[str] | None:
+        if not all(isinstance(one, str) for one in given):
+            raise ValueError("must be texts")
+        return [text for one in given if (text := str(one).strip())] or None
+
+    kind = {"type": "array", "items": {"type": "string"}}
+    return Field(name, help, [], value=value, kind=kind, repeated=True)
+
+
+def Languages(name: str, help: str) -> Field:
+    """Languages by their codes or English names: a field as `Many`."""
+
+    def value(given: list[object]) -> list[str] | None:
+        return [*dict.fromkeys(whisper_languages.code(str(one)) for one in given if one)] or None
+
+    return Many(name, help)._replace(value=value)
 
 
 def read(table: Iterable[Field], fields: Fields) -> dict[str, Any]:

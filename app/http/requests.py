@@ -28,7 +28,7 @@ from ..files import disk_of, nameless, write_all
 from ..speech import whisper_languages
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from . import params
-from .params import Choice, Fields, Flag, Number, Recording, Text
+from .params import Choice, Fields, Flag, Languages, Number, Recording, Text
 
 CHUNK_BYTES = 1 << 16
 FIELD_LIMIT_BYTES = 1 << 17  # what the texts of a form may have in all
@@ -66,7 +66,9 @@ TRANSCRIBE = (
     ),
     STREAM,
     Choice("task", "translate: into English", "transcribe", of=("transcribe", "translate")),
+    Text("model", "one of WHISPER_MODEL; else the first of them that can do it"),
     Text("language", "ISO 639-1 code or English name; detected if it is not given"),
+    Languages("languages", "the languages it may be, where it is detected"),
     Text("prompt", "text that came before, in the style the answer should have"),
     Text("hotwords", "words that are likely to occur"),
     Number(

@@ -31,6 +31,7 @@ def finish_transcription(wanted: TranscriptionRequest) -> tuple[Transcription, l
     @after_this_request
     def tell(response: Response) -> Response:
         response.headers["Server-Timing"] = timing
+        response.headers["X-Model"] = ascii(transcription.model)[1:-1]
         return response
 
     return transcription, segments

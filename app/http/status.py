@@ -70,7 +70,11 @@ def _about() -> Response:
             "garbage_collection": "python built-in",
             "local_whisper": "disabled" if disabled else "enabled",
         },
-        links={rule.endpoint: rule.rule for rule in current_app.url_map.iter_rules() if "<" not in rule.rule},
+        links={
+            rule.endpoint: rule.rule
+            for rule in current_app.url_map.iter_rules()
+            if "<" not in rule.rule and "_alias." not in rule.endpoint
+        },
     )
 
 

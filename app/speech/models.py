@@ -5,6 +5,7 @@ The Whisper models this service knows: where each comes from, how its files are 
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ CONFIG = "config.json"
 # either, but of the first it holds everything in memory.
 WEIGHTS, DECODER, ENCODER = "model.bin", "decoder/model.bin", "encoder.bin"
 
+ENGLISH_TOKENS = 51864
 AUTO = "auto"  # as a model's name: the largest that fits
 WEB_MB = 48  # what the service weighs without engines, after a day; benchmarks/memory.py measures it
 
@@ -83,6 +85,11 @@ class Model(NamedTuple):
         return self.decoder_layers * 2 * (POSITIONS + TOKENS) * self.width * 4 / (1 << 20)
 
     @property
+    def label(self) -> str:
+        """What requests and answers call it: its name, of a path the last part."""
+        return Path(self.name).name
+
+    @property
     def cost_is(self) -> str:
         """Where the cost comes from: "measured" or "computed"."""
         return "measured" if self.measured_mb else "computed"
@@ -109,13 +116,41 @@ def fitting(room_mb: float) -> list[str]:
     return [model.name for model in sorted(found, key=lambda model: -model.weights_mb)]
 
 
-def choose(settings: Settings, budget_mb: float) -> tuple[Model, int]:
-    """
-    The model that is set and what its engine costs in MB; of AUTO, the largest on this machine that fits.
+def names(settings: Settings) -> list[str]:
+    """What WHISPER_MODEL lists; ConfigError: nothing."""
+    listed = settings.whisper_model
+    if find(listed, Path(settings.model_dir)) is not None:  # a path may have a comma in it
+        return [listed]
+    if found := [name.strip() for name in listed.split(",") if name.strip()]:
+        return found
+    raise ConfigError("WHISPER_MODEL: names no model; write one, or several with commas")
 
-    *budget_mb* is one process's share of the budget. ConfigError: no such model, or it can't fit.
+
+def choose(settings: Settings, budget_mb: float) -> list[tuple[Model, int]]:
     """
-    model_dir, name = Path(settings.model_dir), settings.whisper_model
+    The models that are set, the default first, and what the engine of each costs in MB; of AUTO, the largest on this
+    machine that fits.
+
+    *budget_mb* is one process's share of the budget. ConfigError: there is no such model, the default can't fit, or
+    none knows WHISPER_LANGUAGE. Further ones that can't fit are here, too: who asks for them is told the numbers.
+    """
+    found: dict[str, tuple[Model, int]] = {}
+    for name in names(settings):
+        model, cost_mb = _choose(name, settings, budget_mb, is_default=not found)
+        if model.label in found:
+            raise ConfigError(f"WHISPER_MODEL: two models are called {model.label}")
+        found[model.label] = (model, cost_mb)
+    language = settings.whisper_language
+    if language not in ("", "en") and not any(model.multilingual for model, _ in found.values()):
+        raise ConfigError(
+            f"WHISPER_LANGUAGE: {language!r} is unknown to the model {' and '.join(found)}, which is for English "
+            "only; add one without .en to WHISPER_MODEL, such as base"
+        )
+    return [*found.values()]
+
+
+def _choose(name: str, settings: Settings, budget_mb: float, *, is_default: bool) -> tuple[Model, int]:
+    model_dir = Path(settings.model_dir)
     # Held against what the web server will weigh, not what it weighs while it starts: else the boot succeeds
     # and every request is refused.
     room = room_mb(budget_mb, settings.memory_reserve_mb)
@@ -137,15 +172,10 @@ def choose(settings: Settings, budget_mb: float) -> tuple[Model, int]:
     path = find(name, model_dir)
     peak_mb = model.cost_mb if path is None or is_converted(path) else model.whole_mb
     cost_mb = round(peak_mb + sessions_mb)
-    if cost_mb > room:
+    if is_default and cost_mb > room:
         raise ConfigError(
             f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB; {share_text(settings, budget_mb)}; models that "
             f"fit: {', '.join(fit) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
-        )
-    if not model.multilingual and settings.whisper_language not in ("", "en"):
-        raise ConfigError(
-            f"WHISPER_LANGUAGE: {settings.whisper_language!r} is unknown to the model {name}, which is for English "
-            "only; set WHISPER_MODEL to one without .en, such as base"
         )
     return model, cost_mb
 
@@ -207,7 +237,27 @@ def describe(name: str, model_dir: Path) -> Model | None:
     size_mb = sum((path / file).stat().st_size for file in files) >> 20
     by_size = sorted(CATALOGUE.values(), key=lambda model: model.weights_mb)
     like = next((model for model in by_size if model.weights_mb >= size_mb), by_size[-1])
-    return Model(name, "", "", like.parameters_millions, size_mb, like.heads, like.width, like.decoder_layers)
+    described = like._replace(
+        name=name, repository="", revision="", weights_mb=size_mb, wheels=(), measured_mb=None
+    )
+    return described._replace(multilingual=not _is_english(path))
+
+
+def _is_english(path: Path) -> bool:
+    """Whether the model at *path* knows English only: its vocabulary is shorter by a token (OpenAI's tokenizer.py)."""
+    try:
+        return (path / "vocabulary.txt").read_bytes().count(b"\n") <= ENGLISH_TOKENS
+    except OSError:
+        return path.name.endswith(".en")
+
+
+def remove(name: str, model_dir: Path) -> None:
+    """Delete an installed model; an engine that runs with it goes on."""
+    # Renamed first, to a name that a fetch in progress has: nobody ever sees half a model.
+    removed = model_dir / f".{name}.removed"
+    shutil.rmtree(removed, ignore_errors=True)
+    (model_dir / name).rename(removed)
+    shutil.rmtree(removed)
 
 
 def is_temporary(path: Path) -> bool:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from .. import cgroup
 from ..checks import Check
 from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
-from ..engine.launch import WHISPER, program
 from ..engine.process import Engine
-from ..errors import LocalWhisperDisabled, ModelMissing
-from . import models
+from ..errors import LocalWhisperDisabled
+from .routing import LocalModels
 from .synthesis import Synthesis
 from .transcription import LocalTranscriber, Survey, Transcriber, Transcription, TranscriptionRequest
 from .upstream import UpstreamTranscriber
 
 log = logging.getLogger(__name__)
+
+WATCHED_ENDS = ("timeout", "killed", "died")
 
 
 @dataclass
@@ -36,18 +35,15 @@ class Speech:
     budget: Budget
     transcriber: Transcriber | None
     synthesis: Synthesis
-    engines: list[Engine]
     observer: Observer = field(default_factory=Observer)
 
     @classmethod
     def build(cls, settings: Settings, budget_mb: float, weigh_web: Callable[[], float]) -> Speech:
         """Everything, from the settings; nothing is started yet. ConfigError: the model can't fit the budget."""
         budget = Budget(budget_mb, settings.memory_reserve_mb, weigh_web)
-        engines = []
         transcriber: Transcriber | None = None
         if not settings.disable_local_whisper:
-            transcriber = _local_transcriber(settings, budget)
-            engines.append(transcriber.engine)
+            transcriber = LocalModels(settings, budget)
         elif settings.openai_base_url:
             transcriber = UpstreamTranscriber(
                 settings.openai_base_url,
@@ -56,13 +52,25 @@ class Speech:
                 timeout_seconds=settings.openai_timeout_seconds,
             )
         synthesis = Synthesis.build(settings, budget)
-        return cls(settings, budget, transcriber, synthesis, [*engines, synthesis.engine])
+        return cls(settings, budget, transcriber, synthesis)
+
+    @property
+    def engines(self) -> list[Engine]:
+        """Each model's, the default's first, and the one that speaks."""
+        return [*(one.engine for one in self.models), self.synthesis.engine]
+
+    @property
+    def models(self) -> list[LocalTranscriber]:
+        """The models here, the default first; none where another server transcribes."""
+        return self.transcriber.listed if isinstance(self.transcriber, LocalModels) else []
 
     def watch(self, observer: Observer) -> None:
         """Tell *observer* of all work from now on."""
         self.observer = self.synthesis.observer = observer
         for engine in self.engines:
             engine.observer = observer
+            for reason in WATCHED_ENDS:  # an increase from nothing to one is none to Prometheus
+                observer.note("engine_exits_total", 0, engine.name, reason)
 
     def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
         """Begin to transcribe; iterate the answer, and close it."""
@@ -71,20 +79,22 @@ class Speech:
                 "transcription is off here (DISABLE_LOCAL_WHISPER=true); set OPENAI_BASE_URL and OPENAI_API_KEY "
                 "to have another server do it, or DISABLE_LOCAL_WHISPER=false"
             )
-        is_running = isinstance(self.transcriber, LocalTranscriber) and self.transcriber.engine.is_running
-        if not is_running and (reason := self._missing_model()):
-            raise ModelMissing(reason)
         transcription = self.transcriber.transcribe(request, wanted)
         transcription.observer = self.observer
         return transcription
 
     def resumes(self, model: str) -> bool:
         """Whether a transcription that *model* began can be gone on with here."""
-        return isinstance(self.transcriber, LocalTranscriber) and self.transcriber.model == model
+        return any(one.model == model for one in self.models)
+
+    def choose(self, request: TranscriptionRequest) -> None:
+        """Raise what `LocalModels.transcribe` would, where the models here can't do what *request* asks."""
+        if isinstance(self.transcriber, LocalModels):
+            self.transcriber.choose(request)
 
     def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey | None:
         """Where the recording may be cut into parts; None where another server transcribes, which takes it whole."""
-        if isinstance(self.transcriber, LocalTranscriber):
+        if isinstance(self.transcriber, LocalModels):
             return self.transcriber.survey(request, wanted)
         return None
 
@@ -105,19 +115,10 @@ class Speech:
     def _check_transcription(self) -> Check:
         if self.transcriber is None:
             return Check("transcription", detail="disabled (DISABLE_LOCAL_WHISPER=true)")
-        is_local = isinstance(self.transcriber, LocalTranscriber)
-        where = "" if is_local else f" of {urlsplit(self.settings.openai_base_url).hostname}"
-        return Check("transcription", self._missing_model(), self.transcriber.model + where)
-
-    def _missing_model(self) -> str:
-        """That the model is not here, and what to do; empty where it is, or where another server transcribes."""
-        model_dir = Path(self.settings.model_dir)
-        if not isinstance(self.transcriber, LocalTranscriber) or models.find(
-            self.transcriber.model, model_dir
-        ):
-            return ""
-        name = self.transcriber.model
-        return f"the model {name} is not in {model_dir}; {models.how_to_fetch(name)}"
+        if isinstance(self.transcriber, LocalModels):
+            return self.transcriber.check()
+        where = urlsplit(self.settings.openai_base_url).hostname
+        return Check("transcription", detail=f"{self.transcriber.model} of {where}")
 
     def unload(self) -> int:
         """End every engine that no request is using; how many that were."""
@@ -130,31 +131,3 @@ class Speech:
                 engine.close()
             except OSError:
                 log.exception("engine=%s could not be closed", engine.name)
-
-
-def _local_transcriber(settings: Settings, budget: Budget) -> LocalTranscriber:
-    """The whisper engine with the model that is set; ConfigError when its process could never fit."""
-    model, cost_mb = models.choose(settings, budget.limit_mb)
-    model_dir = Path(settings.model_dir)
-    options = {
-        "model": model.name,
-        # Absolute: the engine's process has a working directory of its own.
-        "model_dir": str((models.find(model.name, model_dir) or model_dir / model.name).absolute()),
-        "threads": settings.stt_threads or cgroup.processors(),
-        "encoder": settings.whisper_encoder,
-    }
-    engine = Engine(
-        "whisper",
-        program("whisper", options, WHISPER, cost_mb=cost_mb, seats=settings.engine_seats + 1),
-        budget,
-        seats=settings.engine_seats,
-        timeout_seconds=settings.engine_timeout_seconds,
-        idle_after_seconds=settings.engine_idle_seconds,
-    )
-    return LocalTranscriber(
-        engine,
-        model.name,
-        beam_size=settings.whisper_beam_size,
-        language=settings.whisper_language,
-        max_audio_seconds=settings.max_audio_minutes * 60,
-    )

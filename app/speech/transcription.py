@@ -3,14 +3,16 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from ..config import Settings
 from ..engine import Observer
 from ..engine.process import Engine
 from ..engine.protocol import Header, Message
 from ..engine.queueing import Work
+from .models import Model
 
 # Of a recording whose header does not say how long it is, as a browser's: what browsers record, 32 to 128 kbit/s.
 BYTES_PER_SECOND = 8000
@@ -66,14 +68,17 @@ class TranscriptionRequest(NamedTuple):
     """
     What is to be done with the recording at *path*; the caller keeps it there meanwhile.
 
-    In the *background* it gives way to requests that somebody waits for. Of a *clip* the times are still those of
-    the whole recording. With the *resume* of an earlier Transcription, by the same model, it goes on from there. It is
+    Without a *model*, the first that can does it; without a *language* it is heard, one of *languages* where there are
+    any. In the *background* it gives way to requests that somebody waits for. Of a *clip* the times are still those of
+    the whole recording. With the *resume* of an earlier Transcription it goes on from there, with the same model. It is
     refused where it can't be begun within *patience_seconds*, while its client still waits.
     """
 
     path: str
+    model: str | None = None
     task: str = "transcribe"
     language: str | None = None
+    languages: Sequence[str] = ()
     prompt: str | None = None
     hotwords: str | None = None
     temperature: float | None = None
@@ -96,8 +101,8 @@ class Transcription:
     after the last: of a clip, its end. `close()` cancels what is left.
     """
 
-    model: str
-    messages: Iterator[Message]
+    model: str  # whose text it is, from the first segment on
+    messages: Iterator[Message] = field(default_factory=lambda: iter(()))
     language: str | None = None
     language_probability: float = 0.0
     duration_seconds: float = 0.0
@@ -120,13 +125,14 @@ class Transcription:
             elif kind == "length":
                 length = self.work.left = found["seconds"] or self.work.left or 0.0
             elif kind == "progress":
-                done = self.seconds_done = found["seconds"]
+                # Another model begins again.
+                done = self.seconds_done = max(self.seconds_done, found["seconds"])
                 self.resume = found.get("resume")
                 # Past the length that was stated or guessed by half a minute, there may be as much again.
                 self.work.left = max(length - done, 1.0) if done < length + 30 else done
                 self.on_progress(done, False)
             elif kind == "start":
-                self.language = found["language"]
+                self.language, self.model = found["language"], found.get("model", self.model)
                 self.language_probability = found["language_probability"]
                 self.stated_seconds = found.get("stated_seconds")
             elif kind == "end":
@@ -165,48 +171,44 @@ class Transcriber(Protocol):
 
 
 class LocalTranscriber:
-    """Transcribes in the whisper engine of this worker."""
+    """Transcribes with one model, in its engine."""
 
-    def __init__(
-        self, engine: Engine, model: str, *, beam_size: int, language: str, max_audio_seconds: float
-    ) -> None:
-        self.engine, self.model = engine, model
-        self._beam_size, self._language, self._max_audio_seconds = beam_size, language, max_audio_seconds
+    def __init__(self, engine: Engine, model: Model, settings: Settings) -> None:
+        self.engine, self.model, self.path = engine, model.label, model.name
+        self.multilingual, self._settings = model.multilingual, settings
 
-    def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
-        """Begin; the engine is asked when the first segment is."""
+    def work(self, request: TranscriptionRequest) -> Work:
+        """What there is to do, as far as the recording's size tells."""
+        return Work(os.stat(request.path).st_size / BYTES_PER_SECOND, request.patience_seconds)
+
+    def session(
+        self,
+        request: TranscriptionRequest,
+        work: Work,
+        wanted: Callable[[], bool],
+        *,
+        hand_over: bool = False,
+    ) -> Generator[Message]:
+        """What the engine finds; asked to *hand_over*, it may end with the message "handed_over" (`whisper.py`)."""
         header: Header = {
-            "path": request.path,
+            **self._header(request),
             "task": request.task,
-            "language": request.language or self._language or None,
             "prompt": request.prompt,
             "hotwords": request.hotwords,
             # Zero asks for the default: greedy, and other attempts where the text turns out doubtful.
             "temperature": request.temperature or None,
-            "beam_size": request.beam_size or self._beam_size,
+            "beam_size": request.beam_size or self._settings.whisper_beam_size,
             "word_timestamps": request.word_timestamps,
             "condition_on_previous_text": request.condition_on_previous_text,
-            "max_audio_seconds": self._max_audio_seconds,
-            "audio_track": request.audio_track,
             "clip": request.clip,
             "resume": request.resume,
+            "hand_over": hand_over,
         }
-        begins_at = request.clip[0] if request.clip else 0.0
-        if request.resume:
-            begins_at = request.resume["seconds"]
-        work = Work(os.stat(request.path).st_size / BYTES_PER_SECOND, request.patience_seconds)
-        messages = self.engine.session(header, background=request.background, work=work, wanted=wanted)
-        return Transcription(self.model, messages, begins_at=begins_at, work=work)
+        yield from self.engine.session(header, background=request.background, work=work, wanted=wanted)
 
     def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
         """Look the recording over, in about a fiftieth of the time it takes to transcribe it."""
-        header: Header = {
-            "path": request.path,
-            "task": "survey",
-            "language": request.language or self._language or None,
-            "max_audio_seconds": self._max_audio_seconds,
-            "audio_track": request.audio_track,
-        }
+        header = {**self._header(request), "task": "survey"}
         pauses: list[Clip] = []
         end: Header = {}
         for message in self.engine.session(header, background=request.background, wanted=wanted):
@@ -214,6 +216,15 @@ class LocalTranscriber:
             if message.header["kind"] == "end":
                 end = message.header
         return Survey(end["duration"], pauses, end["language"])
+
+    def _header(self, request: TranscriptionRequest) -> Header:
+        return {
+            "path": request.path,
+            "language": request.language or self._settings.whisper_language or None,
+            "languages": [*request.languages],
+            "max_audio_seconds": self._settings.max_audio_minutes * 60,
+            "audio_track": request.audio_track,
+        }
 
 
 def _segment(found: Header) -> Segment:

@@ -30,6 +30,26 @@ def test_who_removes_the_model_that_is_set_is_told_how_it_comes_back(tmp_path):
     assert b"python -m app models fetch tiny.en" in done.stderr
 
 
+def test_a_further_model_that_cannot_be_had_is_a_warning_and_no_failure(tmp_path):
+    """`make run` starts all the same; without the first there is nothing to start."""
+    shutil.copytree(MODEL, tmp_path / "tiny.en")
+    away = {"MODEL_DIR": str(tmp_path), "PIP_NO_INDEX": "1", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    done = run("models", "fetch", **away)
+    assert done.returncode == 0
+    assert done.stdout.decode() == f"{tmp_path / 'tiny.en'}\n"
+    assert b"it works without base; fetch it later: python -m app models fetch base" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.en"]
+    assert run("models", "fetch", WHISPER_MODEL="base,tiny.en", **away).returncode == 1
+
+
+def test_a_further_model_that_does_not_fit_is_not_fetched(tmp_path):
+    shutil.copytree(MODEL, tmp_path / "tiny.en")
+    done = run(
+        "models", "fetch", MODEL_DIR=str(tmp_path), WHISPER_MODEL="tiny.en,large-v3", MEMORY_BUDGET_MB="512"
+    )
+    assert (done.returncode, b"large-v3 is not fetched" in done.stderr) == (0, True)
+
+
 def test_nothing_but_models_can_be_removed(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "precious").mkdir()

@@ -7,8 +7,9 @@ from app.errors import InsufficientMemory
 
 
 class Consumer:
-    def __init__(self, name, budget, *, unused=True, measured=0.0):
+    def __init__(self, name, budget, *, unused=True, measured=0.0, last_used=0.0):
         self.name, self.budget, self.unused, self.measured = name, budget, unused, measured
+        self.last_used = last_used
 
     def measured_mb(self):
         return self.measured
@@ -43,6 +44,17 @@ def test_an_unused_engine_makes_room(budget):
     budget.admit(whisper, 150)
     budget.admit(Consumer("speech", budget), 200)
     assert budget.used_mb() == 250
+
+
+def test_the_least_recently_used_makes_room_first(budget):
+    """Not the first that was started."""
+    older, newer = (Consumer(name, budget, last_used=used) for name, used in (("base", 1.0), ("tiny", 2.0)))
+    budget.admit(newer, 90)
+    budget.admit(older, 90)
+    budget.admit(Consumer("speech", budget), 80)
+    assert budget.used_mb() == 220
+    budget.admit(newer, 90)
+    assert budget.used_mb() == 220, "the newer one still has its room"
 
 
 def test_an_engine_counts_with_what_it_weighs_when_that_is_more(budget):

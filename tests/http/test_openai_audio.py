@@ -16,9 +16,10 @@ from openai import AsyncOpenAI, DefaultHttpxClient, OpenAI
 
 from ..likeness import understood
 from ..processes import until
-from ..recordings import AUSTEN, AUSTEN_SHORT, CLIPS, NOT_RECORDINGS, recorded_as, silence, wav
+from ..recordings import AUSTEN, AUSTEN_SHORT, CLIPS, DATA, NOT_RECORDINGS, recorded_as, silence, wav
 from ..server import Server, form
 
+JAPANESE = DATA / "japanese_6s.mp3"
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 SEGMENT_FIELDS = {
     "id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio",
@@ -192,10 +193,56 @@ def test_fields_that_mean_nothing_here_are_ignored(client):
 
 
 @pytest.mark.parametrize(
-    "model", ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe-2025-12-15", "tiny.en"]
-)
+    "model",
+    ["whisper-1", "gpt-4o-mini-transcribe-2025-12-15", "gpt-transcribe", "gpt-live-transcribe", "gpt-realtime-whisper",
+     "gpt-4o-transcribe-diarize", "tiny.en"],
+)  # fmt: skip
 def test_known_models_are_the_local_one(client, model):
-    assert client.audio.transcriptions.create(model=model, file=AUSTEN_SHORT.path).text
+    answer = client.audio.transcriptions.with_raw_response.create(model=model, file=AUSTEN_SHORT.path)
+    assert answer.parse().text
+    assert answer.headers["X-Model"] == "tiny.en"
+
+
+@pytest.mark.parametrize("prefix", ["/openai/v1", ""])
+def test_the_same_routes_are_where_other_clients_look_for_them(openai_server, prefix):
+    with OpenAI(base_url=f"{openai_server.url}{prefix}", api_key="anything", max_retries=0) as client:
+        assert understood(transcribe(client).text, AUSTEN_SHORT.text)
+        assert client.models.retrieve("tiny.en").id == "tiny.en"
+        with pytest.raises(openai.NotFoundError):
+            transcribe(client, extra_body={"model": "whisper-9"})
+
+
+def test_another_language_is_answered_by_the_model_that_knows_it(client):
+    """The clients of OpenAI know one model, and send whatever is spoken."""
+    answer = client.audio.transcriptions.create(
+        model="whisper-1", file=JAPANESE, response_format="verbose_json",
+        languages=["en", "ja"], keywords=["キャンプ"],
+    )  # fmt: skip
+    assert (answer.language, answer.model) == ("japanese", "base")
+    assert answer.languages == [{"code": "ja"}]
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        translated = client.audio.translations.create(model="whisper-1", file=JAPANESE)
+    assert translated.text.isascii()
+
+
+def test_the_answer_names_the_languages_where_that_is_asked(client):
+    assert transcribe(client).languages is None
+    assert [each.code for each in transcribe(client, languages=["en", "de"]).languages] == ["en"]
+    asked = {"model": "gpt-transcribe", "file": AUSTEN_SHORT.path}
+    assert [each.code for each in client.audio.transcriptions.create(**asked).languages] == ["en"]
+    *_, done = client.audio.transcriptions.create(**asked, stream=True)
+    assert [each.code for each in done.languages] == ["en"]
+
+
+def test_models_say_what_they_know_and_weigh(client):
+    transcribe(client)
+    found = {model.id: model for model in client.models.list()}
+    assert found["tiny.en"].loaded
+    assert found["tiny.en"].languages == ["en"]
+    assert {"de", "ja"} <= set(found["base"].languages)
+    assert 50 < found["tiny.en"].megabytes < found["base"].megabytes
+    assert "de" in found["espeak"].languages
+    assert client.models.retrieve("base").megabytes == found["base"].megabytes
 
 
 @pytest.mark.parametrize(
@@ -205,7 +252,9 @@ def test_known_models_are_the_local_one(client, model):
         ({"response_format": "xml"}, "response_format", "unsupported_format"),
         ({"temperature": 2}, "temperature", "invalid_request"),
         ({"language": "klingon"}, "language", "invalid_request"),
-        ({"language": "de"}, "language", "model_cannot_translate"),
+        ({"language": "de", "model": "tiny.en"}, "language", "model_cannot_translate"),
+        ({"extra_body": {"languages": ["de", "klingon"]}}, "languages[]", "invalid_request"),
+        ({"extra_body": {"languages": ["yue"]}}, "languages[]", "invalid_request"),
         (
             {"response_format": "verbose_json", "timestamp_granularities": ["syllable"]},
             "timestamp_granularities[]",
@@ -241,7 +290,7 @@ def test_an_english_model_does_not_translate(client):
         pytest.warns(DeprecationWarning, match="deprecated"),  # the client's own word on this method
         pytest.raises(openai.BadRequestError) as refusal,
     ):
-        client.audio.translations.create(model="whisper-1", file=AUSTEN_SHORT.path)
+        client.audio.translations.create(model="tiny.en", file=AUSTEN_SHORT.path)
     assert (refusal.value.code, refusal.value.param) == ("model_cannot_translate", "model")
 
 

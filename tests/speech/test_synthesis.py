@@ -66,6 +66,7 @@ class OtherEngine:
     """One that is at work and weighs what it was granted."""
 
     name = "other"
+    last_used = 0.0
 
     def measured_mb(self) -> float:
         return 50.0

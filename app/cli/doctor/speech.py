@@ -54,12 +54,13 @@ def model(services: Services) -> Iterator[Finding]:
     """The model's files, or the server that transcribes instead."""
     settings, model_dir = services.settings, Path(services.settings.model_dir)
     url = settings.openai_base_url
-    transcriber = services.speech.transcriber
-    if transcriber is not None and not settings.disable_local_whisper:
+    if services.speech.models:
         # With "auto" another may be chosen tomorrow: all are looked at.
-        auto = settings.whisper_model == models.AUTO
-        for name in (models.installed(model_dir) if auto else []) or [transcriber.model]:
-            yield _files(name, models.find(name, model_dir), model_dir)
+        auto = models.AUTO in models.names(settings)
+        listed = [one.path for one in services.speech.models]
+        for name in dict.fromkeys([*listed, *(models.installed(model_dir) if auto else [])]):
+            found = _files(name, models.find(name, model_dir), model_dir)
+            yield found if name == listed[0] or found.status == "ok" else found._replace(status="warning")
     elif not url:
         yield warning(
             "model",

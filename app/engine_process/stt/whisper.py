@@ -3,13 +3,13 @@
 import itertools
 import math
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ...engine import protocol
-from ...engine.protocol import Message
+from ...engine.protocol import WARM, Message
 from ..pages import CodePages
 from . import vad
 from .clock import Clock
@@ -23,7 +23,7 @@ from .mel import HOP, RATE, LogMel
 from .recording import Recording, clip
 from .survey import Marks, survey
 from .tokens import Vocabulary
-from .windows import FRAMES_PER_SECOND, NEAR_FRAMES, Segment, Task, Transcriber
+from .windows import FRAMES_PER_SECOND, NEAR_FRAMES, Foreign, Segment, Task, Transcriber
 
 SURVEY = "survey"
 # Silence longer than a speaker's pause is passed over, but for the second before the next word or, where none
@@ -32,6 +32,7 @@ LONGEST_PAUSE_FRAMES = 300
 KEPT_FRAMES = 100
 # Where a transcription goes on, the detector of speech hears this much again: its level is of the last half minute.
 LEAD_SECONDS = 20.0
+HANDED_OVER = Message({"kind": "handed_over"})
 
 
 class WhisperEngine:
@@ -93,7 +94,14 @@ class WhisperEngine:
 
     def open(self, header: protocol.Header) -> Iterator[Message | None]:
         """What the task "survey" finds (`survey.py`), or any other; None between windows."""
+        if header["task"] == WARM:
+            return self.warm()
         return self.survey(header) if header["task"] == SURVEY else self.transcribe(header)
+
+    def warm(self) -> Iterator[Message | None]:
+        """Nothing is found; all is loaded that the first recording needs."""
+        _ = self.vocabulary, self.model, self.encoder, self.mel, self.speech_detector
+        yield from ()
 
     def survey(self, header: protocol.Header) -> Iterator[Message | None]:
         """The recording looked over; its language is heard where none is given and the model knows several."""
@@ -142,14 +150,17 @@ class WhisperEngine:
         """
         Messages: length, start, then segment and progress for each window, then end; None between windows.
 
-        A progress message has what another session needs to go on from there: *resume* in its header.
+        A progress message has what another session needs to go on from there: *resume* in its header. Where *header*
+        lets it hand over, a model that knows English only ends with the message "handed_over" instead of a first text
+        that may be in another language, and one that knows more does so where it hears English.
         """
-        language = self.check(header["task"], header.get("language"))
+        language = self.check(header["task"], header.get("language"), header.get("languages") or ())
         marks = Marks(start_mark(header))
         recording = yield from self.recording(header, marks.note)
         yield Message({"kind": "length", "seconds": recording.stated_seconds})
         yield None  # whoever has less to do comes first
         transcriber: Transcriber | None = None
+        start: Message | None = None
         number = 0
         frame = round((header.get("clip") or [0.0])[0] * FRAMES_PER_SECOND)
         if resume := header.get("resume"):
@@ -191,11 +202,25 @@ class WhisperEngine:
                 yield None
             encoded = self.encode(recording, frame, frames)
             if transcriber is None:
-                language, probability = self.heard_language(encoded) if language is None else (language, 1.0)
+                language, probability = (
+                    self.heard_language(encoded, header.get("languages"))
+                    if language is None
+                    else (language, 1.0)
+                )
+                if header.get("hand_over") and self.vocabulary.multilingual and language == "en":
+                    yield HANDED_OVER
+                    return
                 task = self.task(header, language)
                 transcriber = Transcriber(self.model, self.vocabulary, recording, task)
-                yield self.start(language, probability, recording)
-            hypothesis, segments, next_frame = transcriber.transcribe(encoded, frame, frames)
+                start = self.start(language, probability, recording)
+            try:
+                hypothesis, segments, next_frame = transcriber.transcribe(encoded, frame, frames)
+            except Foreign:
+                yield HANDED_OVER
+                return
+            if start is not None:
+                yield start
+                start = None
             del encoded  # it would live on while other sessions take their turns
             for segment in segments:
                 number += 1
@@ -207,13 +232,20 @@ class WhisperEngine:
         decoded = recording.samples_read / RATE
         yield Message({"kind": "end", "duration": recording.end_seconds, "decoded_seconds": decoded})
 
-    def check(self, task: str, language: str | None) -> str | None:
+    def check(self, task: str, language: str | None, languages: Sequence[str] = ()) -> str | None:
         """The language to transcribe from, None where it is to be heard; Refused where this model can't."""
         if task not in ("transcribe", "translate"):
             raise protocol.Refused(
                 "invalid_request", f"the task {task!r} is unknown; transcribe or translate", "task"
             )
         known = self.vocabulary.languages
+        if unknown := sorted(set(languages) - set(known)):
+            raise protocol.Refused(
+                "invalid_request",
+                f"{', '.join(unknown)}: not among the languages of the model {self.name}; they are "
+                f"{', '.join(sorted(known))}",
+                "languages[]",
+            )
         if language is not None and language not in known:
             accepted = ", ".join(sorted(known if self.vocabulary.multilingual else ["en"]))
             raise protocol.Refused(
@@ -251,6 +283,7 @@ class WhisperEngine:
             temperature=header.get("temperature"),
             word_timestamps=header.get("word_timestamps", False),
             condition_on_previous_text=header.get("condition_on_previous_text", True),
+            may_be_foreign=header.get("hand_over", False) and not vocabulary.multilingual,
         )
 
     def encode(
@@ -262,10 +295,10 @@ class WhisperEngine:
         view = extension().StorageView.from_array
         return view(self.encoder.encode(features)) if self.encoder else self.model.encode(view(features))
 
-    def heard_language(self, encoded: Any) -> tuple[str, float]:
-        """The likeliest language of a window, and how likely."""
-        token, probability = self.model.detect_language(encoded)[0][0]
-        return token[2:-2], probability
+    def heard_language(self, encoded: Any, among: list[str] | None = None) -> tuple[str, float]:
+        """The likeliest language of a window, of those *among* which it is, and how likely it is among all."""
+        found = [(token[2:-2], probability) for token, probability in self.model.detect_language(encoded)[0]]
+        return next(each for each in found if not among or each[0] in among)
 
     def start(self, language: str | None, probability: float, recording: Recording) -> Message:
         """The first message; the language is None where nobody spoke and none was asked for."""

@@ -1,0 +1,150 @@
+"""The models that transcribe here, side by side within one budget, and which of them a recording gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+
+from .. import cgroup
+from ..checks import Check
+from ..config import Settings
+from ..engine.budget import Budget
+from ..engine.launch import WHISPER, program
+from ..engine.process import Engine
+from ..engine.protocol import Message
+from ..errors import ModelCannotTranslate, ModelMissing, ModelNotFound
+from . import models
+from .transcription import LocalTranscriber, Survey, Transcription, TranscriptionRequest
+
+
+class LocalModels:
+    """
+    The models of WHISPER_MODEL, the default first, each with an engine that its first recording starts.
+
+    One per worker, owned by Speech, shared by its threads. ConfigError: as `models.choose`.
+    """
+
+    def __init__(self, settings: Settings, budget: Budget) -> None:
+        self._settings, self._budget = settings, budget
+        self._model_dir = Path(settings.model_dir)
+        self.listed = [
+            self._transcriber(model, cost_mb, "whisper" if not number else f"whisper-{model.label}")
+            for number, (model, cost_mb) in enumerate(models.choose(settings, budget.limit_mb))
+        ]
+        self.model = self.listed[0].model
+
+    def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
+        """
+        Begin, with the model that is asked for, or else the first of the list that can.
+
+        ModelNotFound: no model has that name. ModelCannotTranslate: none knows the language. ModelMissing: the one that
+        does is not on this machine.
+        """
+        first, other = self.choose(request)
+        begins_at = request.resume["seconds"] if request.resume else request.clip[0] if request.clip else 0.0
+        transcription = Transcription(first.model, begins_at=begins_at)
+        transcription.messages = self._messages(transcription, request, wanted, first, other)
+        return transcription
+
+    def _messages(
+        self,
+        transcription: Transcription,
+        request: TranscriptionRequest,
+        wanted: Callable[[], bool],
+        first: LocalTranscriber,
+        other: LocalTranscriber | None,
+    ) -> Generator[Message]:
+        """
+        What *first* finds, or, once that hands over, *other*; which says when it hears English after all.
+
+        Why in this order, with the numbers: docs/decisions/0090.
+        """
+        english = request._replace(language="en")
+        tries = [(first, request), *([(other, request), (first, english)] if other else [])]
+        for number, (transcriber, asked) in enumerate(tries, 1):
+            transcription.work = transcriber.work(asked)
+            session = transcriber.session(asked, transcription.work, wanted, hand_over=number < len(tries))
+            handed_over = False
+            with closing(session):
+                for message in session:
+                    handed_over = handed_over or message.header["kind"] == "handed_over"
+                    if not handed_over:
+                        yield message
+            if not handed_over:
+                return
+
+    def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
+        """Look the recording over with the model that is asked for, or one that can tell its language."""
+        first, other = self.choose(request)
+        return (other or first).survey(request, wanted)
+
+    def choose(self, request: TranscriptionRequest) -> tuple[LocalTranscriber, LocalTranscriber | None]:
+        """Who transcribes *request*; and, where the first knows English only and nobody said it is, who else may."""
+        if request.resume:
+            return self.named(request.resume["model"]), None
+        language = request.language or self._settings.whisper_language
+        among = {language} if language else {*request.languages}
+        english = request.task == "transcribe" and (not among or "en" in among)
+        asked = [self.named(request.model)] if request.model else self.listed
+        able = [one for one in asked if one.multilingual or english]
+        if not able:
+            wish = "translate" if request.task == "translate" else f"transcribe {', '.join(sorted(among))}"
+            raise ModelCannotTranslate(
+                f"the model {asked[0].model} knows English only and can't {wish}; "
+                "add one without .en to WHISPER_MODEL, such as base",
+                "model" if request.task == "translate" else "language" if language else "languages[]",
+            )
+        here = [one for one in able if one.engine.is_running or not self._problem(one)]
+        if not here:
+            raise ModelMissing(self._problem(able[0]))
+        others = [] if request.model or here[0].multilingual or among == {"en"} else here
+        return here[0], next((one for one in others if one.multilingual), None)
+
+    def named(self, name: str) -> LocalTranscriber:
+        """The model a request calls *name*; ModelNotFound says which there are."""
+        for one in self.listed:
+            if name in (one.model, one.path):
+                return one
+        known = ", ".join(one.model for one in self.listed)
+        raise ModelNotFound(f"the model {name!r} does not exist here; there are {known}", "model")
+
+    def check(self) -> Check:
+        """Whether the default is here, and which others are."""
+        problems = {one.model: self._problem(one) for one in self.listed}
+        well = ", ".join(name for name, problem in problems.items() if not problem)
+        ill = "; ".join(problem for problem in problems.values() if problem)
+        if problems[self.model] or not well:
+            return Check("transcription", f"{ill}; {well} transcribes instead" if well else ill, self.model)
+        return Check("transcription", detail=f"{well} ({ill})" if ill else well)
+
+    def _problem(self, one: LocalTranscriber) -> str:
+        """Why the model can't be used, and what to do; empty where it can."""
+        if models.find(one.path, self._model_dir) is None:
+            return f"the model {one.model} is not in {self._model_dir}; {models.how_to_fetch(one.model)}"
+        room_mb = models.room_mb(self._budget.limit_mb, self._settings.memory_reserve_mb)
+        if one.engine.program.cost_mb > room_mb:
+            share = models.share_text(self._settings, self._budget.limit_mb)
+            return f"the engine of {one.model} needs {one.engine.program.cost_mb:.0f} MB; {share}"
+        return ""
+
+    def _transcriber(self, model: models.Model, cost_mb: float, engine_name: str) -> LocalTranscriber:
+        settings = self._settings
+        place = models.find(model.name, self._model_dir) or self._model_dir / model.name
+        options = {
+            "model": model.label,
+            "model_dir": str(place.absolute()),  # the engine's process has a working directory of its own
+            "threads": settings.stt_threads or cgroup.processors(),
+            "encoder": settings.whisper_encoder,
+        }
+        seats = settings.engine_seats
+        run = program("whisper", options, WHISPER, cost_mb=cost_mb, seats=seats + 1)
+        engine = Engine(
+            engine_name,
+            run._replace(model=model.label),
+            self._budget,
+            seats=seats,
+            timeout_seconds=settings.engine_timeout_seconds,
+            idle_after_seconds=settings.engine_idle_seconds,
+        )
+        return LocalTranscriber(engine, model, settings)
