@@ -12,12 +12,11 @@ from typing import IO, TYPE_CHECKING, Any
 from flask import Response, g, jsonify, request, url_for
 
 from ..errors import InvalidRequest, ModelMissing
-from ..files import disk_of, nameless
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import TranscriptionRequest
 from .hooks import caller, services
 from .params import Fields, Text
-from .requests import Begin, Upload, prefers_async
+from .requests import Upload, prefers_async
 
 if TYPE_CHECKING:
     from ..jobs.job import Job
@@ -25,40 +24,13 @@ if TYPE_CHECKING:
 
 WEBHOOK = Text("webhook_url", "https URL that is told when the job ends", longest=2048)
 LONGEST_KEY = 255
-CHECK_ROOM_BYTES = 1 << 20  # of an upload, between two looks at what is left of the disk
 
 Options = dict[str, Any]
 
 
-class JobUpload(Upload):
-    """A recording that may become a job's: received where jobs are kept, and hashed where that is asked for."""
-
-    def __init__(self, limit_bytes: int, jobs: Jobs, *, hashed: bool) -> None:
-        directory = jobs.files.upload_directory
-        with disk_of("jobs are kept on"):
-            super().__init__(limit_bytes, None if directory is None else nameless(directory))
-        self._jobs, self._looked_at = jobs, 0
-        self._hash = hashlib.sha256() if hashed else None
-
-    def write(self, data: bytes) -> None:
-        """Append; InsufficientStorage rather than fill the disk, also where nobody said how much there is."""
-        if self.size_bytes >= self._looked_at + CHECK_ROOM_BYTES:
-            self._looked_at = self.size_bytes
-            self._jobs.files.check_room(CHECK_ROOM_BYTES)
-        super().write(data)
-        if self._hash is not None:
-            self._hash.update(data)
-
-    @property
-    def digest(self) -> str:
-        """Of all that was written; empty where nobody asked for it."""
-        return self._hash.hexdigest() if self._hash is not None else ""
-
-
-def upload_place() -> Begin:
-    """Where the recording of a job is received; its digest is needed where the same Idempotency-Key may come again."""
-    jobs = jobs_with_room()
-    return lambda limit_bytes: JobUpload(limit_bytes, jobs, hashed=bool(_key()))
+def preferred_jobs() -> Jobs | None:
+    """The jobs, where the client prefers one to waiting, and one more fits."""
+    return jobs_with_room() if prefers_async() else None
 
 
 def enqueue_recording(fields: Fields, upload: Upload, options: Options, format: str) -> Response:
@@ -69,8 +41,8 @@ def enqueue_recording(fields: Fields, upload: Upload, options: Options, format: 
     """
     with contextlib.suppress(ModelMissing):  # it may be there when the job's turn has come
         services().speech.choose(TranscriptionRequest(path="", **options))
-    digest = upload.digest if isinstance(upload, JobUpload) else ""
-    job = _job("transcribe", options, fields, size_bytes=upload.size_bytes, digest=digest, format=format)
+    size, digest = upload.size_bytes, upload.digest
+    job = _job("transcribe", options, fields, size_bytes=size, digest=digest, format=format)
     return _accepted(job, upload.file)
 
 

@@ -46,7 +46,7 @@ RESULT = (Choice("format", "of a transcript", of=TRANSCRIPT_FORMATS, refusal=Uns
     "", summary="A recording to transcribe or a text to speak, as a job", form=RECORDING, json=TEXT, raw=True
 )
 def submit() -> Response:
-    fields, upload = receive(async_jobs.upload_place())
+    fields, upload = receive(async_jobs.jobs_with_room())
     if upload is not None:
         with closing(upload):
             return async_jobs.enqueue_recording(fields, upload, *transcription_options(fields))

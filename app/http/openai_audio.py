@@ -20,7 +20,7 @@ from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from . import async_jobs, params
 from .hooks import services
 from .params import Choice, Choices, Field, Flag, Languages, Many, Name, Number, Recording, Text
-from .requests import Upload, language_code, prefers_async, receive_fields, receive_recording
+from .requests import language_code, prefers_async, receive_fields, receive_recording
 from .responses import (
     MEDIA_TYPES,
     audio_response,
@@ -98,7 +98,7 @@ def translations() -> Response:
 
 
 def _transcript(task: str, table: Iterable[Field]) -> Response:
-    fields, upload = receive_recording(async_jobs.upload_place() if prefers_async() else Upload)
+    fields, upload = receive_recording(async_jobs.preferred_jobs())
     stream = False
     try:
         asked = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}

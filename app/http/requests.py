@@ -4,8 +4,11 @@ How bodies come in: a form, JSON or the recording itself, told apart by what the
 Recordings are spooled to disk while they arrive, bounded, never whole in memory.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
+import hashlib
 import json
 import os
 import re
@@ -14,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from flask import current_app, g, request
@@ -30,7 +33,11 @@ from ..speech.chain import FORMATS as AUDIO_FORMATS
 from . import params
 from .params import Choice, Fields, Flag, Languages, Number, Recording, Text
 
+if TYPE_CHECKING:
+    from ..jobs.service import Jobs
+
 CHUNK_BYTES = 1 << 16
+CHECK_ROOM_BYTES = 1 << 20  # of an upload, between two looks at what is left of the disk jobs are kept on
 FIELD_LIMIT_BYTES = 1 << 17  # what the texts of a form may have in all
 TEXT_LIMIT_BYTES = 1 << 20  # what a body of JSON or text may have: it is read into memory
 MAX_PARTS = 200
@@ -50,9 +57,6 @@ DATA_URL = re.compile(rb"\s*data:[^,]{0,200};base64,")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]{64,}=*\s*")
 
 RECEIVED = "recordings are received on"
-Begin = Callable[[int], "Upload"]  # makes the place for a recording of at most so many bytes
-
-
 TRANSCRIPT_FORMATS = ("json", "text", "srt", "vtt")
 STREAM = Flag("stream", "server-sent events as segments are found", False)
 TRANSCRIBE = (
@@ -100,27 +104,42 @@ class Upload:
     """
     A recording on disk, without a name: it is gone when it is closed, or when this process ends.
 
-    Owned by the view, which closes it when the answer is complete.
+    Owned by the view, which closes it when the answer is complete. One that becomes a job's is received where *jobs*
+    are kept, and has a digest where the request may come again, with the same Idempotency-Key.
     """
 
-    def __init__(self, limit_bytes: int, file: IO[bytes] | None = None) -> None:
-        self._limit = limit_bytes
-        with disk_of(RECEIVED):
-            self.file = file or nameless(current_app.config["UPLOAD_DIR"] or tempfile.gettempdir())
-        self.size_bytes = 0
+    def __init__(self, limit_bytes: int, file: IO[bytes] | None = None, jobs: Jobs | None = None) -> None:
+        self._limit, self._jobs = limit_bytes, jobs
+        directory = jobs and jobs.files.upload_directory
+        with disk_of("jobs are kept on" if directory else RECEIVED):
+            self.file = file or nameless(
+                directory or current_app.config["UPLOAD_DIR"] or tempfile.gettempdir()
+            )
+        self.size_bytes = self._looked_at = 0
+        self._hash = hashlib.sha256() if jobs and "Idempotency-Key" in request.headers else None
 
     @property
     def path(self) -> str:
         """A path that other processes of the same user can open while this one holds the file."""
         return f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
 
+    @property
+    def digest(self) -> str:
+        """Of all that was written; empty where nobody asks for it."""
+        return self._hash.hexdigest() if self._hash else ""
+
     def write(self, data: bytes) -> None:
-        """Append; TooLarge past the limit, InsufficientStorage when the disk takes no more."""
+        """Append; TooLarge past the limit, InsufficientStorage when the disk takes no more or jobs would fill it."""
+        if self._jobs and self.size_bytes >= self._looked_at + CHECK_ROOM_BYTES:
+            self._looked_at = self.size_bytes
+            self._jobs.files.check_room(CHECK_ROOM_BYTES)
         self.size_bytes += len(data)
         if self.size_bytes > self._limit:
             raise too_large()
         with disk_of(RECEIVED):
             write_all(self.file, data)
+        if self._hash:
+            self._hash.update(data)
 
     def close(self) -> None:
         """Let the file go."""
@@ -171,9 +190,9 @@ def preferences() -> dict[str, str]:
     return {name.strip(): value.strip(' "') for name, _, value in pairs}
 
 
-def receive_recording(begin: Begin = Upload) -> tuple[Fields, Upload]:
+def receive_recording(jobs: Jobs | None = None) -> tuple[Fields, Upload]:
     """As `receive`, where there has to be a recording; InvalidRequest says what came instead."""
-    fields, upload = receive(begin)
+    fields, upload = receive(jobs)
     if upload is None:
         sent = ", ".join(sorted(set(fields) - set(request.args))[:8])
         kind = request.mimetype or "no Content-Type"
@@ -190,18 +209,14 @@ def receive_fields(text_field: str = "text", example: str = EXAMPLE) -> Fields:
 
     InvalidRequest, with an *example* of what is accepted, for anything else.
     """
-
-    def no_recording(limit_bytes: int) -> Upload:
-        raise InvalidRequest(f"the body must be a JSON object, such as {example}")
-
-    return receive(no_recording, text_field, example)[0]
+    return receive(None, text_field, example, recording=False)[0]
 
 
 def receive(
-    begin: Begin = Upload, text_field: str = "text", example: str = EXAMPLE
+    jobs: Jobs | None = None, text_field: str = "text", example: str = EXAMPLE, *, recording: bool = True
 ) -> tuple[Fields, Upload | None]:
     """
-    The fields of this request and its recording, None where there is none; *begin* makes the upload for it.
+    The fields of this request and its recording, None where there is none; with *jobs* it may become one of them.
 
     Fields stand in the body or in the query string; the body's win. JSON is understood whatever Content-Type says,
     plain text is *text_field*, and a recording may be gzipped, in base64, or a `data:` URL. InvalidAudio when the
@@ -213,7 +228,9 @@ def receive(
         raise too_large()
 
     def begun() -> Upload:
-        return begin(limit)
+        if not recording:
+            raise InvalidRequest(f"the body must be a JSON object, such as {example}")
+        return Upload(limit, jobs=jobs)
 
     fields: MultiDict[str, Any] = MultiDict(request.args)
     chunks = _chunks()

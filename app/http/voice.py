@@ -50,13 +50,13 @@ voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
     raw=True,
 )
 def front_door() -> Response:
-    fields, upload = receive(async_jobs.upload_place() if prefers_async() else Upload)
+    fields, upload = receive(async_jobs.preferred_jobs())
     return _speak(fields) if upload is None else _transcribe(fields, upload)
 
 
 @voice.post("/transcribe", summary="The text of a recording, with its segments", form=TRANSCRIBE, raw=True)
 def transcribe() -> Response:
-    return _transcribe(*receive_recording(async_jobs.upload_place() if prefers_async() else Upload))
+    return _transcribe(*receive_recording(async_jobs.preferred_jobs()))
 
 
 def _transcribe(fields: Fields, upload: Upload) -> Response:
