@@ -18,6 +18,12 @@ TURNS_BEFORE_BACKGROUND = TURNS_BEFORE_OTHERS = 8
 # Of work one session is, until one has been measured. Too low a guess has refused clients back before there is
 # a seat, and they give up after two: at 1.0, 3 of 20 did on a machine with twice the load it could bear.
 FIRST_GUESS_SECONDS = 2.0
+# How much of the earlier steps the pace keeps with each new one, and how many steps it must know before anybody is
+# refused for it. At 0.7, and from the first step on, one slow step refused clients who could have been served.
+PACE_KEPT, PACED_STEPS = 0.85, 8
+# What is before a recording may go faster than expected, and it can still be refused later; the recording itself may go
+# slower, and its client would leave before the end, with the work done for nothing.
+HOPE, CAUTION = 0.9, 1.15
 LONGEST_WAIT_SECONDS = 60  # the OpenAI clients of the first major version obey no longer Retry-After
 
 
@@ -120,7 +126,8 @@ class Turns:
         self._reserved: Work | None = None  # for whom the turn is kept between two steps, and how long
         self._reserved_until = 0.0
         self._passed_over = 0  # turns given while somebody waited in the background
-        self._pace: float | None = None  # seconds of work for a second of audio, a moving average
+        self._pace: float | None = None  # seconds of work for a second of audio: the two below
+        self._paced_steps, self._paced_seconds, self._paced_audio = 0, 0.0, 0.0
 
     @contextmanager
     def taken(self, work: Work, wanted: Callable[[], bool]) -> Iterator[None]:
@@ -215,20 +222,22 @@ class Turns:
         """Measure the pace by the last step, unless it was the first to work: that may have loaded the model."""
         done = work.measured_left - (work.left or 0.0)
         if work.steps > 2 and done > 0:
-            pace = work.step_seconds / done
-            self._pace = pace if self._pace is None else self._pace + 0.3 * (pace - self._pace)
+            self._paced_steps += 1
+            self._paced_seconds = PACE_KEPT * self._paced_seconds + work.step_seconds
+            self._paced_audio = PACE_KEPT * self._paced_audio + done
+            self._pace = self._paced_seconds / self._paced_audio
         work.measured_left = work.left or 0.0
 
     def _check_patience(self, work: Work) -> None:
         """QueueFull where *work* was not begun, and its client would have left before it were done."""
-        if work.steps != 1 or work.left is None or self._pace is None:
+        if work.steps != 1 or work.left is None or self._paced_steps < PACED_STEPS:
             return
         own, number = self._need(work), self._open.index(work)
         needs = [self._need(other) for other in self._open]
         ahead = sum(need for other, need in enumerate(needs) if (need, other) < (own, number))
         patience = work.patience_seconds
         # Of work that takes longer than that, it only has to be begun: its client must have known.
-        if self._clock() - work.asked_at + ahead > patience - min(own, patience / 2):
+        if self._clock() - work.asked_at + HOPE * ahead > patience - min(CAUTION * own, patience / 2):
             wait = max(1, min(math.ceil(ahead), LONGEST_WAIT_SECONDS))
             raise QueueFull(
                 f"there are {ahead:.0f} s of work before this recording, which then takes {own:.0f} s, and its client "

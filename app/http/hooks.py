@@ -85,8 +85,8 @@ class AppResponse(Response):
         Several parts, parts of a HEAD and what is no range are answered with the whole, as the RFC has it; Werkzeug
         refuses them, and the last 1,000 bytes of 900 too. Its second Date is taken away.
         """
-        asked = request_or_environ
-        environ = asked.environ if isinstance(asked, Request) else asked
+        given = request_or_environ
+        environ = given.environ if isinstance(given, Request) else given
         if "HTTP_RANGE" in environ and complete_length:
             found = ONE_RANGE.fullmatch(environ["HTTP_RANGE"])
             first, last = found.groups() if found and environ["REQUEST_METHOD"] == "GET" else ("", "")
@@ -196,8 +196,8 @@ def register(app: Flask, settings: Settings) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         own = g._get_current_object()
-        asked = request._get_current_object()  # type: ignore[attr-defined]
-        environ = asked.environ
+        current = request._get_current_object()  # type: ignore[attr-defined]
+        environ = current.environ
         answer = cast(AppResponse, response)
         more = answer.more or data
         if environ["wsgi.url_scheme"] == "https":
@@ -206,15 +206,15 @@ def register(app: Flask, settings: Settings) -> None:
         if "HTTP_ORIGIN" in environ and "Access-Control-Allow-Origin" not in response.headers:
             _log_refused_origin(environ["HTTP_ORIGIN"], environ.get("HTTP_HOST", ""), refused)
         record = RequestRecord(
-            asked.method,
-            asked.url_rule.rule if asked.url_rule is not None else UNMATCHED,
+            current.method,
+            current.url_rule.rule if current.url_rule is not None else UNMATCHED,
             response.status_code,
             own.request_id,
             received_bytes=int(environ.get("CONTENT_LENGTH") or own.get("received_bytes", 0)),
         )
         if record.status >= 400:
-            record.code = _code(response) if asked.url_rule is not None else ""
-            record.path, record.peer = asked.path, asked.remote_addr
+            record.code = _code(response) if current.url_rule is not None else ""
+            record.path, record.peer = current.path, current.remote_addr
         body = response.response
         if isinstance(body, list):
             record.sent_bytes = sum(map(len, body))  # the header that says so would have to be parsed, 1 µs
@@ -279,9 +279,9 @@ def _believe_proxies(app: Flask, how_many: int) -> None:
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=how_many, x_proto=1)  # type: ignore[method-assign]
 
 
-def _id_of(asked: str | None) -> str:
+def _id_of(given: str | None) -> str:
     """
     The id a request brings, if it is one; else a new one. It is no secret: asking the system for randomness
     lets go of the interpreter's lock, and with other threads waiting for that costs 20 µs.
     """
-    return asked if asked and ACCEPTABLE_ID.fullmatch(asked) else f"{random.getrandbits(64):016x}"
+    return given if given and ACCEPTABLE_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"

@@ -101,37 +101,37 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
     fields, upload = receive_recording(async_jobs.preferred_jobs())
     stream = False
     try:
-        asked = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
-        format, options = asked["response_format"], _options(task, asked)
+        given = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
+        format, options = given["response_format"], _options(task, given)
         if prefers_async():  # the formats of a job's result are our own API's
             format = format if format in MEDIA_TYPES else "json"
             return async_jobs.enqueue_recording(fields, upload, options, format)
         wanted = TranscriptionRequest(path=upload.path, **options)
-        if stream := asked["stream"]:
-            return stream_transcript(wanted, upload, partial(_events, asked))
+        if stream := given["stream"]:
+            return stream_transcript(wanted, upload, partial(_events, given))
         done, segments = finish_transcription(wanted)
         if format in MEDIA_TYPES:
             return render_transcript(segments, format, done.duration_seconds)
         answer: dict[str, object] = {"text": join_text(segments), "usage": _usage(done)}
         if format != "json":
-            answer = _verbose(done, segments, task, asked["timestamp_granularities[]"])
-        return jsonify({**answer, **_languages(asked, done)})
+            answer = _verbose(done, segments, task, given["timestamp_granularities[]"])
+        return jsonify({**answer, **_languages(given, done)})
     finally:
         if not stream:
             upload.close()
 
 
-def _options(task: str, asked: dict[str, Any]) -> dict[str, Any]:
+def _options(task: str, given: dict[str, Any]) -> dict[str, Any]:
     """What a TranscriptionRequest is made of, but for the recording's path."""
     return {
-        "model": _local_name(asked["model"]),
+        "model": _local_name(given["model"]),
         "task": task,
-        "language": language_code(asked.get("language")),
-        "languages": asked.get("languages[]", []),
-        "prompt": asked["prompt"],
-        "hotwords": ", ".join(asked.get("keywords[]", ())) or None,
-        "temperature": asked["temperature"],
-        "word_timestamps": "word" in asked["timestamp_granularities[]"],
+        "language": language_code(given.get("language")),
+        "languages": given.get("languages[]", []),
+        "prompt": given["prompt"],
+        "hotwords": ", ".join(given.get("keywords[]", ())) or None,
+        "temperature": given["temperature"],
+        "word_timestamps": "word" in given["timestamp_granularities[]"],
     }
 
 
@@ -171,14 +171,14 @@ def _segment(number: int, segment: Segment) -> dict[str, object]:
     return {"id": number, **{name: getattr(segment, name) for name in SEGMENT_FIELDS}}
 
 
-def _languages(asked: dict[str, Any], done: Transcription) -> dict[str, object]:
+def _languages(given: dict[str, Any], done: Transcription) -> dict[str, object]:
     """What `gpt-transcribe` says of the language, also of any model that was told which it may be."""
-    if SNAPSHOT.sub("", asked["model"]) != "gpt-transcribe" and not asked.get("languages[]"):
+    if SNAPSHOT.sub("", given["model"]) != "gpt-transcribe" and not given.get("languages[]"):
         return {}
     return {"languages": [{"code": done.language}] if done.language else []}
 
 
-def _events(asked: dict[str, Any], transcription: Transcription) -> Iterator[bytes]:
+def _events(given: dict[str, Any], transcription: Transcription) -> Iterator[bytes]:
     """The events of a transcript; joined, the deltas are its text."""
     said = ""
     for segment in transcription:
@@ -186,7 +186,7 @@ def _events(asked: dict[str, Any], transcription: Transcription) -> Iterator[byt
         said += delta
         yield event({"type": "transcript.text.delta", "delta": delta})
     done = {"type": "transcript.text.done", "text": said, "usage": _usage(transcription)}
-    yield event({**done, **_languages(asked, transcription)})
+    yield event({**done, **_languages(given, transcription)})
 
 
 def _usage(done: Transcription) -> dict[str, object]:
@@ -197,15 +197,15 @@ def _usage(done: Transcription) -> dict[str, object]:
 @openai_audio.post("/audio/speech", summary="A text, spoken", json=SPEECH)
 def speech() -> Response:
     fields = receive_fields("input", '{"model": "tts-1", "voice": "alloy", "input": "Hello."}')
-    asked = params.read(SPEECH, fields)
-    engine = _engine(asked["model"])
+    given = params.read(SPEECH, fields)
+    engine = _engine(given["model"])
     request = SpeakRequest(
-        text=asked["input"],
+        text=given["input"],
         engine=engine,
-        voice=_voice(asked["voice"], engine, asked["language"]),
-        language=asked["language"],
-        speed=asked["speed"],
-        format=asked["response_format"],
+        voice=_voice(given["voice"], engine, given["language"]),
+        language=given["language"],
+        speed=given["speed"],
+        format=given["response_format"],
     )
     try:
         if prefers_async():
@@ -213,8 +213,8 @@ def speech() -> Response:
         said = begin_speech(request)
     except InvalidRequest as error:
         raise _reworded(error) from None
-    if asked["stream_format"] == "sse":
-        return event_stream(_audio_events(said, asked["input"]))
+    if given["stream_format"] == "sse":
+        return event_stream(_audio_events(said, given["input"]))
     return audio_response(said)
 
 

@@ -458,7 +458,7 @@ def _events(chunks: Iterable[bytes], boundary: bytes) -> Iterator[Event]:
 
 
 def _drop(data: bytes) -> None:
-    """Where parts nobody asked for go."""
+    """Takes the parts of a form that no field needs, and drops them."""
 
 
 def _chunks() -> Iterator[bytes]:

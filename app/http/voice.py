@@ -118,9 +118,9 @@ def test() -> Response:
 def _outcome(engine: str) -> dict[str, object]:
     """Whether *engine* speaks, how long its audio is, how long it took, and what was wrong."""
     began = time.perf_counter()
-    asked = SpeakRequest(text=TEST_SENTENCE, engine=engine, format="wav", stream=False)
+    sentence = SpeakRequest(text=TEST_SENTENCE, engine=engine, format="wav", stream=False)
     try:
-        with closing(begin_speech(asked)) as heard:
+        with closing(begin_speech(sentence)) as heard:
             size = sum(len(chunk) for chunk in heard.audio)
     except ServiceError as error:
         return {"engine": engine, "ok": False, "error": error.message, "seconds": _since(began)}

@@ -46,7 +46,7 @@ class Disk(NamedTuple):
 
 
 def disk(settings: Settings) -> Disk:
-    """How full it is now; one that can't be asked takes nothing either."""
+    """How full it is now; a disk whose state can't be read counts as full."""
     try:
         found = shutil.disk_usage(settings.upload_dir or tempfile.gettempdir())
     except OSError:

@@ -15,7 +15,7 @@ from .shared_memory import WorkerSlot
 EVERY_SECONDS = 15.0
 LONGEST_SECONDS = 3600.0
 
-# The counters that windows are asked for, and the labels a count is kept under.
+# The counters that are reported by window, and the labels a count is kept under.
 COUNTED = {
     "http_requests": ("method", "route", "status"),
     "http_requests_in_progress": (),
@@ -51,7 +51,7 @@ class Counts:
 
 
 def counts_of(metrics: Iterable[Metric]) -> Counts:
-    """The counters windows are asked for, read from *metrics*."""
+    """The counters that are reported by window, read from *metrics*."""
     found = Counts()
     for metric in metrics:
         if (labels := COUNTED.get(metric.name)) is not None:

@@ -109,7 +109,7 @@ function showSeats({ budget, service }) {
 function showJobs(jobs) {
   byId("jobs").replaceChildren(
     jobs === null
-      ? note("The store of the jobs does not answer.")
+      ? note("What keeps the jobs does not answer; Health says why.")
       : jobs.length
         ? table(
             ["Job", "State", "Progress"],

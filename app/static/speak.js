@@ -84,7 +84,7 @@ function play(audio, format) {
 function tell(headers, audio, milliseconds) {
   const engine = headers.get("X-TTS-Engine");
   const kept = headers.get("X-Cache") === "hit" ? ", from the cache" : "";
-  const others = headers.get("X-TTS-Fallback") ? ` Not spoken by: ${headers.get("X-TTS-Fallback")}` : "";
+  const others = headers.get("X-TTS-Fallback") ? ` Could not speak it: ${headers.get("X-TTS-Fallback")}` : "";
   say(
     byId("speak-says"),
     `${ENGINES[engine] ?? engine}, ${headers.get("X-TTS-Voice")}: ${size(audio.size)} in ${(milliseconds / 1000).toFixed(2)} s${kept}.${others}`,

@@ -1,5 +1,6 @@
 """Turns go to the most urgent, to those in the background last; who can't be begun in time is refused."""
 
+import itertools
 import threading
 
 import pytest
@@ -111,6 +112,7 @@ class Simulation:
         self.done: dict[str, float] = {}
         self.refused: dict[str, int | None] = {}
         self._works: dict[str, Work] = {}
+        self.slowness = itertools.repeat(1.0)  # of each step, in times of PACE
 
     def arrive(self, name, seconds, patience=float("inf"), known=True):
         work = Work(None if known is None else seconds, patience)
@@ -136,7 +138,7 @@ class Simulation:
             self.turns._waiting.clear()
             name = next(name for name, other in self._works.items() if other is work)
             with self.turns.taken(work, lambda: True):
-                self.clock.advance(min(self.STEP, work.left) * self.PACE)
+                self.clock.advance(min(self.STEP, work.left) * self.PACE * next(self.slowness))
             work.left = max(0.0, work.left - self.STEP)
             if not work.left:
                 self.done[name] = self.clock()
@@ -158,6 +160,31 @@ def test_of_many_long_ones_as_many_are_done_as_can_be_and_the_others_are_refused
     assert max(simulation.done.values()) - began <= 62
     assert len(simulation.done) + len(simulation.refused) == 10
     assert all(1 <= wait <= 60 for wait in simulation.refused.values())
+
+
+@pytest.mark.parametrize("slowness", [(0.5, 0.5, 3.0, 0.5, 0.5), (1.0, 0.2, 1.8), (2.5, 0.25, 0.25)])
+def test_a_step_that_took_long_does_not_refuse_who_could_be_done(simulation, clock, slowness):
+    """Steps differ: with much speech in them, or other programs on the machine. On average each takes 12 s again."""
+    simulation.slowness = itertools.cycle(slowness)
+    began = clock()
+    for number in range(10):
+        simulation.arrive(f"{number}", 120, patience=70)
+    simulation.run()
+    assert list(simulation.done) == ["0", "1", "2", "3", "4"]
+    assert max(simulation.done.values()) - began <= 70
+
+
+@pytest.mark.parametrize("patience", range(60, 72))
+def test_where_the_machine_grows_slower_nobody_is_begun_whose_client_leaves_before_the_end(
+    simulation, clock, patience
+):
+    simulation.slowness = (1 + number / 50 for number in itertools.count())
+    began = clock()
+    for number in range(10):
+        simulation.arrive(f"{number}", 120, patience=patience)
+    simulation.run()
+    assert max(simulation.done.values()) - began <= patience
+    assert len(simulation.done) >= 4
 
 
 def test_a_short_one_does_not_wait_for_a_long_one(simulation, clock):
