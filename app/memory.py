@@ -52,14 +52,6 @@ class System(NamedTuple):
     percent: float
 
 
-def pss_mb(pid: int | None) -> float:
-    """PSS in MB of the process *pid*; 0 without one."""
-    try:
-        return footprint(pid).pss_mb if pid else 0.0
-    except ProcessLookupError:
-        return 0.0
-
-
 def footprint(pid: int | None = None) -> Footprint:
     """The memory of *pid*, by default of this process; ProcessLookupError when it has ended."""
     import psutil  # here, as below: 0.8 MB and 17 ms that a start and /health do without

@@ -367,7 +367,10 @@ class Engine:
     def measured_mb(self) -> float:
         """PSS of the process in MB, 0 without one."""
         process = self._process
-        return memory.pss_mb(process.pid if process else None)
+        try:
+            return memory.footprint(process.pid).pss_mb if process else 0.0
+        except ProcessLookupError:
+            return 0.0
 
     def state(self) -> EngineState:
         """What it is doing now; wakes nothing."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from .. import cgroup
+from ..access.limits import network
 from ..logs import UNMATCHED, RequestRecord
 from ..memory import Process
 from .metrics import Metrics
@@ -162,10 +162,5 @@ def probe(path: str) -> str:
 
 def masked(address: str) -> str:
     """*address* without its last octet, 203.0.113.x; of version 6 the network, 2001:db8:0:1::x."""
-    try:
-        parsed = ipaddress.ip_address(address.strip())
-    except ValueError:
-        return "unknown"
-    if parsed.version == 6 and parsed.ipv4_mapped is None:
-        return ":".join(f"{int(group, 16):x}" for group in parsed.exploded.split(":")[:4]) + "::x"
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed).rpartition(".")[0] + ".x"
+    whose = network(address.strip())
+    return f"{whose.rpartition('.')[0]}.x" if "." in whose else whose.replace("/64", "x")
