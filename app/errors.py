@@ -227,12 +227,12 @@ def envelope(status: int, code: str, message: str, param: str | None = None) -> 
 
 def register(app: Flask) -> None:
     """Answer every error in the envelope: ours, Werkzeug's, and the ones nobody foresaw."""
-    from flask import jsonify, request
+    from flask import g, jsonify, request
     from werkzeug.exceptions import HTTPException
 
     def respond(status: int, code: str, message: str, param: str | None = None) -> Response:
         response = jsonify(envelope(status, code, message, param))
-        response.status_code = status
+        response.status_code, g.error_code = status, code  # the latter for the log
         if status >= 500:
             # The OpenAI clients repeat every 5xx twice unless they are told not to.
             response.headers["X-Should-Retry"] = "false"

@@ -11,6 +11,7 @@ import random
 import re
 import select
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -213,14 +214,15 @@ def register(app: Flask, settings: Settings) -> None:
             received_bytes=int(environ.get("CONTENT_LENGTH") or own.get("received_bytes", 0)),
         )
         if record.status >= 400:
-            record.code = _code(response) if current.url_rule is not None else ""
+            record.code = own.get("error_code", "") if current.url_rule is not None else ""
             record.path, record.peer = current.path, current.remote_addr
         body = response.response
         if isinstance(body, list):
             record.sent_bytes = sum(map(len, body))  # the header that says so would have to be parsed, 1 µs
             _note(record, own.began, monitoring)
         else:
-            _note_at_end(response, record, own.began, monitoring)
+            _count_bytes(response, record)
+            response.call_on_close(partial(_note, record, own.began, monitoring))
         return response
 
 
@@ -233,10 +235,8 @@ def _log_refused_origin(origin: str, host: str, logged: set[str]) -> None:
         )
 
 
-def _note_at_end(
-    response: Response, record: RequestRecord, began: float, monitoring: Monitoring | None
-) -> None:
-    """Note the request when the last byte of a stream is out."""
+def _count_bytes(response: Response, record: RequestRecord) -> None:
+    """Count what goes out of a stream while it does."""
 
     def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
@@ -246,10 +246,8 @@ def _note_at_end(
     if (close := getattr(response.response, "close", None)) is not None:
         response.call_on_close(close)  # of a file that is sent: its place is taken here
     response.response = counted(response.iter_encoded())
-    response.direct_passthrough = (
-        False  # a file's is passed on as it is, and what `call_on_close` was given forgotten
-    )
-    response.call_on_close(lambda: _note(record, began, monitoring))
+    # A file's is passed on as it is, and what `call_on_close` was given forgotten.
+    response.direct_passthrough = False
 
 
 def _note(record: RequestRecord, began: float, monitoring: Monitoring | None) -> None:
@@ -258,13 +256,6 @@ def _note(record: RequestRecord, began: float, monitoring: Monitoring | None) ->
         monitoring.record_request(record)
     logs.log_request(record)
     logs.request_id.set("-")  # the thread lives on
-
-
-def _code(response: Response) -> str:
-    """What the envelope calls the error."""
-    body = response.get_json(silent=True) if response.is_json else None
-    error = body.get("error") if isinstance(body, dict) else None
-    return str(error.get("code", "")) if isinstance(error, dict) else ""
 
 
 def _believe_proxies(app: Flask, how_many: int) -> None:
