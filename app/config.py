@@ -17,7 +17,8 @@ from urllib.parse import SplitResult, urlsplit
 
 PROJECT = Path(__file__).resolve().parent.parent
 ENV_FILE = PROJECT / ".env"
-SYNTHESIZERS = ("gtts", "neural", "espeak")  # the order of "auto": natural and online, natural, always there
+# The order of "auto": natural and online, natural in nine languages where it was fetched, natural, always there.
+SYNTHESIZERS = ("gtts", "kokoro", "neural", "espeak")
 MOST = 10_000_000  # of any number without a limit of its own; timers and dates overflow from some 10**9 on
 SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
 NOT_SENT = "has a character that no HTTP header carries: use ASCII letters, digits and signs, no spaces"
@@ -289,7 +290,8 @@ class Settings:
     openai_timeout_seconds: int = setting(120, "how long it may take", least=1)
 
     tts_engine: str = setting(
-        "auto", "synthesizer; auto: gtts (texts go to Google), else neural, else espeak (both offline)",
+        "auto",
+        "synthesizer; auto: gtts (texts go to Google), else offline kokoro where it was fetched, neural, espeak",
         choices=("auto", *SYNTHESIZERS),
     )  # fmt: skip
     tts_language: str = setting("en", "language of texts when a request names none", read=_read_language_tag)
@@ -298,6 +300,9 @@ class Settings:
     tts_cache_mb: int = setting(64, "speech kept on disk for identical requests; 0: none")
     tts_cache_dir: str = setting(
         str(PROJECT / "cache" / "speech"), "where it is kept", read=os.path.expanduser
+    )
+    kokoro: bool = setting(
+        True, "false: kokoro does not speak, though `python -m app voices fetch kokoro` brought it"
     )
     neural_voice_download: bool = setting(False, "true: neural voices not on this machine may be downloaded")
     gtts_url: str = setting(

@@ -216,9 +216,9 @@ def _packages(settings: Settings) -> Iterator[tuple[str, str]]:
 def _voices(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.tts_language == "en":  # whoever speaks at all speaks it
         return
-    from .speech.voices import Voices, find_espeak
+    from .speech.voices import Voices
 
-    voices = Voices(find_espeak(), neural_download=settings.neural_voice_download)
+    voices = Voices.build(settings)
     engines = [settings.tts_engine] if settings.tts_engine in SYNTHESIZERS else SYNTHESIZERS
     known = voices.languages(engines)  # none where no synthesizer is installed
     if known and not any(voices.speaking(settings.tts_language, engine) for engine in engines):

@@ -15,6 +15,7 @@ from .memory import memory
 from .models import models
 from .speak import speak
 from .transcribe import transcribe
+from .voices import voices
 
 INTERRUPTED = 130  # the status that shells give a program that SIGINT ended
 
@@ -48,5 +49,5 @@ def cli() -> None:
     """Has all commands. Their help is an argument: under PYTHONOPTIMIZE=2 click would find no docstrings."""
 
 
-for command in (doctor, transcribe, speak, models, memory, config):
+for command in (doctor, transcribe, speak, models, voices, memory, config):
     cli.add_command(command)

@@ -11,12 +11,13 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from ..errors import InvalidRequest, ModelNotFound, ServiceError, UnsupportedFormat
-from ..speech import languages, whisper_languages
+from ..speech import whisper_languages
 from ..speech.audio import SynthesisResult
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from ..speech.chain import SpeakRequest
 from ..speech.serializers import join_text
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest
+from ..speech.voices import OPENAI_VOICES
 from . import async_jobs, params
 from .hooks import services
 from .params import Choice, Choices, Field, Flag, Languages, Many, Name, Number, Recording, Text
@@ -41,11 +42,6 @@ TRANSCRIBING_MODELS = (
 )  # fmt: skip
 SPEAKING_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # a dated version of a model
-VOICES = (
-    "alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse", "marin",
-    "cedar",
-)  # fmt: skip
-
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
 SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in ("id", "words"))
 EVENT_BYTES = 24_576  # of audio: some clients take no line over 64 KiB
@@ -202,7 +198,7 @@ def speech() -> Response:
     request = SpeakRequest(
         text=given["input"],
         engine=engine,
-        voice=_voice(given["voice"], engine, given["language"]),
+        voice=given["voice"],
         language=given["language"],
         speed=given["speed"],
         format=given["response_format"],
@@ -222,7 +218,7 @@ def _reworded(error: InvalidRequest) -> InvalidRequest:
     """*error* with the field's name in OpenAI's API, and its voices beside our own."""
     message = error.message.replace("text:", "input:", 1)
     if error.param == "voice":
-        message += f". Here also: {', '.join(VOICES)}"
+        message += f". Here also: {', '.join(OPENAI_VOICES)}"
     return type(error)(message, "input" if error.param == "text" else error.param)
 
 
@@ -234,21 +230,6 @@ def _engine(model: str) -> str | None:
     if model not in engines:
         raise _unknown_model(model, (*SPEAKING_MODELS, *engines))
     return model
-
-
-def _voice(name: str, engine: str | None, language: str | None) -> str | None:
-    """
-    The local voice for *name*. OpenAI's names are spread over what the first engine has for the language;
-    None, the engine's own choice, where that is one voice.
-    """
-    if name not in VOICES:
-        return name
-    chain, settings = services().speech.synthesis.chain, services().settings
-    first = engine or (chain.engines[0] if settings.tts_engine == "auto" else settings.tts_engine)
-    tag = language or settings.tts_language
-    voices = (voice for voice in chain.voices.all if voice.engine == first)
-    speaking = [voice.id for voice in voices if languages.same(voice.language, tag)]
-    return speaking[VOICES.index(name) % len(speaking)] if len(speaking) > 1 else None
 
 
 def _audio_events(spoken: SynthesisResult, text: str) -> Generator[bytes]:
@@ -288,7 +269,7 @@ def speaking_models() -> Response:
 @openai_audio.get("/audio/voices", summary="OpenAI's voices and every local one")
 def voices() -> Response:
     chain = services().speech.synthesis.chain
-    shown = [(name, name.capitalize()) for name in VOICES]
+    shown = [(name, name.capitalize()) for name in OPENAI_VOICES]
     shown += [(voice.id, voice.name) for voice in chain.voices.all if voice.engine in chain.engines]
     return jsonify(voices=[{"id": id, "name": name} for id, name in shown])
 

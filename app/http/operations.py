@@ -118,7 +118,7 @@ HEALTH: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]
 BYTES: Schema = {"type": "string", "format": "binary"}
 TEXT: Schema = {"type": "string"}
 SPOKEN_HEADERS = {
-    "X-TTS-Engine": "Who spoke: gtts, neural or espeak",
+    "X-TTS-Engine": "Who spoke: gtts, kokoro, neural or espeak",
     "X-TTS-Voice": "The voice's id",
     "X-TTS-Fallback": "Why engines that come first did not speak",
     "X-TTS-Skipped": "How many letters and digits are not spoken, by what they are, where there are any: "

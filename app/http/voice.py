@@ -7,7 +7,6 @@ from contextlib import closing
 from flask import Blueprint, Response, jsonify, request
 
 from ..checks import Check, overall
-from ..config import SYNTHESIZERS
 from ..errors import ServiceError
 from ..speech.chain import SpeakRequest
 from ..speech.serializers import segment_dict, transcription_dict
@@ -111,7 +110,10 @@ def _speak(fields: Fields) -> Response:
 )
 def test() -> Response:
     if request.accept_mimetypes.best_match(["audio/wav", "application/json"]) == "application/json":
-        return jsonify(text=TEST_SENTENCE, engines=[_outcome(engine) for engine in SYNTHESIZERS])
+        return jsonify(
+            text=TEST_SENTENCE,
+            engines=[_outcome(engine) for engine in services().speech.synthesis.chain.voices.engines],
+        )
     return audio_response(begin_speech(SpeakRequest(text=TEST_SENTENCE, format="wav", stream=False)))
 
 

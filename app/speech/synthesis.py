@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from .. import cgroup
 from ..checks import Check
 from ..engine import Observer
 from ..engine.launch import SPEECH, program
@@ -30,7 +31,7 @@ from . import languages, models
 from .audio import AudioInfo, Cache, CacheEntry, CacheWriter, SynthesisResult, SynthesisStream
 from .breaker import Breaker
 from .chain import ONLINE, Attempt, Chain, SpeakRequest
-from .voices import Voice, Voices, find_espeak
+from .voices import Voice, Voices
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # MB of PSS the engine process grows to, by who speaks; `benchmarks/synthesis.py` measures them.
-COSTS_MB = {"gtts": 50.0, "neural": 185.0, "espeak": 32.0}
+COSTS_MB = {"gtts": 50.0, "kokoro": 280.0, "neural": 185.0, "espeak": 32.0}
 NETWORK_SECONDS = 8.0  # until one answer of Google's is given up; they usually take 0.3
 STAND_IN_SECONDS = 600.0  # how long a cached answer may stand in for a better engine that failed
-RECIPE = 2  # part of every key: raise it when the engines make something else of the same request
+RECIPE = 3  # part of every key: raise it when the engines make something else of the same request
 
 
 class Synthesis:
@@ -71,22 +72,24 @@ class Synthesis:
     @classmethod
     def build(cls, settings: Settings, budget: Budget) -> Synthesis:
         """From the settings; nothing is started yet."""
-        espeak = find_espeak()
+        voices = Voices.build(settings)
         options: Header = {
-            "espeak": [[files.library, files.data] for files in espeak],
+            "espeak": [[files.library, files.data] for files in voices.espeak],
             "gtts_url": settings.gtts_url,
             "neural_threads": 1,
             "neural_download": settings.neural_voice_download,
+            "kokoro": str(voices.kokoro.absolute()) if voices.kokoro else None,
+            "kokoro_threads": settings.stt_threads or cgroup.processors(),
         }
+        largest_mb = max(COSTS_MB[name] for name in voices.engines)
         engine = Engine(
             "speech",
-            program("speech", options, SPEECH, cost_mb=COSTS_MB["neural"], seats=settings.engine_seats),
+            program("speech", options, SPEECH, cost_mb=largest_mb, seats=settings.engine_seats),
             budget,
             seats=settings.engine_seats,
             timeout_seconds=settings.engine_timeout_seconds,
             idle_after_seconds=settings.engine_idle_seconds,
         )
-        voices = Voices(espeak, neural_download=settings.neural_voice_download)
         return cls(
             engine,
             Chain(settings.tts_engine, settings.tts_language, settings.tts_max_characters, voices),

@@ -4,14 +4,33 @@ import functools
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ..config import SYNTHESIZERS, Settings
 from . import languages
 
 ESPEAK_LIBRARY = "libespeak-ng.so.1"
 PACKAGES = {"gtts": "gtts", "neural": "hibari"}
+KOKORO = "kokoro"  # the directory of its model in MODEL_DIR
+KOKORO_MODEL = "kokoro.onnx"
+# The first letter of a Kokoro voice's name: its language, what that is called, and another tag it is best for.
+KOKORO_LANGUAGES = {
+    "a": ("en-US", "American English", "en"), "b": ("en-GB", "British English", ""), "e": ("es", "Spanish", ""),
+    "f": ("fr", "French", ""), "h": ("hi", "Hindi", ""), "i": ("it", "Italian", ""),
+    "p": ("pt-BR", "Brazilian Portuguese", "pt"),
+}  # fmt: skip
+KOKORO_FIRST = ("af_heart", "bf_emma")  # of their languages; of the others the first by name
+MIXED = re.compile(r"([a-z]{2}_[a-z]+)(\(\d{1,3}(\.\d{1,3})?\))?")  # a part of "af_heart(2)+af_bella(1)"
+MOST_MIXED = 8
+# OpenAI's names for voices, and whether a woman or a man speaks.
+OPENAI_VOICES = {
+    "alloy": "female", "ash": "male", "ballad": "male", "coral": "female", "echo": "male", "fable": "male",
+    "onyx": "male", "nova": "female", "sage": "female", "shimmer": "female", "verse": "male", "marin": "female",
+    "cedar": "male",
+}  # fmt: skip
 SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib")
 
 
@@ -24,6 +43,28 @@ class Voice(NamedTuple):
     engine: str
     offline: bool
     key: str  # what its engine calls it
+    gender: str = ""  # where that is known
+
+    @property
+    def quality(self) -> str:
+        """Whether it sounds like a person: "natural" or "robotic"."""
+        return ENGINES[self.engine].quality
+
+
+class Quality(NamedTuple):
+    """What an engine's voices are like, and what they cost."""
+
+    quality: str  # "natural", "robotic"
+    megabytes: int  # on the disk
+    licence: str
+
+
+ENGINES = {
+    "gtts": Quality("natural", 1, "Google's terms of service"),
+    "kokoro": Quality("natural", 108, "Apache-2.0"),
+    "neural": Quality("natural", 16, "Apache-2.0"),
+    "espeak": Quality("robotic", 19, "GPL-3.0-or-later"),
+}
 
 
 class EspeakFiles(NamedTuple):
@@ -36,17 +77,33 @@ class EspeakFiles(NamedTuple):
 class Voices:
     """The catalogue; read from disk when first asked for, then kept (about 0.1 MB). Threads may share it."""
 
-    def __init__(self, espeak: Iterable[EspeakFiles], *, neural_download: bool = False) -> None:
-        self._espeak, self._neural_download = list(espeak), neural_download
+    def __init__(
+        self, espeak: Iterable[EspeakFiles], *, neural_download: bool = False, kokoro: Path | None = None
+    ) -> None:
+        self.espeak, self._neural_download = list(espeak), neural_download
+        self.kokoro = kokoro  # the directory of its model
+        self.engines = tuple(engine for engine in SYNTHESIZERS if engine != "kokoro" or kokoro)
         self.speaking = functools.lru_cache(maxsize=256)(self._speaking)  # asked for every engine and text
+
+    @classmethod
+    def build(cls, settings: Settings) -> "Voices":
+        """What the settings let speak."""
+        kokoro = Path(settings.model_dir) / KOKORO
+        is_here = settings.kokoro and (kokoro / KOKORO_MODEL).is_file()
+        return cls(
+            find_espeak(),
+            neural_download=settings.neural_voice_download,
+            kokoro=kokoro if is_here else None,
+        )
 
     @functools.cached_property
     def _spoken(self) -> list[tuple[str, Voice]]:
         """(tag, voice): every language of every voice, the best voice for a tag before the others."""
         return [
             *gtts_voices(),
+            *kokoro_voices(self.kokoro),
             *neural_voices(download=self._neural_download),
-            *espeak_voices(self._espeak),
+            *espeak_voices(self.espeak),
         ]
 
     @functools.cached_property
@@ -57,11 +114,44 @@ class Voices:
     def named(self, name: str, engines: Iterable[str]) -> list[Voice]:
         """The voices of *engines* called *name*: by id, or by the engine's own name for it."""
         wanted = name.strip().lower()
-        return [
+        found = [
             voice
             for voice in self.all
             if voice.engine in engines and wanted in (voice.id, voice.key.lower(), voice.name.lower())
         ]
+        return found or (self._mixed(wanted.removeprefix("kokoro:")) if "kokoro" in engines else [])
+
+    def _mixed(self, wanted: str) -> list[Voice]:
+        """The mixture of Kokoro's voices that *wanted* describes, in the language of the first."""
+        parts = [MIXED.fullmatch(part.strip()) for part in wanted.split("+")]
+        known = {voice.key: voice for voice in self.all if voice.engine == "kokoro"}
+        if len(parts) > MOST_MIXED or not all(part and part[1] in known for part in parts):
+            return []
+        found = [part[0] for part in parts if part]
+        if not any(float((part[2] or "(1)")[1:-1]) for part in parts if part):
+            return []
+        first, key = known[MIXED.fullmatch(found[0])[1]], "+".join(found)  # type: ignore[index] # it did match
+        return [first._replace(id=f"kokoro:{key}", name=key, key=key)]
+
+    def alias(self, name: str, language: str, engine: str) -> Voice | None:
+        """*engine*'s voice for one of OpenAI's names: the one of that name, else one of that gender."""
+        gender = OPENAI_VOICES.get(name)
+        own = [
+            voice for voice in self.all if voice.engine == engine and languages.same(voice.language, language)
+        ]
+        if gender is None or len(own) < 2:
+            return None
+        exact = [voice for voice in own if voice.language.lower() == languages.normal(language)]
+        for voice in exact or own:
+            if voice.key.endswith(f"_{name}"):
+                return voice
+        best = self.speaking(language, engine)
+        near = exact or [
+            voice for voice in own if engine == "espeak" or (best and voice.language == best.language)
+        ]
+        fitting = [voice for voice in near if voice.gender in ("", gender)] or near
+        names = [other for other, one in OPENAI_VOICES.items() if one == gender or not fitting[0].gender]
+        return fitting[names.index(name) % len(fitting)]
 
     def _speaking(self, language: str, engine: str) -> Voice | None:
         """*engine*'s voice for a language tag, the closest there is."""
@@ -73,7 +163,9 @@ class Voices:
     def installed(self, engine: str) -> bool:
         """Whether *engine* is here at all; without reading its voices, which takes espeak-ng's 142 files."""
         if engine == "espeak":
-            return any(files.data and (Path(files.data) / "lang").is_dir() for files in self._espeak)
+            return any(files.data and (Path(files.data) / "lang").is_dir() for files in self.espeak)
+        if engine == "kokoro":
+            return self.kokoro is not None
         return package_directory(PACKAGES[engine]) is not None
 
     def languages(self, engines: Iterable[str]) -> list[str]:
@@ -87,6 +179,18 @@ def gtts_voices() -> Iterator[tuple[str, Voice]]:
         return
     for tag, name in languages.GTTS.items():
         yield tag.lower(), Voice(f"gtts:{tag.lower()}", name, tag, "gtts", offline=False, key=tag)
+
+
+def kokoro_voices(directory: Path | None) -> Iterator[tuple[str, Voice]]:
+    """The voices in the directory of Kokoro's model by tag, the best of a language first."""
+    names = [path.stem for path in (directory / "voices").glob("*.bin")] if directory else []
+    for key in sorted(names, key=lambda name: (name not in KOKORO_FIRST, name)):
+        if key[0] in KOKORO_LANGUAGES:
+            language, spoken, also = KOKORO_LANGUAGES[key[0]]
+            gender = "female" if key[1] == "f" else "male"
+            name = f"{key[3:].capitalize()} ({spoken}, {gender})"
+            voice = Voice(f"kokoro:{key}", name, language, "kokoro", offline=True, key=key, gender=gender)
+            yield from ((tag, voice) for tag in (language.lower(), also) if tag)
 
 
 def neural_voices(*, download: bool) -> Iterator[tuple[str, Voice]]:

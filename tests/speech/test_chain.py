@@ -128,3 +128,42 @@ def test_an_offline_engine_keeps_every_text_here(first, request_):
     assert "gtts" not in chain(first).engines
     with pytest.raises(InvalidRequest, match="accepted"):
         asked(first, **request_)
+
+
+@pytest.fixture
+def with_kokoro(tmp_path):
+    """The first choice's name to a chain where Kokoro's voices are here."""
+    (tmp_path / "voices").mkdir()
+    for name in ("af_heart", "af_bella", "am_onyx", "ff_siwis"):
+        (tmp_path / "voices" / f"{name}.bin").touch()
+    voices = Voices(find_espeak(), kokoro=tmp_path)
+    return lambda first="auto": Chain(first, "en", 4096, voices)
+
+
+@pytest.mark.parametrize(
+    ("first", "request_", "expected"),
+    [
+        ("auto", {}, ["gtts:en", "kokoro:af_heart", "neural:heart", "espeak:en"]),
+        ("auto", {"language": "fr"}, ["gtts:fr", "kokoro:ff_siwis", "espeak:fr"]),
+        ("auto", {"language": "de"}, ["gtts:de", "espeak:de"]),
+        ("auto", {"voice": "onyx"}, ["gtts:en", "kokoro:am_onyx", "neural:heart"]),
+        ("auto", {"voice": "am_onyx"}, ["kokoro:am_onyx", "gtts:en", "neural:heart"]),
+        ("kokoro", {"voice": "af_heart(2)+af_bella(1)"}, ["kokoro:af_heart(2)+af_bella(1)"]),
+        ("kokoro", {}, ["kokoro:af_heart"]),
+        ("auto", {"text": "Это тест.", "language": "ru"}, ["gtts:ru", "espeak:ru"]),
+    ],
+)
+def test_kokoro_stands_between_google_and_the_neural_voice(with_kokoro, first, request_, expected):
+    attempts = with_kokoro(first).attempts(SpeakRequest(**{"text": "Hello.", **request_}))
+    assert [attempt.voice.id for attempt in attempts if attempt.able][: len(expected)] == expected
+
+
+def test_an_engine_that_was_not_fetched_is_refused_with_what_fetches_it():
+    with pytest.raises(InvalidRequest, match=r"voices fetch kokoro.*accepted: auto, gtts, neural, espeak"):
+        asked(engine="kokoro")
+
+
+def test_a_language_that_kokoro_does_not_speak_is_refused_with_those_it_does(with_kokoro):
+    with pytest.raises(InvalidRequest, match="accepted: en-us, fr") as refused:
+        with_kokoro().attempts(SpeakRequest("Guten Tag.", engine="kokoro", language="de"))
+    assert refused.value.param == "language"

@@ -291,3 +291,31 @@ def test_checks_name_what_can_never_fit(build):
     reasons = {check.name: check.reason for check in build(limit_mb=130).checks()}
     assert "never has" in reasons["neural"]
     assert reasons["espeak"] == reasons["gtts"] == ""
+
+
+@pytest.mark.parametrize("broken", ["no model", "a model that is none", "no voice"])
+def test_where_kokoro_is_broken_the_next_speaks_and_says_why(build, tmp_path, broken):
+    directory = tmp_path / "models" / "kokoro"
+    (directory / "voices").mkdir(parents=True)
+    (directory / "voices" / "af_heart.bin").write_bytes(b"" if broken == "no voice" else bytes(522240))
+    (directory / "kokoro.onnx").write_bytes(b"<!DOCTYPE html><title>502 Bad Gateway</title>")
+    synthesis = build(KOKORO="true", MODEL_DIR=str(tmp_path / "models"))
+    assert any(voice.engine == "kokoro" for voice in synthesis.voices())
+    if broken == "no model":
+        (directory / "kokoro.onnx").unlink()
+    spoken = synthesis.speak(request(voice="af_heart"))
+    assert seconds(heard(spoken)) > 1
+    assert spoken.engine == "gtts"
+    assert "voices fetch kokoro" in spoken.fallback[0]
+
+
+def test_where_the_budget_has_no_room_for_kokoro_the_next_speaks(build, tmp_path):
+    (tmp_path / "models" / "kokoro" / "voices").mkdir(parents=True)
+    (tmp_path / "models" / "kokoro" / "kokoro.onnx").touch()
+    (tmp_path / "models" / "kokoro" / "voices" / "ff_siwis.bin").touch()
+    synthesis = build(limit_mb=300, KOKORO="true", MODEL_DIR=str(tmp_path / "models"))
+    spoken = synthesis.speak(request(text="Bonjour tout le monde.", voice="ff_siwis"))
+    assert spoken.engine == "gtts"
+    assert "kokoro" in spoken.fallback[0]
+    heard(spoken)
+    assert "never has" in {check.name: check.reason for check in synthesis.checks()}["kokoro"]

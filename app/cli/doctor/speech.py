@@ -23,9 +23,15 @@ from .finding import Finding, error, ok, warning
 
 REACH_SECONDS = 3.0
 SENTENCE = "The meeting starts at ten. Please bring the report with you."
+DETAILS = {
+    "gtts": "Google Translate's voice answers",
+    "kokoro": "offline, 7 languages",
+    "neural": "offline, English",
+}
 UNDERSTOOD = 0.5  # of the words: espeak-ng is hard to understand for a small model
 REMEDIES = {
     "gtts": "let this machine reach it, or set TTS_ENGINE=neural or espeak to have texts spoken offline",
+    "kokoro": "python -m app voices fetch kokoro, or raise MEMORY_BUDGET_MB where it does not fit",
     "neural": "pip install -r requirements.txt, or raise MEMORY_BUDGET_MB where it does not fit",
     "espeak": "apt install espeak-ng, or pip install -r requirements.txt, which brings espeakng-loader",
 }
@@ -153,7 +159,7 @@ def budget(services: Services) -> Iterator[Finding]:
 def synthesizers(services: Services) -> Iterator[Finding]:
     """One finding for each synthesizer that TTS_ENGINE lets speak, an error where none of them can."""
     engine = services.settings.tts_engine
-    names = (engine,) if engine in SYNTHESIZERS else SYNTHESIZERS
+    names = (engine,) if engine in SYNTHESIZERS else services.speech.synthesis.chain.voices.engines
     problems = {check.name: check.reason for check in services.speech.synthesis.checks()}
     url = services.settings.gtts_url or ENDPOINT
     if "gtts" in names and not problems["gtts"] and (problem := reach_problem(url)):
@@ -163,8 +169,7 @@ def synthesizers(services: Services) -> Iterator[Finding]:
     for name in names:
         if name in able:
             library = next(files.library for files in find_espeak()) if name == "espeak" else ""
-            how = "Google Translate's voice answers" if name == "gtts" else "offline, English"
-            yield ok(name, library or how)
+            yield ok(name, library or DETAILS.get(name, ""))
         elif able:
             yield warning(name, f"{problems[name]}; {' and '.join(able)} can speak", REMEDIES[name])
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ...engine import protocol
 from .english import normalize
-from .synthesizer import SpeechOptions
+from .synthesizer import SpeechOptions, gain
 from .text import sentences
 
 # From espeak-ng's speak_lib.h (1.51 and 1.52).
@@ -16,11 +16,17 @@ DONT_EXIT = 0x8000  # a wrong data path is an answer, not the end of the process
 UTF8 = 1  # espeak_Synth's flags; SSML (0x10) and phoneme input (0x100) stay off
 END_PAUSE = 0x1000  # the pause that belongs to the end of a sentence
 BY_CHARACTER = 1
-RATE, PITCH = 1, 3  # espeak_PARAMETER
+RATE, VOLUME, PITCH = 1, 2, 3  # espeak_PARAMETER
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
+GAIN = gain(-21.1)  # -20.2 in Hindi to -22.1 in French
 WORDS_PER_MINUTE = 175  # espeak-ng's normal rate; it can do 80 to 450 without dropping sound
 PATH_LIMIT = 100  # bytes, leaving as many for the names inside
+# espeak_TextToPhonemes: text in UTF-8; IPA (2) with the sign in bits 8 to 23 between letters of one sound (0x80)
+TEXT_UTF8 = 1
+TIE = "^"
+IPA_TIED = 0x82 | ord(TIE) << 8
+LANGUAGE_SWITCH = re.compile(r"\([\w^-]+\)")  # "(en)" before a foreign word
 SENTENCE_LIMIT = 400  # characters, about 30 s of speech: 1.3 MB
 SIGN_FIRST = re.compile(r"([$€£¥])\s?(\d[\d.,\u00a0]*\d|\d)")
 BUFFER_MILLISECONDS = 200
@@ -59,6 +65,7 @@ class Espeak:
                 + ("; ".join(problems) or "it is not installed")
                 + "; install the system's libespeak-ng1 or the package espeakng-loader",
             )
+        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self._heard: list[bytes] = []
         self._callback = CALLBACK(self._on_audio)  # kept: the library calls it as long as it speaks
 
@@ -68,11 +75,9 @@ class Espeak:
         text = SIGN_FIRST.sub(r"\2 \1", text)  # "$5" is "dollar five" to it
         parts = list(sentences(text, SENTENCE_LIMIT))
         for number, sentence in enumerate(parts, 1):
-            if self._library.espeak_SetVoiceByName(options.voice.encode()) != 0:
-                raise protocol.Refused(
-                    "invalid_request", f"espeak-ng has no voice {options.voice!r}", "voice"
-                )
+            self._set_voice(options.voice)
             self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * options.speed), 0)
+            self._library.espeak_SetParameter(VOLUME, round(100 * GAIN), 0)
             self._library.espeak_SetParameter(PITCH, round(50 * options.pitch), 0)
             # Set each time: a second object of this class in the same process has the same library.
             self._library.espeak_SetSynthCallback(self._callback)
@@ -85,6 +90,21 @@ class Espeak:
             if status != 0:
                 raise protocol.Refused("synthesis_failed", f"espeak-ng answered with error {status}")
             yield speech
+
+    def phonemes(self, text: str, voice: str) -> str:
+        """How *voice* says *text*: IPA with stress, words apart, letters of one sound tied by TIE; no punctuation."""
+        self._set_voice(voice)
+        encoded = ctypes.create_string_buffer(text.encode())
+        rest = ctypes.c_void_p(ctypes.addressof(encoded))
+        clauses = []
+        while rest.value:  # a clause at a time; the library moves the pointer, and ends it with null
+            found = self._library.espeak_TextToPhonemes(ctypes.byref(rest), TEXT_UTF8, IPA_TIED)
+            clauses.append(LANGUAGE_SWITCH.sub("", found.decode()))
+        return " ".join(" ".join(clauses).split())
+
+    def _set_voice(self, name: str) -> None:
+        if self._library.espeak_SetVoiceByName(name.encode()) != 0:
+            raise protocol.Refused("invalid_request", f"espeak-ng has no voice {name!r}", "voice")
 
     def _on_audio(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
         if samples and count > 0:

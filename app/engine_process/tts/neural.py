@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...engine import protocol
 from .english import normalize
 from .pronunciation import build_g2p
-from .synthesizer import SpeechOptions
+from .synthesizer import SpeechOptions, gain
 from .text import shortened
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 VOICE_SHA256 = {"heart": "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"}
 SENTENCE_LIMIT = 200  # characters, about 12 s: what is synthesized at once decides the peak (3 MB a second)
 PHONEME_LIMIT = 400  # the most the voice was made for
+GAIN = gain(-26.3)
 SEED = 0  # of the breath in the voice: the same text sounds the same, so a cached answer is the answer
 
 
@@ -58,7 +59,7 @@ class Neural:
             for part in shortened(sentence, SENTENCE_LIMIT):
                 for phonemes in split_phonemes(voice.phonemize(part)):
                     samples = voice.from_ids(voice.ids(phonemes), options.speed, noise)
-                    yield to_16_bit(samples)
+                    yield to_16_bit(samples * GAIN)
 
     def _voice(self, name: str) -> "Hibari":
         if name not in self._voices:

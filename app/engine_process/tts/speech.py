@@ -4,10 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from ...engine import protocol
 from ...engine.scripts import runs
 from .encode import encoder
+from .espeak import Espeak
 from .formats import Encoder
 from .gtts import Gtts, mp3_seconds
 from .synthesizer import SpeechOptions, Synthesizer
@@ -23,7 +25,7 @@ class SpeechEngine:
 
     *options*: `espeak`, a list of [library, data directory or null], the first that works is taken;
     `gtts_url`, another endpoint than Google's; `neural_download`, whether voices may be fetched;
-    `neural_threads`.
+    `neural_threads`; `kokoro`, the directory of its model or null, and `kokoro_threads`.
     """
 
     def __init__(self, options: protocol.Header) -> None:
@@ -74,9 +76,15 @@ class SpeechEngine:
     def _load(self, name: str) -> Synthesizer:
         # Each is imported when it is asked for: what is not used does not weigh anything.
         if name == "espeak":
-            from .espeak import Espeak
-
             return Espeak(self._options["espeak"])
+        if name == "kokoro":
+            from .kokoro import Kokoro
+
+            return Kokoro(
+                Path(self._options["kokoro"] or ""),
+                Espeak(self._options["espeak"]),
+                threads=self._options["kokoro_threads"],
+            )
         if name == "neural":
             from .neural import Neural
 

@@ -4,6 +4,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+# LUFS that every engine speaks with: EBU R128's own, at which no voice here clips. What an engine has by itself, over
+# tests/data/sentences.json, stands in its module.
+LOUDNESS = -23.0
+
+
+def gain(measured_lufs: float) -> float:
+    """What to multiply samples by that are as loud as *measured_lufs*."""
+    return float(10 ** ((LOUDNESS - measured_lufs) / 20))
+
 
 @dataclass(frozen=True, slots=True)
 class SpeechOptions:

@@ -1,0 +1,144 @@
+"""The natural voices of nine languages that need no network: Kokoro-82M, in int8, on onnxruntime."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...engine import protocol
+from .english import normalize
+from .espeak import Espeak
+from .neural import to_16_bit, trim_heap
+from .phonemes import PIECE_LIMIT, Piece, pieces
+from .synthesizer import SpeechOptions, gain
+
+if TYPE_CHECKING:
+    import numpy
+    import onnxruntime
+
+    Samples = numpy.ndarray[Any, Any]
+
+MODEL, VOICES = "kokoro.onnx", "voices"  # in the directory of the model
+ROWS, WIDTH = 510, 256  # of a voice: a style for each number of phonemes, float32
+MIXED = re.compile(r"([a-z]{2}_[a-z]+)(?:\((\d+(?:\.\d+)?)\))?")  # of "af_heart(2)+af_bella(1)"
+FRAME_SAMPLES = 600  # of sound for a frame of a duration: 25 ms
+# Where what is said begins and ends is heard, not computed: it runs 50 to 120 ms ahead of the durations.
+WINDOW_SAMPLES = 120  # 5 ms
+QUIET = 0.003  # of the loudest window (-50 dB): the end of an "s" is louder, what the model hums is not
+MARGIN_SAMPLES = 960  # 40 ms that stay on both sides
+# LUFS of each voice, as the model has it: -13 to -25, and some clip.
+LOUDNESS: dict[str, float] = json.loads(Path(__file__).with_suffix(".json").read_text())
+# Seconds of silence after a piece, by the mark that ends it; within a clause a breath.
+PAUSES = {",": 0.2, "—": 0.25, ":": 0.3, ";": 0.3, ".": 0.4, "!": 0.4, "?": 0.4, "…": 0.4, "": 0.0}
+BREATH_PAUSE = 0.06
+
+
+class Kokoro:
+    """
+    The voices in *directory*, with *espeak* for their phonemes; the model is loaded with the first text.
+
+    A piece of at most 40 phonemes is spoken at a time: that, and not the sentence, decides the memory it takes.
+    """
+
+    name = "kokoro"
+    sample_rate = 24000
+    speeds = (0.75, 2.0)  # slower, the model drawls, and a piece takes more memory
+
+    def __init__(self, directory: Path, espeak: Espeak, *, threads: int) -> None:
+        self._directory, self._espeak = directory, espeak
+        try:
+            self._session = session(directory / MODEL, threads)
+        except Exception as problem:  # onnxruntime's errors have no common class but this
+            raise protocol.Refused(
+                "misconfigured",
+                f"Kokoro's model can't be read ({problem}); `python -m app voices fetch kokoro` fetches it again",
+            ) from None
+        trim_heap()
+
+    def speak(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
+        """16-bit mono samples of *text*, piece by piece."""
+        styles = mix(self._directory / VOICES, options.voice)
+        louder = gain(sum(share * LOUDNESS[path.stem] for path, share in styles))
+        text = normalize(text, options.language)
+        limit = int(PIECE_LIMIT * min(options.speed, 1))  # slow speech is longer, and would weigh more
+        for piece in pieces(text, options.language, self._espeak, limit=limit, goes_on=options.goes_on):
+            samples = self._say(piece, styles, options.speed)
+            yield to_16_bit(samples * louder)
+
+    def _say(self, piece: Piece, styles: "list[tuple[Path, float]]", speed: float) -> "Samples":
+        import numpy
+
+        tokens = piece.tokens
+        style = sum(share * row(path, len(tokens)) for path, share in styles)
+        audio, _frames = self._session.run(
+            None,
+            {
+                "tokens": numpy.array([[0, *tokens, 0]]),  # 0 is silence
+                "style": numpy.asarray(style, "float32")[None],
+                "speed": numpy.array([speed], "float32"),
+            },
+        )
+        begin, end = audible(audio)
+        pause = (BREATH_PAUSE if piece.is_cut else PAUSES[piece.mark]) / speed
+        silence = numpy.zeros(round(pause * self.sample_rate), "float32")
+        return numpy.concatenate([faded(audio[begin:end]), silence])
+
+
+def session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
+    """The model on *threads* threads, which sleep while there is nothing to do."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # The arena stays on: without it a piece peaks at 627 MB instead of 263. Waiting by spinning takes half again the
+    # processor's time, which the web worker and Whisper need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def mix(directory: Path, name: str) -> list[tuple[Path, float]]:
+    """The voices' files in "af_heart(2)+af_bella(1)" and the share of each; Refused: one of them is not here."""
+    parts = [MIXED.fullmatch(part.strip()) for part in name.split("+")]
+    found = [(directory / f"{part[1]}.bin", float(part[2] or 1)) for part in parts if part]
+    total = sum(weight for _, weight in found)
+    if (
+        len(found) < len(parts)
+        or not total
+        or not all(path.stem in LOUDNESS and path.is_file() for path, _ in found)
+    ):
+        raise protocol.Refused("invalid_request", f"voice: Kokoro has no voice {name!r} here", "voice")
+    return [(path, weight / total) for path, weight in found]
+
+
+def row(path: Path, phonemes: int) -> "Samples":
+    """The style of the voice in *path* for a piece of so many phonemes; the rest of the file is not read."""
+    import numpy
+
+    at = min(phonemes, ROWS) - 1
+    return numpy.fromfile(path, "<f4", count=WIDTH, offset=at * WIDTH * 4)
+
+
+def audible(samples: "Samples") -> tuple[int, int]:
+    """Where what is said begins and ends in *samples*, with a margin; all of them where nothing is."""
+    import numpy
+
+    windows = samples[: len(samples) // WINDOW_SAMPLES * WINDOW_SAMPLES].reshape(-1, WINDOW_SAMPLES)
+    loudness = numpy.sqrt((windows**2).mean(axis=1))
+    (heard,) = numpy.nonzero(loudness > QUIET * loudness.max(initial=0))
+    if not len(heard):
+        return 0, len(samples)
+    begin, end = int(heard[0]) * WINDOW_SAMPLES, int(heard[-1] + 1) * WINDOW_SAMPLES
+    return max(begin - MARGIN_SAMPLES, 0), min(end + MARGIN_SAMPLES, len(samples))
+
+
+def faded(samples: "Samples") -> "Samples":
+    """*samples* rising from silence and falling back to it within 5 ms: no piece clicks."""
+    import numpy
+
+    length = min(WINDOW_SAMPLES, len(samples) // 2)
+    ramp = numpy.linspace(0, 1, length, dtype="float32")
+    samples[:length] *= ramp
+    samples[len(samples) - length :] *= ramp[::-1]
+    return samples
