@@ -34,7 +34,7 @@ def build(tmp_path, stand_in):
 
     def build(limit_mb: float = 2000, **environ: str) -> Synthesis:
         settings = Settings.from_env(
-            {"TTS_CACHE_DIR": str(tmp_path / "cache"), "GTTS_URL": stand_in.url, **environ}
+            {"KOKORO": "false", "TTS_CACHE_DIR": str(tmp_path / "cache"), "GTTS_URL": stand_in.url, **environ}
         )
         built.append(Synthesis.build(settings, Budget(limit_mb, 0, lambda: 50.0)))
         return built[-1]
