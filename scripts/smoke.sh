@@ -136,6 +136,7 @@ check "POST $voice/transcribe, events" 200 '"done"' $voice/transcribe -F "audio=
 check "POST $voice, a text" 200 audio $voice -H "$json" -d "{\"text\": \"$sentence\", \"language\": \"en\"}"
 check "POST $voice, a recording" 200 meeting $voice -F "audio=@$work/spoken.wav"
 check "POST $voice/test" 200 audio $voice/test -X POST
+check "POST $voice/warm" 200 '"status"' $voice/warm -X POST
 check "GET $voice/voices" 200 '"voices"' $voice/voices
 check "GET $voice/health" 200 '"engines"' $voice/health
 

@@ -20,7 +20,7 @@ from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from ..speech.voices import OPENAI_VOICES
 from . import async_jobs, params
 from .hooks import services
-from .params import Choice, Choices, Field, Flag, Languages, Many, Name, Number, Recording, Text
+from .params import Choice, Choices, Field, Fields, Flag, Languages, Many, Name, Number, Recording, Text
 from .requests import language_code, prefers_async, receive_fields, receive_recording
 from .responses import (
     MEDIA_TYPES,
@@ -29,6 +29,7 @@ from .responses import (
     finish_transcription,
     render_transcript,
     stream_transcript,
+    warm,
 )
 from .sse import error_event, event, event_stream
 
@@ -94,7 +95,7 @@ def translations() -> Response:
 
 
 def _transcript(task: str, table: Iterable[Field]) -> Response:
-    fields, upload = receive_recording(async_jobs.preferred_jobs())
+    fields, upload = receive_recording(async_jobs.preferred_jobs(), warm(partial(_expected, task)))
     stream = False
     try:
         given = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
@@ -115,6 +116,12 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
     finally:
         if not stream:
             upload.close()
+
+
+def _expected(task: str, fields: Fields) -> TranscriptionRequest:
+    """What is probably asked for, by the fields that are here; Node's client sends them behind the file."""
+    given = params.read(TRANSCRIPTION, {"model": "whisper-1", **fields})
+    return TranscriptionRequest("", **_options(task, given))
 
 
 def _options(task: str, given: dict[str, Any]) -> dict[str, Any]:

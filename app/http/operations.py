@@ -150,7 +150,8 @@ MODEL = extend(
 )  # fmt: skip
 VOICE = of_class(Voice, "key")
 CHECK = object_(status=HEALTH, reason=str)
-ENGINE = extend(of_class(EngineState), state={"type": "string", "enum": ["stopped", "idle", "working"]})
+STATE: Schema = {"type": "string", "enum": ["stopped", "idle", "working"]}
+ENGINE = extend(of_class(EngineState), state=STATE)
 OUTCOME = extend(
     object_(engine=str, ok=bool, seconds=float),
     error=str, voice=str, bytes=int, duration=float | None, cached=bool,
@@ -199,6 +200,9 @@ OPERATIONS: dict[str, Operation] = {
             status=HEALTH, transcription=extend(CHECK, model=str | None), synthesis=CHECK,
             synthesizers={"type": "object", "additionalProperties": CHECK}, breakers=dict, engines=array(ENGINE),
         ),
+    ),
+    "voice.warm_up": Operation(
+        extend(object_(status=str), engine=str, model=str, state=STATE), errors=(503,), curl="-X POST"
     ),
     "voice.front_door": Operation(OWN_TRANSCRIPT, {**TRANSCRIPTS, **AUDIO}, job=LATER),
     "jobs.submit": Operation(job="Accepted; Location has the job", curl="-F audio=@recording.webm"),

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from ..jobs.service import Jobs
 
 CHUNK_BYTES = 1 << 16
+HEAD_BYTES = 1 << 11
 CHECK_ROOM_BYTES = 1 << 20  # of an upload, between two looks at what is left of the disk jobs are kept on
 FIELD_LIMIT_BYTES = 1 << 17  # what the texts of a form may have in all
 TEXT_LIMIT_BYTES = 1 << 20  # what a body of JSON or text may have: it is read into memory
 MAX_PARTS = 200
+SMALL_BYTES = 1 << 16  # a body that is here with its head, or a moment later
 # Quotes in JSON, and signs outside its strings. A worker kept 7 MB of half-empty arenas after 60,000 short names.
 MAX_JSON_SIGNS = 2_000
 
@@ -57,6 +59,9 @@ DATA_URL = re.compile(rb"\s*data:[^,]{0,200};base64,")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]{64,}=*\s*")
 
 RECEIVED = "recordings are received on"
+
+OnHead = Callable[[Fields], object]
+
 TRANSCRIPT_FORMATS = ("json", "text", "srt", "vtt")
 STREAM = Flag("stream", "server-sent events as segments are found", False)
 TRANSCRIBE = (
@@ -168,6 +173,10 @@ def language_code(name: str | None) -> str | None:
         raise InvalidRequest(f"language: {problem}", "language") from None
 
 
+def _drop(part: object) -> None:
+    """Takes what no field needs, and drops it."""
+
+
 def prefers_async() -> bool:
     """Whether the request prefers a job to waiting (RFC 7240)."""
     return "respond-async" in preferences()
@@ -190,9 +199,9 @@ def preferences() -> dict[str, str]:
     return {name.strip(): value.strip(' "') for name, _, value in pairs}
 
 
-def receive_recording(jobs: Jobs | None = None) -> tuple[Fields, Upload]:
+def receive_recording(jobs: Jobs | None = None, on_head: OnHead = _drop) -> tuple[Fields, Upload]:
     """As `receive`, where there has to be a recording; InvalidRequest says what came instead."""
-    fields, upload = receive(jobs)
+    fields, upload = receive(jobs, on_head=on_head)
     if upload is None:
         sent = ", ".join(sorted(set(fields) - set(request.args))[:8])
         kind = request.mimetype or "no Content-Type"
@@ -213,10 +222,17 @@ def receive_fields(text_field: str = "text", example: str = EXAMPLE) -> Fields:
 
 
 def receive(
-    jobs: Jobs | None = None, text_field: str = "text", example: str = EXAMPLE, *, recording: bool = True
+    jobs: Jobs | None = None,
+    text_field: str = "text",
+    example: str = EXAMPLE,
+    *,
+    recording: bool = True,
+    on_head: OnHead = _drop,
 ) -> tuple[Fields, Upload | None]:
     """
     The fields of this request and its recording, None where there is none; with *jobs* it may become one of them.
+
+    *on_head* is given the fields before a recording of which more is still on its way.
 
     Fields stand in the body or in the query string; the body's win. JSON is understood whatever Content-Type says,
     plain text is *text_field*, and a recording may be gzipped, in base64, or a `data:` URL. InvalidAudio when the
@@ -227,12 +243,15 @@ def receive(
     if (request.content_length or 0) > request.max_content_length:
         raise too_large()
 
+    fields: MultiDict[str, Any] = MultiDict(request.args)
+
     def begun() -> Upload:
         if not recording:
             raise InvalidRequest(f"the body must be a JSON object, such as {example}")
+        if jobs is None and (request.content_length or limit) > SMALL_BYTES:
+            on_head(fields)
         return Upload(limit, jobs=jobs)
 
-    fields: MultiDict[str, Any] = MultiDict(request.args)
     chunks = _chunks()
     if request.mimetype == "multipart/form-data":
         upload = _receive_form(chunks, fields, begun)
@@ -425,6 +444,7 @@ def _receive_form(
                     if upload is not None:
                         upload.close()
                     found = expected
+                    _set_texts(fields, texts)
                     upload = begun()
                     write = upload.write
                 elif isinstance(event, File):
@@ -440,12 +460,16 @@ def _receive_form(
         if isinstance(error, ValueError):
             raise InvalidRequest(f"the form can't be read ({error}); {ACCEPTED}") from None
         raise
-    for name in {name for name, _ in texts}:
-        fields.setlist(name, [text.decode(errors="replace") for other, text in texts if other == name])
+    _set_texts(fields, texts)
     if upload is not None and not found and not upload.size_bytes:  # a page's file field that was left empty
         upload.close()
         return None
     return upload
+
+
+def _set_texts(fields: MultiDict[str, Any], texts: list[tuple[str, bytearray]]) -> None:
+    for name in {name for name, _ in texts}:
+        fields.setlist(name, [text.decode(errors="replace") for other, text in texts if other == name])
 
 
 def _events(chunks: Iterable[bytes], boundary: bytes) -> Iterator[Event]:
@@ -457,14 +481,12 @@ def _events(chunks: Iterable[bytes], boundary: bytes) -> Iterator[Event]:
             yield event
 
 
-def _drop(data: bytes) -> None:
-    """Takes the parts of a form that no field needs, and drops them."""
-
-
 def _chunks() -> Iterator[bytes]:
     """The body as it comes, unpacked where it is packed."""
     coding = request.headers.get("Content-Encoding", "identity").lower()
     if coding not in ("identity", "", "gzip", "x-gzip", "deflate"):
         raise InvalidRequest(f"the body has Content-Encoding: {coding}; gzip, deflate and none are accepted")
-    chunks = iter(lambda: request.stream.read(CHUNK_BYTES), b"")
+    # A read waits until there is as much: the first is small, to see a form's head while the rest is on its way.
+    first = iter([request.stream.read(HEAD_BYTES)])
+    chunks = chain(first, iter(lambda: request.stream.read(CHUNK_BYTES), b""))
     return chunks if coding in ("identity", "") else _gunzipped(chunks)

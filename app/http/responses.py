@@ -2,20 +2,36 @@
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 from flask import Response, after_this_request, request
 
+from ..errors import ServiceError
 from ..speech import subtitles
 from ..speech.audio import SynthesisResult
 from ..speech.chain import SpeakRequest
 from ..speech.serializers import join_text
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from .hooks import AppResponse, client_waits, meter, services
+from .params import Fields
 from .requests import Upload, client_patience
 from .sse import LAST, Background, event_stream
 
 MEDIA_TYPES = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"}
+
+
+def warm(wanted: Callable[[Fields], TranscriptionRequest]) -> Callable[[Fields], None]:
+    """
+    What starts the engine for a recording while the rest of it arrives; *wanted* makes a request of the fields before.
+
+    A field that is wrong is refused when all is here.
+    """
+
+    def start(fields: Fields) -> None:
+        with suppress(ServiceError):
+            services().speech.warm(wanted(fields))
+
+    return start
 
 
 def finish_transcription(wanted: TranscriptionRequest) -> tuple[Transcription, list[Segment]]:

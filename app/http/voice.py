@@ -19,6 +19,7 @@ from .requests import (
     STREAM,
     TRANSCRIBE,
     Upload,
+    language_code,
     prefers_async,
     receive,
     receive_fields,
@@ -32,11 +33,14 @@ from .responses import (
     finish_transcription,
     render_transcript,
     stream_transcript,
+    warm,
 )
 from .sse import event
 
 TEST_SENTENCE = "This is a test of the speech service. If you can hear it, it works."
 VOICES = (Text("language", "only voices that speak it"),)
+WARMED = ("model", "task", "language", "languages")  # what decides which engine a recording needs
+WARM = tuple(one for one in TRANSCRIBE if one.name in WARMED)
 
 voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
 
@@ -49,13 +53,30 @@ voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
     raw=True,
 )
 def front_door() -> Response:
-    fields, upload = receive(async_jobs.preferred_jobs())
+    fields, upload = receive(async_jobs.preferred_jobs(), on_head=warm(_expected))
     return _speak(fields) if upload is None else _transcribe(fields, upload)
 
 
 @voice.post("/transcribe", summary="The text of a recording, with its segments", form=TRANSCRIBE, raw=True)
 def transcribe() -> Response:
-    return _transcribe(*receive_recording(async_jobs.preferred_jobs()))
+    return _transcribe(*receive_recording(async_jobs.preferred_jobs(), warm(_expected)))
+
+
+def _expected(fields: Fields) -> TranscriptionRequest:
+    """What is probably asked for, by the fields that are here."""
+    asked = params.read(WARM, fields)
+    return TranscriptionRequest("", **{**asked, "language": language_code(asked["language"])})
+
+
+@voice.post(
+    "/warm",
+    summary="Have the engine started that a recording will need, as one is about to come",
+    json=WARM,
+)
+def warm_up() -> Response:
+    state = services().speech.warm(_expected(receive_fields(example='{"language": "en"}')))
+    shown = {} if state is None else {"engine": state.name, "model": state.model, "state": state.state}
+    return jsonify(status="another server transcribes" if state is None else "warm", **shown)
 
 
 def _transcribe(fields: Fields, upload: Upload) -> Response:

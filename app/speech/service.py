@@ -11,7 +11,7 @@ from ..checks import Check
 from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
-from ..engine.process import Engine
+from ..engine.process import Engine, EngineState
 from ..errors import LocalWhisperDisabled
 from .routing import LocalModels
 from .synthesis import Synthesis
@@ -91,6 +91,18 @@ class Speech:
         """Raise what `LocalModels.transcribe` would, where the models here can't do what *request* asks."""
         if isinstance(self.transcriber, LocalModels):
             self.transcriber.choose(request)
+
+    def warm(self, request: TranscriptionRequest) -> EngineState | None:
+        """
+        Have the engine that *request* needs started by the time it is asked, where there is room; what it does now.
+
+        None where another server transcribes. The errors of `choose`.
+        """
+        if not isinstance(self.transcriber, LocalModels):
+            return None
+        engine = self.transcriber.choose(request)[0].engine
+        engine.warm()
+        return engine.state()
 
     def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey | None:
         """Where the recording may be cut into parts; None where another server transcribes, which takes it whole."""

@@ -100,8 +100,8 @@ function showSeats({ budget, service }) {
   const one = service.processes.filter((process) => process.role === "web").length > 1 ? " of this worker" : "";
   byId("engines").replaceChildren(
     table(
-      [`Engine${one}`, "State", "Seats in use"],
-      budget.engines.map((engine) => [engine.name, engine.state, `${engine.seats_taken} of ${engine.seats}`]),
+      [`Engine${one}`, "State", "Seats in use", "Model"],
+      budget.engines.map((engine) => [engine.name, engine.state, `${engine.seats_taken} of ${engine.seats}`, engine.model]),
     ),
   );
 }

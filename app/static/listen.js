@@ -28,12 +28,14 @@ export function begin() {
   acceptDrops(byId("drop"));
 }
 
-// An English-only model is asked for nothing else.
-export function speaksOnlyEnglish(model) {
-  const only = model.endsWith(".en");
+// Models for English only are asked for nothing else.
+export function speaksOnlyEnglish(models) {
+  const only = models.length > 0 && models.every((model) => model.endsWith(".en"));
   byId("language").disabled = byId("task").disabled = only;
   byId("language-note").hidden = !only;
-  byId("language-note").textContent = only ? `${model} understands English only; WHISPER_MODEL=base understands 99 languages.` : "";
+  byId("language-note").textContent = only
+    ? `${models.join(", ")} understands English only; with base in WHISPER_MODEL 99 languages are understood.`
+    : "";
 }
 
 function acceptDrops(place) {
@@ -51,6 +53,7 @@ function acceptDrops(place) {
 
 async function startRecording() {
   say(byId("listen-says"), "");
+  warm();
   recording = record((level, seconds) => {
     byId("level").value = level;
     byId("record-says").textContent = `Stop, ${clock(seconds)}`;
@@ -64,6 +67,12 @@ async function startRecording() {
   }
   byId("level").hidden = false;
   byId("record-says").textContent = "Stop";
+}
+
+// The engine starts while somebody speaks; who can't have it started waits at the end, as before.
+function warm() {
+  const body = JSON.stringify(chosen());
+  ask(`${VOICE}/warm`, { method: "POST", headers: { "Content-Type": "application/json" }, body }).catch(() => {});
 }
 
 async function stopRecording() {

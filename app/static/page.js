@@ -15,5 +15,5 @@ listen.begin();
 speak.begin();
 watchStatus((status) => {
   showCondition(status);
-  listen.speaksOnlyEnglish(status.health.checks.transcription?.detail ?? "");
+  listen.speaksOnlyEnglish(status.memory.budget.engines.map((engine) => engine.model).filter(Boolean));
 });
