@@ -65,17 +65,13 @@ def _workers(url: str) -> Finding:
 
 
 def job_storage(settings: Settings) -> Iterator[Finding]:
-    """JOB_STORAGE_URL, where it is set or needed; that a byte can be written there was tried as at the start."""
-    if settings.job_storage_url and not settings.celery_broker_url:
-        yield warning(
-            "job storage",
-            "JOB_STORAGE_URL is set and not used: without CELERY_BROKER_URL jobs run here, and are kept in DATA_DIR",
-            "set CELERY_BROKER_URL too, or leave it out",
-        )
-    elif settings.job_storage_url:
+    """JOB_STORAGE_URL, where it is needed; that a byte can be written there was tried as at the start."""
+    if not settings.celery_broker_url:
+        return
+    if settings.job_storage_url:
         shown = masked(settings.job_storage_url, secret=True)
         yield ok("job storage", f"{shown} takes a file and gives it back")
-    elif settings.celery_broker_url:
+    else:
         yield warning(
             "job storage",
             f"JOB_STORAGE_URL is not set: workers must see {settings.data_dir} as this machine does",

@@ -23,7 +23,6 @@ from ..config import effective
 from .finding import Finding, error, ok, warning
 
 NEEDED = ("flask", "gunicorn", "prometheus_client", "numpy", "av", "ctranslate2", "tokenizers", "requests")
-OLDEST_PYTHON = (3, 10)
 LOOK_SECONDS = 2
 ALIKE = 0.85  # of difflib's ratio: WHISPER_MODLE for WHISPER_MODEL, not WHISPER_BEAM for it
 HEARTBEAT = "/dev/shm"  # noqa: S108 (gunicorn.conf.py's worker_tmp_dir)
@@ -55,13 +54,11 @@ def misspelt() -> Iterator[Finding]:
 
 def packages(settings: Settings) -> Iterator[Finding]:
     """Python, and what requirements.txt brings."""
-    version = platform.python_version()
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if tuple(map(int, platform.python_version_tuple()[:2])) < OLDEST_PYTHON:
-        yield error("python", f"{version} is too old", "use Python 3.10 or newer")
-    elif missing:
+    if missing:
         yield error("packages", f"not installed: {', '.join(missing)}", INSTALL)
     else:
+        version = platform.python_version()
         yield ok("packages", f"Python {version}, everything requirements.txt brings is there")
 
 
