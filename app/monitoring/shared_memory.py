@@ -83,42 +83,29 @@ class Ring:
             self._memory[: HEADER.size] = bytes(HEADER.size)
 
     def since(self, begin: float) -> Record | None:
-        """
-        The last record of *begin* or before, else the first there is: where what happened since then starts.
-
-        Read in place, one record at a time: the copy `records` makes would stay in each thread's heap.
-        """
+        """The last record of *begin* or before, else the first there is: where what happened since then starts."""
         found = None
-        at, end = HEADER.unpack_from(self._memory)
-        while at < end:
-            record = self._record(self._memory, at)
-            oldest, newest = HEADER.unpack_from(self._memory)
-            if oldest > at:  # overwritten while it was read
-                at, end = oldest, newest
-            elif record is None or (found is not None and record.time > begin):
+        for record in self._each():
+            if found is not None and record.time > begin:
                 break
-            else:
-                found = record
-                at += RECORD.size + len(record.text)
+            found = record
         return found
 
     def records(self) -> list[Record]:
         """What is in it, oldest first."""
+        return list(self._each())
+
+    def _each(self) -> Iterator[Record]:
         copy = self._memory.tobytes()
         _, end = HEADER.unpack_from(copy)
-        oldest, _ = HEADER.unpack_from(self._memory)  # what was overwritten during the copy is past it
-        return list(self._whole(copy, oldest, end))
-
-    def _whole(self, copy: bytes, at: int, end: int) -> Iterator[Record]:
-        while at < end and (record := self._record(copy, at)) is not None:
-            yield record
-            at += RECORD.size + len(record.text)
-
-    def _record(self, memory: memoryview | bytes, at: int) -> Record | None:
-        """What was written there; None when it is not whole."""
-        length, crc, time = RECORD.unpack(self._read(memory, at, RECORD.size))
-        text = self._read(memory, at + RECORD.size, length)
-        return Record(time, text) if zlib.crc32(text) == crc else None
+        at, _ = HEADER.unpack_from(self._memory)  # what was overwritten during the copy is before it
+        while at < end:
+            length, crc, time = RECORD.unpack(self._read(copy, at, RECORD.size))
+            text = self._read(copy, at + RECORD.size, length)
+            if zlib.crc32(text) != crc:  # not whole
+                return
+            yield Record(time, text)
+            at += RECORD.size + length
 
     def _read(self, memory: memoryview | bytes, at: int, length: int) -> bytes:
         begin = HEADER.size + at % self.size_bytes
