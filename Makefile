@@ -96,7 +96,7 @@ kokoro: $(VENV)/installed
 
 # Real parts that tests talk to, where this machine lets us install them; elsewhere those tests say so and are skipped.
 tools:
-	@missing=; for tool in redis-server chromium prometheus; do \
+	@missing=; for tool in redis-server rabbitmq-server chromium prometheus; do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null; }

@@ -2,8 +2,8 @@
 How many workers how many jobs need, simulated: the tables of `docs/scaling.md`.
 
 Jobs arrive at random (a Poisson process), their recordings are as long as MIX says, and wait in one queue for the
-first worker that is free. A long one is looked over and cut by that worker, and its parts join the queue one after the
-other. Nothing is measured here: what the work takes was, elsewhere, and stands below. The same seed gives the same
+first worker that is free. A long one is looked over and cut by that worker, and its parts are done while no whole job
+waits. Nothing is measured here: what the work takes was, elsewhere, and stands below. The same seed gives the same
 tables.
 """
 
@@ -20,7 +20,6 @@ WORK_SECONDS = 0.06
 # For a job or a part of one, whatever its length: its message, its recording from the storage, its result.
 JOB_SECONDS = 0.5
 PART_SECONDS = 600.0  # JOB_PART_MINUTES
-PACE_SECONDS = 30.0  # from one part of a job to the next that joins the queue: app/jobs/fleet/store.py
 SURVEY_SECONDS = 0.005  # to look over a second of a recording, for where it may be cut
 # Kind, share of the jobs, minutes: each recording is half to one and a half times as long.
 MIX = (("message", 0.70, 0.5), ("call", 0.20, 5.0), ("meeting", 0.09, 30.0), ("day", 0.01, 120.0))
@@ -72,37 +71,27 @@ class Outcome:
     turnarounds: list[float]  # until the result was there
 
 
-def simulate(jobs: Sequence[Job], workers: int, *, pace_seconds: float = PACE_SECONDS) -> Outcome:
-    """
-    *jobs*, in the order they arrive, on equal *workers* that take what waited longest.
-
-    The parts of a job that was cut join the queue one every *pace_seconds*; workers with nothing else to do take
-    them earlier.
-    """
+def simulate(jobs: Sequence[Job], workers: int) -> Outcome:
+    """*jobs*, in the order they arrive, on equal *workers* that take what waited longest, parts where none waits."""
     begun = [math.inf] * len(jobs)
     ended = [0.0] * len(jobs)
-    waiting: deque[tuple[int, float, bool]] = deque()  # job, work, whether it is the first of the job
-    held: list[tuple[float, int, float]] = []  # parts: when they join the queue, job, work
+    waiting: deque[tuple[int, float]] = deque()  # whole jobs, and what is done first of them
+    behind: deque[tuple[int, float]] = deque()  # parts: job, work
     # What a worker is busy with: when it ends, and for a job that was cut just now, its number, else -1.
     busy: list[tuple[float, int]] = []
     coming = 0
     while coming < len(jobs) or busy:
         arrival = jobs[coming].arrived if coming < len(jobs) else math.inf
-        joining = held[0][0] if held else math.inf
-        now = min(arrival, joining, busy[0][0] if busy else math.inf)
+        now = min(arrival, busy[0][0] if busy else math.inf)
         if now == arrival:
-            waiting.append((coming, jobs[coming].first, True))
+            waiting.append((coming, jobs[coming].first))
             coming += 1
-        elif now == joining:
-            _, number, work = heapq.heappop(held)
-            waiting.append((number, work, False))
         else:
             _, cut = heapq.heappop(busy)
-            for place, work in enumerate(jobs[cut].parts if cut >= 0 else ()):
-                joins_at = now + place * pace_seconds if place else now  # 0 x infinity is no number
-                heapq.heappush(held, (joins_at, cut, work))
-        while len(busy) < workers and (waiting or held):
-            number, work, is_first = waiting.popleft() if waiting else (*heapq.heappop(held)[1:], False)
+            behind += [(cut, work) for work in (jobs[cut].parts if cut >= 0 else ())]
+        while len(busy) < workers and (waiting or behind):
+            is_first = bool(waiting)
+            number, work = (waiting or behind).popleft()
             if is_first:
                 begun[number] = now
             ended[number] = max(ended[number], now + work)
@@ -162,14 +151,14 @@ def day(jobs_an_hour: int, hours: float, part_seconds: float = PART_SECONDS) -> 
     ]
 
 
-def waits_table(jobs: list[Job], *, pace_seconds: float = PACE_SECONDS) -> Iterator[str]:
+def waits_table(jobs: list[Job]) -> Iterator[str]:
     """Queue waits for numbers of workers around what the load needs at least."""
     busy = sum(map(work_of, jobs)) / jobs[-1].arrived
     counted_from = round(len(jobs) * WARM_UP)
     yield "| workers | busy | wait: median | 95 % | 99 % | done: median | 95 % | 99 % |"
     yield "|---:|---:|---:|---:|---:|---:|---:|---:|"
     for workers in sorted({math.ceil(busy * headroom) for headroom in HEADROOM}):
-        outcome = simulate(jobs, workers, pace_seconds=pace_seconds)
+        outcome = simulate(jobs, workers)
         figures = [
             spelled(percentile(values[counted_from:], percent))
             for values in (outcome.waits, outcome.turnarounds)
@@ -208,11 +197,10 @@ def main() -> None:
     parser.add_argument(
         "--part-minutes", type=float, default=PART_SECONDS / 60, help="0: recordings stay whole"
     )
-    parser.add_argument("--pace", type=float, default=PACE_SECONDS, help="seconds from part to part")
     options = parser.parse_args()
     if options.jobs:
         jobs = day(options.jobs, options.hours, options.part_minutes * 60)
-        print("\n".join(waits_table(jobs, pace_seconds=options.pace)))
+        print("\n".join(waits_table(jobs)))
         return
     for jobs_an_hour, hours in LOADS.items():
         print(f"\n{jobs_an_hour:,} jobs an hour\n")

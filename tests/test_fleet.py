@@ -46,11 +46,11 @@ def test_parts_are_done_side_by_side_when_the_first_look_is_over():
     assert outcome.turnarounds == [1.0 + 4.0 + 4.0]
 
 
-@pytest.mark.parametrize(("pace", "wait"), [(0.0, 9.0), (2.0, 5.0), (math.inf, 1.0)])
-def test_parts_stand_before_what_comes_after_they_joined_the_queue(pace, wait):
-    """The second one comes while the only worker does the first of three parts."""
-    jobs = [Job(0.0, 1.0, [4.0, 4.0, 4.0]), Job(4.0, 1.0)]
-    assert simulate(jobs, 1, pace_seconds=pace).waits == [0.0, wait]
+def test_parts_stand_behind_what_comes_after_them():
+    """The second job comes while the only worker does the first of three parts."""
+    outcome = simulate([Job(0.0, 1.0, [4.0, 4.0, 4.0]), Job(4.0, 1.0)], 1)
+    assert outcome.waits == [0.0, 1.0]
+    assert outcome.turnarounds == [14.0, 2.0]
 
 
 def test_all_work_is_done_by_no_more_than_the_workers():

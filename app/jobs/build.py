@@ -12,6 +12,8 @@ from . import files
 from .service import Jobs
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from ..access.limits import Allowance
     from ..config import Settings
     from ..speech.service import Speech
@@ -61,20 +63,19 @@ def build_local(
 
 
 def build_fleet(
-    settings: Settings, keep_retrying: Callable[[], bool] = lambda: False
+    settings: Settings, keep_retrying: Callable[[], bool] = lambda: False, celery: Celery | None = None
 ) -> tuple[RedisStore, Files, CeleryQueue]:
     """
-    Jobs that web and workers share; nothing is connected yet. *keep_retrying*: see RedisStore.
+    Jobs that web and workers share; nothing is connected yet. *keep_retrying*: see RedisStore. *celery* is a worker's.
 
     InsufficientStorage where their files can't be kept.
     """
-    from .fleet.queue import CeleryQueue
+    from .fleet.queue import CeleryQueue, celery_app
     from .fleet.store import RedisStore
     from .fleet.transactions import connect
 
     store = RedisStore(connect(settings.fleet_redis_url), keep_retrying)
-    limit_seconds = settings.job_time_limit_minutes * 60
-    queue = CeleryQueue(settings.celery_broker_url, store, time_limit_seconds=limit_seconds)
+    queue = CeleryQueue(celery or celery_app(settings), store)
     try:
         kept = files.build(settings)
         if isinstance(kept, files.LocalFiles):

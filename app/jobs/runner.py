@@ -37,6 +37,12 @@ ROOM_SECONDS = 5.0  # until a job that found no room is tried again
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 2.0, 300.0  # after a failure, doubled with each
 
 
+def backoff(failures: int) -> float:
+    """The seconds from the n-th failure to the next try: 2, 4, 8 ..."""
+    wait: float = min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LONGEST_RETRY_SECONDS)
+    return wait
+
+
 def run(
     job: Job,
     store: Store,
@@ -46,12 +52,14 @@ def run(
     attempts: int,
     allowance: Allowance | None = None,
     time_limit_seconds: float = math.inf,
+    retry_seconds: Callable[[int], float] = backoff,
     is_running: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.time,
 ) -> None:
     """
     Run *job*, which was claimed: afterwards it has ended, or is queued again for another try.
 
+    After its n-th failure it waits *retry_seconds* of n.
     *is_running* is called now and then; once it says that this process is about to end, the job is put back.
     """
     due = Throttle(PROGRESS_SECONDS, clock)
@@ -96,16 +104,16 @@ def run(
             limit = f"it took more than {time_limit_seconds / 60:g} minutes (JOB_TIME_LIMIT_MINUTES)"
             _end(job, store, FAILED, clock(), EngineTimeout(limit))
     except ServiceError as error:
-        _failed(job, store, error, attempts=attempts, now=clock())
+        _failed(job, store, error, attempts=attempts, now=clock(), retry_seconds=retry_seconds)
     except FileNotFoundError:
         _end(job, store, FAILED, clock(), ServiceError("the recording is gone; send it again"))
     except OSError as error:
         full = InsufficientStorage(f"the result could not be written: {error.strerror}")
-        _failed(job, store, full, attempts=attempts, now=clock())
+        _failed(job, store, full, attempts=attempts, now=clock(), retry_seconds=retry_seconds)
     except Exception:
         log.exception("job=%s attempt=%d failed", job.id, job.attempt)
         reason = ServiceError("the service failed; the log has the cause under this job's id")
-        _failed(job, store, reason, attempts=attempts, now=clock())
+        _failed(job, store, reason, attempts=attempts, now=clock(), retry_seconds=retry_seconds)
     else:
         if _end(job, store, SUCCEEDED, clock()):
             files.drop_recording(job.id)
@@ -190,7 +198,15 @@ def _speak(job: Job, spoken: SynthesisResult, output: BinaryIO) -> None:
     }
 
 
-def _failed(job: Job, store: Store, error: ServiceError, *, attempts: int, now: float) -> None:
+def _failed(
+    job: Job,
+    store: Store,
+    error: ServiceError,
+    *,
+    attempts: int,
+    now: float,
+    retry_seconds: Callable[[int], float],
+) -> None:
     """Put the job back where another try may succeed; end it where none can, or too many have failed."""
     if isinstance(error, QueueFull | InsufficientMemory):  # not a failure of the job
         store.put_back(job, now + ROOM_SECONDS)
@@ -203,9 +219,8 @@ def _failed(job: Job, store: Store, error: ServiceError, *, attempts: int, now: 
     if job.count_failure() >= attempts or hopeless:
         _end(job, store, FAILED, now, error)
         return
-    wait = min(FIRST_RETRY_SECONDS * 2 ** (job.failures - 1), LONGEST_RETRY_SECONDS)
-    if store.put_back(job, now + wait):
-        log.warning("job=%s failed: %s; tried again in %.0f s", job.id, error.code, wait)
+    if store.put_back(job, now + retry_seconds(job.failures)):
+        log.warning("job=%s failed: %s; it is tried again", job.id, error.code)
 
 
 def _end(job: Job, store: Store, state: str, now: float, error: ServiceError | None = None) -> bool:

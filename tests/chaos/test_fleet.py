@@ -4,6 +4,7 @@ the full one.
 """
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from app import memory
 from tests.jobs.fleet.machines import Fleet, started
+from tests.jobs.fleet.rabbitmq import RabbitMQ
 from tests.processes import children, descendants, until
 from tests.server import Server
 
@@ -26,23 +28,27 @@ VICTIMS = ("redis", "web", "master", "machine", "celery", "child", "engine")
 
 
 class FleetOrdeal(Ordeal):
-    """Two workers, Redis and a web server, of which none may trust the others to live."""
+    """Two workers, Redis, a web server and *rabbit* where there is one, of which none may trust the others to live."""
 
-    def __init__(self, server: Server, fleet: Fleet, *, seed: int) -> None:
+    def __init__(self, server: Server, fleet: Fleet, rabbit: RabbitMQ | None, *, seed: int) -> None:
         super().__init__(server, seed=seed)
-        self.fleet = fleet
+        self.fleet, self.rabbit = fleet, rabbit
         self.victims: list[str] = []
 
     def kill(self) -> None:
         """End one of them as the kernel would, and start it again, as a host would."""
         if not self.victims:
-            self.victims = self.random.sample(VICTIMS, len(VICTIMS))
+            victims = (*VICTIMS, "rabbitmq") if self.rabbit else VICTIMS
+            self.victims = self.random.sample(victims, len(victims))
         victim = self.victims.pop()
         self.killed.append(Killed(victim, time.monotonic() - self.began))
         if victim == "redis":
             self.fleet.redis.kill()
             self.pause(1.0)
             self.fleet.redis.start()
+        elif victim == "rabbitmq" and self.rabbit:
+            self.rabbit.kill()
+            self.rabbit.start()
         elif victim in ("web", "master"):
             roles = {process.role: process.pid for process in memory.service(self.server.process.pid)}
             _kill(roles.get(victim))
@@ -74,7 +80,7 @@ class FleetOrdeal(Ordeal):
             assert len(re.findall(rf"job={id} succeeded", said)) <= 1
         counts = self.fleet.store.counts(time.time())
         assert (counts.queued, counts.running, counts.by_state["succeeded"]) == (0, 0, len(self.jobs))
-        assert self.fleet.store.expired_leases() == []
+        assert self.fleet.store.overdue(math.inf, math.inf) == []
 
 
 def _kill(pid: int | None) -> None:
@@ -84,9 +90,15 @@ def _kill(pid: int | None) -> None:
 
 
 @pytest.mark.long
-def test_killed_at_random_every_job_ends_once_and_right(tmp_path, capsys):
-    with started(tmp_path / "fleet", **SETTINGS) as fleet, Server(**fleet.environment) as server:
-        ordeal = FleetOrdeal(server, fleet, seed=SEED)
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+def test_killed_at_random_every_job_ends_once_and_right(broker, tmp_path, capsys):
+    with contextlib.ExitStack() as stack:
+        rabbit = None
+        if broker == "rabbitmq":
+            rabbit = stack.enter_context(contextlib.closing(RabbitMQ(tmp_path / "rabbit")))
+        fleet = stack.enter_context(started(tmp_path / "fleet", rabbit.url if rabbit else "", **SETTINGS))
+        server = stack.enter_context(Server(**fleet.environment))
+        ordeal = FleetOrdeal(server, fleet, rabbit, seed=SEED)
         for _ in range(2):
             fleet.worker()
         until(
@@ -94,12 +106,13 @@ def test_killed_at_random_every_job_ends_once_and_right(tmp_path, capsys):
             "workers are ready",
             said=fleet.said,
         )
-        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=4.0, seconds=900 if FULL else 240)
+        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=4.0, seconds=900 if FULL else 300)
         seconds = time.monotonic() - ordeal.began
     if FULL:
         roles = [killed.role for killed in ordeal.killed]
         with capsys.disabled():
             counted = ", ".join(f"{roles.count(role)} {role}" for role in sorted(set(roles)))
             print(
-                f"\n{COUNT} jobs, {KILLS} kills ({counted}), two workers: all ended once and right, {seconds:.0f} s"
+                f"\n{COUNT} jobs, {KILLS} kills ({counted}), two workers, {broker}: all ended once and right, "
+                f"{seconds:.0f} s"
             )

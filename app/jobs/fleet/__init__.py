@@ -1,7 +1,8 @@
 """
 Jobs for any number of machines: imported only where CELERY_BROKER_URL is set.
 
-The store (Redis) has the state of every job; a message of the broker only says that there may be something to do.
-A message too many is ignored, because `claim` gives a job to one worker only; one that was lost is sent again by the
-sweep. So the broker may deliver twice, lose messages, or be replaced by another one.
+Celery gives out the work: tasks are acknowledged late, retried, limited and handed over as its documentation says, and
+the parts of a long recording are a chord. Redis has what Celery does not know: whose job it is, the pages of jobs,
+idempotency keys, bytes counted, and the attempt that may end a job. A message twice is ignored: `claim` gives a job to
+one worker, which holds it by a key that it renews.
 """

@@ -63,33 +63,34 @@ def split(
 
 def join(id: str, store: RedisStore, files: Files, now: float) -> None:
     """
-    End the job *id* when all its parts have succeeded, with their joined results, or when one has failed.
+    End the job *id* with the joined results of its parts, when all of them have succeeded.
 
-    Any worker may call it, and several at the same time: the store accepts one of them.
+    Several workers may call it at the same time: the store accepts one of them.
     """
     job = store.get(id)
     if job is None or job.state != RUNNING or not job.extra.get("parts"):
         return
     parts = store.parts(job)
-    failed = next((part for part in parts if part.state == FAILED), None)
-    if failed is not None:
-        _end(job, store, files, FAILED, now, failed)
-    elif (
-        len(parts) == job.extra["parts"]
-        and all(part.state == SUCCEEDED for part in parts)
-        and store.renew_lease(job)
-    ):
-        try:
-            with files.new_result(job.id) as output:
-                for segment in join_segments(_segments(part, files) for part in parts):
-                    output.write(segment_line(segment))
-                job.result_bytes = output.tell()
-        except FileNotFoundError:
-            log.info("job=%s was joined by another worker", job.id)
-            return
-        last = parts[-1]
-        job.result, job.seconds_done = {**last.result}, last.result["duration"]
-        _end(job, store, files, SUCCEEDED, now, last)
+    if len(parts) != job.extra["parts"] or any(part.state != SUCCEEDED for part in parts):
+        return
+    try:
+        with files.new_result(job.id) as output:
+            for segment in join_segments(_segments(part, files) for part in parts):
+                output.write(segment_line(segment))
+            job.result_bytes = output.tell()
+    except FileNotFoundError:
+        log.info("job=%s was joined by another worker", job.id)
+        return
+    job.result, job.seconds_done = {**parts[-1].result}, parts[-1].result["duration"]
+    if _end(job, store, files, SUCCEEDED, now, parts[-1]):
+        files.drop_recording(job.id)
+
+
+def fail(part: Job, store: RedisStore, files: Files, now: float) -> None:
+    """End the job that *part* belongs to with the error of the part."""
+    job = store.get(part.extra["part_of"])
+    if job is not None and part.id in part_ids(job):
+        _end(job, store, files, FAILED, now, part)
 
 
 def _segments(part: Job, files: Files) -> Iterator[Segment]:
@@ -97,15 +98,14 @@ def _segments(part: Job, files: Files) -> Iterator[Segment]:
         yield from read_segments(lines)
 
 
-def _end(job: Job, store: RedisStore, files: Files, state: str, now: float, part: Job) -> None:
-    whole = replace(job, failures=part.failures)
-    if not store.finish(whole, state, now, part.error):
-        return
-    log.info("job=%s %s in %d parts", job.id, state, job.extra["parts"])
-    if state == SUCCEEDED:
-        files.drop_recording(job.id)
-    for id in part_ids(job):
-        files.remove(id)
+def _end(job: Job, store: RedisStore, files: Files, state: str, now: float, part: Job) -> bool:
+    ids = part_ids(job)
+    ended = store.finish(replace(job, failures=part.failures), state, now, part.error)
+    if ended:
+        log.info("job=%s %s in %d parts", job.id, state, len(ids))
+        for id in ids:
+            files.remove(id)
+    return ended
 
 
 def cut(pauses: Iterable[Clip], duration: float, part_seconds: float) -> list[Clip]:

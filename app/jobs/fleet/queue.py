@@ -1,64 +1,116 @@
-"""Sends workers a message for each job: in Celery's format, without Celery."""
+"""Sends workers a task for each job; and how Celery is configured, in the web and in workers."""
 
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
-import uuid
 from typing import Any
 
-from kombu import Connection, Exchange, Queue
+from celery import Celery
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
+from kombu.utils.uuid import uuid
 
+from ...config import Settings
 from ...errors import BrokerUnavailable
-from ..job import QUEUED, Job
+from ..job import QUEUED, Job, is_part
 from .store import RedisStore
 from .transactions import ANSWER_SECONDS, CONNECT_SECONDS
 
 log = logging.getLogger(__name__)
 
-TASK = "pam_voice.perform"
-QUEUE = Queue("pam-voice", Exchange("pam-voice", type="direct"), routing_key="pam-voice", durable=True)
-LONGEST_VISIBILITY_SECONDS = 43_200  # SQS knows no longer one
+# The names of tasks, as Flower and `celery inspect` show them; those of jobs end with the job's kind.
+PREFIX = "pam_voice."
+PART, JOIN, LOOK_AFTER, REQUEUE = (PREFIX + name for name in ("part", "join", "look_after", "requeue"))
+PERFORM = PREFIX + "perform"  # any job, in messages of 0.2.0 and before; understood for one release
+
+BEFORE = Queue(
+    "pam-voice", Exchange("pam-voice", type="direct"), routing_key="pam-voice"
+)  # of the same releases
+QUEUE = Queue("pam-voice.jobs", Exchange("pam-voice.jobs", type="direct"), routing_key="jobs", max_priority=9)
+
+# A broker without connections to its workers gives a message out again when it was not acknowledged for so long; who
+# gets it sends it back while its job's holder lives.
+VISIBILITY_SECONDS = 60
+RESTORE_SECONDS = 10  # how often a worker looks for such messages
+# Of a message with a countdown: it waits in a worker, not acknowledged, and must not be given out again meanwhile.
+LONGEST_COUNTDOWN_SECONDS = 30.0
+# Celery's limits are for work that does not end by itself, as it should at JOB_TIME_LIMIT_MINUTES.
+SOFT_GRACE_SECONDS, HARD_GRACE_SECONDS = 30, 60
 AT_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+AMQP = ("amqp", "pyamqp")
 
 
-def transport_options(broker_url: str, time_limit_seconds: float) -> dict[str, Any]:
-    """
-    Options of kombu's transport for *broker_url*.
-
-    The broker delivers a message again when it was not acknowledged for longer than the longest job takes.
-    """
-    visibility_seconds = min(2 * time_limit_seconds, LONGEST_VISIBILITY_SECONDS)
+def transport_options(broker_url: str) -> dict[str, Any]:
+    """Options of kombu's transport for *broker_url*."""
     if broker_url.startswith(("redis", "sentinel", "valkey")):
         return {
-            "visibility_timeout": visibility_seconds,
+            "visibility_timeout": VISIBILITY_SECONDS,
+            "unacked_restore_interval": RESTORE_SECONDS,
+            "unacked_restore_throttle": 1,  # look at every interval, not at every tenth
             "socket_connect_timeout": CONNECT_SECONDS,
             "socket_keepalive": True,
         }
     if broker_url.startswith("sqs"):
-        return {"visibility_timeout": visibility_seconds}
-    if broker_url.startswith(("amqp", "pyamqp")):
+        return {"visibility_timeout": VISIBILITY_SECONDS}
+    if broker_url.startswith(AMQP):
         return {"confirm_publish": True, "read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS}
     return {}
 
 
+def priority(broker_url: str, *, behind: bool) -> int:
+    """Of a message, *behind* those of whole jobs or with them: for RabbitMQ the highest number is the first."""
+    return (0 if behind else 9) if broker_url.startswith(AMQP) else (9 if behind else 0)
+
+
+def celery_app(settings: Settings, *, worker: bool = False) -> Celery:
+    """Celery as *settings* want it; the web's only sends, and keeps no connection to the result backend."""
+    url, results = settings.celery_broker_url, settings.fleet_redis_url
+    options = transport_options(url)
+    if not worker and "socket_connect_timeout" in options:
+        options["socket_timeout"] = ANSWER_SECONDS  # workers wait for messages longer than that
+    limit_seconds = settings.job_time_limit_minutes * 60
+    app = Celery("pam-voice", broker=url, backend=results if worker else None, set_as_current=worker)
+    app.conf.update(
+        task_queues=[QUEUE, BEFORE],
+        task_default_queue=QUEUE.name,
+        task_default_priority=priority(url, behind=False),
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_track_started=True,
+        task_soft_time_limit=limit_seconds + SOFT_GRACE_SECONDS,
+        task_time_limit=limit_seconds + HARD_GRACE_SECONDS,
+        result_expires=settings.job_ttl_hours * 3600,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=1,  # recordings a machine works on at the same time; `-c` changes it
+        worker_max_memory_per_child=settings.worker_hard_limit_mb << 10,
+        worker_send_task_events=True,  # for Flower
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # the work goes on, and its result counts
+        broker_transport_options=options,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # for as long as it takes
+    )
+    if results.startswith("rediss:") and "ssl_cert_reqs" not in results:
+        app.conf.redis_backend_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return app
+
+
 class CeleryQueue:
     """
-    Sends jobs' ids to a broker. Threads may share it; they send one after the other.
+    Sends a task for each job. Threads may share it; they send one after the other.
 
-    The message is that of Celery's protocol 2 (docs.celeryq.dev, "Message Protocol"): 4 MB less in a web
-    worker than importing Celery to send it.
+    The id of a task is that of its job: `AsyncResult(ID)` and Flower know it by the name that clients know.
     """
 
-    def __init__(self, broker_url: str, store: RedisStore, *, time_limit_seconds: float) -> None:
-        self._store = store
-        options = transport_options(broker_url, time_limit_seconds)
-        if "socket_connect_timeout" in options:
-            options["socket_timeout"] = ANSWER_SECONDS  # workers wait for messages longer than that
-        self._connection = Connection(
-            broker_url, connect_timeout=CONNECT_SECONDS, transport_options={**options, **AT_ONCE}
-        )
+    def __init__(self, app: Celery, store: RedisStore) -> None:
+        self._app, self._store = app, store
+        timeout = {
+            "connect_timeout": CONNECT_SECONDS,
+            "transport_options": {**AT_ONCE, **app.conf.broker_transport_options},
+        }
+        self._connection = app.connection_for_write(**timeout)
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -76,43 +128,51 @@ class CeleryQueue:
             raise _unavailable(error) from None
 
     def changed(self, job: Job) -> None:
-        """Send the message of a queued job; one that can't be sent now is sent by a worker's sweep."""
+        """Send the task of a queued job; one that can't be sent now is sent by a worker later."""
         if job.state != QUEUED:
             return
         try:
-            self.send(job.id)
+            self.send(job)
         except BrokerUnavailable:
-            log.warning("job=%s could not be published; a worker will", job.id)
+            log.warning("job=%s could not be sent; a worker will", job.id)
 
-    def send(self, id: str) -> None:
-        """Send the message of the job *id*; BrokerUnavailable."""
-        number = str(uuid.uuid4())
+    def send(self, job: Job) -> None:
+        """Send the task of *job*, a part for one; where it has parts, the one that joins them. BrokerUnavailable."""
+        if job.extra.get("parts"):
+            self._send(JOIN, [None, job.id], job.id, behind=True)
+        else:
+            self._send(
+                PART if is_part(job.id) else PREFIX + job.kind, [job.id], job.id, behind=is_part(job.id)
+            )
+        self._store.note_sent(job.id)
+
+    def look_after(self, now: float) -> None:
+        """Have a worker look after jobs that wait in vain: once all messages that were sent by *now* have come."""
+        for behind in (False, True):
+            self._send(LOOK_AFTER, [now, behind], uuid(), behind=behind, ignore_result=True)
+
+    def _send(
+        self, task: str, args: list[Any], id: str, *, behind: bool, ignore_result: bool = False
+    ) -> None:
+        # Celery's message without `send_task`, which loads its events for it: 1.1 MB less in a web worker.
+        message = self._app.amqp.as_task_v2(id, task, args, ignore_result=ignore_result)
         try:
             with self._lock:
                 self._connection.Producer().publish(
-                    [[id], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
+                    message.body,
+                    headers=message.headers,
                     exchange=QUEUE.exchange,
                     routing_key=QUEUE.routing_key,
                     declare=[QUEUE],
-                    headers={
-                        "lang": "py",
-                        "task": TASK,
-                        "id": number,
-                        "root_id": number,
-                        "parent_id": None,
-                        "group": None,
-                        "retries": 0,
-                        "ignore_result": True,
-                    },
-                    correlation_id=number,
+                    priority=priority(self._app.conf.broker_url, behind=behind),
                     serializer="json",
                     delivery_mode="persistent",
                     retry=True,
                     retry_policy=AT_ONCE,
+                    **message.properties,
                 )
         except (OperationalError, OSError) as error:
             raise _unavailable(error) from None
-        self._store.mark_published(id)
 
     def close(self) -> None:
         """Close the connection."""

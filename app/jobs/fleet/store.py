@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
-from typing import cast
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import redis
+from redis.client import Pipeline
 
 from .. import STATES
 from ..job import (
@@ -19,59 +23,98 @@ from ..job import (
     Job,
     Store,
     Throughput,
+    part_ids,
     require_room,
 )
-from .dispatch import PAGE_READ, Dispatch
-from .records import (
-    LEASE_SECONDS,
-    forget,
-    index_key,
-    job_key,
-    key,
-    note_unpublished,
-    read,
-    state_key,
-    used_key,
-    write,
-)
-from .transactions import TRIES, busy, executed, wrap_redis_errors
+from .records import LEASE_SECONDS, SENT, forget, key, read, renew, write
+from .transactions import wrap_redis_errors
 
-PUBLISHED_BY_SECONDS = 5.0  # after this long, whoever added a job did not live to send its message
+PAGE_READ = 100
+OVERDUE_READ = 1000  # messages that are looked at once
+WITHOUT_TEXT = [name for name in STORED_NAMES if name != "text"]
+Scored = list[tuple[str, float]]
 
 
-class RedisStore(Dispatch, Store):
-    """A Store whose jobs any number of machines share."""
+@wrap_redis_errors
+class RedisStore(Store):
+    """
+    A Store whose jobs any number of machines share, and what workers need to know beside it. Threads may share it.
 
-    @wrap_redis_errors
+    A job is a hash, one JSON value a field. All that a change is about is written in one transaction (MULTI), which
+    fails when the hash was changed since it was read (WATCH), and is then repeated. *keep_retrying*: see
+    wrap_redis_errors. Nothing is asked before the first call.
+    """
+
+    def __init__(self, client: redis.Redis, keep_retrying: Callable[[], bool] = lambda: False) -> None:
+        self._redis, self.keep_retrying = client, keep_retrying
+
+    def check(self) -> None:
+        """BrokerUnavailable when Redis does not answer, or takes nothing: it is full, or a replica."""
+        self._redis.set(key("written"), 1, px=10_000)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
     def add(self, job: Job, limit_bytes: int) -> Job:
-        used = used_key(job.owner, job.idempotency_key)
-        for _ in range(TRIES):
-            with self._redis.pipeline() as pipe:
-                pipe.watch(used, key("bytes"))
-                same = self._load(pipe, str(pipe.get(used))) if job.idempotency_key else None
-                if same is None:
-                    same = self._load(pipe, job.id)  # added, but Redis went away before it could say so
-                if same is not None:
-                    return same
-                require_room(self.counts(0.0).stored_bytes, job.file_bytes, limit_bytes)
-                pipe.multi()
-                if job.idempotency_key:
-                    pipe.set(used, job.id)
-                write(pipe, job, None)
-                note_unpublished(pipe, job, job.created_at + PUBLISHED_BY_SECONDS)
-                if executed(pipe):
-                    return job
-        raise busy()
+        used = key("used", job.owner, job.idempotency_key)
 
-    @wrap_redis_errors
+        def adding(pipe: Pipeline) -> Job:
+            # It may have been added before Redis went away, and could not say so.
+            for id in (*([str(pipe.get(used))] if job.idempotency_key else []), job.id):
+                if (same := _load(pipe, id)) is not None:
+                    return same
+            require_room(self.counts(0.0).stored_bytes, job.file_bytes, limit_bytes)
+            pipe.multi()
+            if job.idempotency_key:
+                pipe.set(used, job.id)
+            write(pipe, job, None)
+            return job
+
+        return self._transaction(adding, used, key("bytes")) or job
+
+    def change(
+        self,
+        id: str,
+        edit: Callable[[Job], bool],
+        segments: Sequence[bytes] = (),
+        then: Callable[[Pipeline, Job], None] = lambda pipe, job: None,
+    ) -> Job | None:
+        """As of every Store; *then* adds to the transaction."""
+
+        def changing(pipe: Pipeline) -> Job | None:
+            stored = cast("dict[str, str | None]", pipe.hgetall(key("job", id)))
+            before, job = read(stored), read(stored)
+            if before is None or job is None or not edit(job):
+                return None
+            pipe.multi()
+            write(pipe, job, before)
+            if segments:
+                pipe.rpush(key("segments", id), *segments)
+            then(pipe, job)
+            return job
+
+        return self._transaction(changing, key("job", id))
+
+    def remove(self, id: str) -> None:
+        def removing(pipe: Pipeline) -> None:
+            if (job := _load(pipe, id)) is not None:
+                pipe.multi()
+                forget(pipe, job)
+
+        self._transaction(removing, key("job", id))
+
+    def _transaction(self, make: Callable[[Pipeline], Job | None], *watched: str) -> Job | None:
+        made = self._redis.transaction(cast("Any", make), *watched, value_from_callable=True)
+        return cast("Job | None", made)
+
     def find(self, owner: str, idempotency_key: str) -> Job | None:
-        id = cast("str | None", self._redis.get(used_key(owner, idempotency_key)))
+        id = cast("str | None", self._redis.get(key("used", owner, idempotency_key)))
         return self.get(id) if id and idempotency_key else None
 
-    @wrap_redis_errors
     def get(self, id: str) -> Job | None:
         """The job; one that is divided into parts has the progress of all of them together."""
-        job = self._load(self._redis, id)
+        job = _load(self._redis, id)
         if job is not None and job.state == RUNNING and (parts := self.parts(job)):
             # The parts count their seconds from the start of the whole recording.
             job.seconds_done = sum(max(0.0, part.seconds_done - part.params["clip"][0]) for part in parts)
@@ -80,121 +123,177 @@ class RedisStore(Dispatch, Store):
 
     def segments(self, id: str) -> Iterator[bytes]:
         for first in itertools.count(0, PAGE_READ):
-            lines = self._some_segments(id, first)
+            lines = self.some_segments(id, first)
             yield from (line.encode() for line in lines)
             if len(lines) < PAGE_READ:
                 return
 
-    @wrap_redis_errors
-    def _some_segments(self, id: str, first: int) -> list[str]:
+    def some_segments(self, id: str, first: int) -> list[str]:
+        """PAGE_READ of them at the most, from number *first* on."""
         return cast("list[str]", self._redis.lrange(key("segments", id), first, first + PAGE_READ - 1))
 
-    @wrap_redis_errors
     def page(self, owner: str, *, state: str, before: str, limit: int) -> list[Job]:
         """Jobs of *owner*; those made at the same time are ordered by their ids."""
-        names, wanted = [name for name in STORED_NAMES if name != "text"], limit
-        index, newest = index_key(owner, state), "+inf"
+        index, newest, wanted = key("jobs", owner, state), "+inf", limit
         if before:
             # Not by its rank: it may have left this state since the page before.
-            created = cast("str | None", self._redis.hget(job_key(before), "created_at"))
+            created = cast("str | None", self._redis.hget(key("job", before), "created_at"))
             if created is None:
                 return []
             newest, moment = created, float(created)
             limit += self._redis.zcount(index, created, created)
         scored = cast(
-            "list[tuple[str, float]]",
+            "Scored",
             self._redis.zrevrangebyscore(index, newest, "-inf", start=0, num=limit, withscores=True),
         )
         ids = [id for id, score in scored if not before or (score, id) < (moment, before)]
-        with self._redis.pipeline(transaction=False) as pipe:
-            for id in ids[:wanted]:
-                pipe.hmget(job_key(id), names)
-            found = [dict(zip(names, values, strict=True)) for values in pipe.execute()]
-        return [job for values in found if (job := read(values)) is not None]
+        return [job for job, _ in self._without_texts(ids[:wanted])]
 
-    @wrap_redis_errors
     def ahead(self, job: Job) -> int:
         with self._redis.pipeline() as pipe:
-            pipe.zrank(state_key(QUEUED), job.id)
-            pipe.zcard(state_key(RUNNING))
-            pipe.zscore(state_key(RUNNING), job.id)
+            pipe.zrank(key("state", QUEUED), job.id)
+            pipe.zcard(key("state", RUNNING))
+            pipe.zscore(key("state", RUNNING), job.id)
             queued, running, started = pipe.execute()
         return int(queued or 0) + int(running) - (started is not None)
 
-    @wrap_redis_errors
     def throughput(self, kind: str) -> Throughput | None:
-        lines = cast("list[str]", self._redis.lrange(key("pace", kind), 0, -1))
-        if not lines:
+        took = [json.loads(line) for line in cast("list[str]", self._redis.lrange(key("pace", kind), 0, -1))]
+        if not took:
             return None
-        took = [json.loads(line) for line in lines]
         seconds, size = sum(one[0] for one in took), sum(one[1] for one in took)
         return Throughput(seconds / len(took), seconds / max(1, size))
 
-    @wrap_redis_errors
-    def remove(self, id: str) -> None:
-        for _ in range(TRIES):
-            with self._redis.pipeline() as pipe:
-                pipe.watch(job_key(id))
-                job = self._load(pipe, id)
-                if job is None:
-                    return
-                pipe.multi()
-                forget(pipe, job)
-                if executed(pipe):
-                    return
-        raise busy()
-
-    @wrap_redis_errors
     def finished_before(self, when: float) -> list[str]:
         with self._redis.pipeline(transaction=False) as pipe:
             for state in FINISHED:
-                pipe.zrangebyscore(state_key(state), "-inf", f"({when!r}", start=0, num=PAGE_READ)
+                pipe.zrangebyscore(key("state", state), "-inf", f"({when!r}", start=0, num=PAGE_READ)
             return [id for ids in pipe.execute() for id in ids][:PAGE_READ]
 
-    @wrap_redis_errors
     def webhooks_due(self, now: float) -> list[Job]:
-        ids = cast(
-            "list[str]", self._redis.zrangebyscore(key("webhooks"), "-inf", now, start=0, num=WEBHOOKS_READ)
-        )
-        return [job for id in ids if (job := self._load(self._redis, id)) is not None]
+        ids = self._redis.zrangebyscore(key("webhooks"), "-inf", now, start=0, num=WEBHOOKS_READ)
+        return [job for id in cast("list[str]", ids) if (job := _load(self._redis, id)) is not None]
 
-    @wrap_redis_errors
     def next_webhook_at(self) -> float | None:
-        first = cast("list[tuple[str, float]]", self._redis.zrange(key("webhooks"), 0, 0, withscores=True))
+        first = cast("Scored", self._redis.zrange(key("webhooks"), 0, 0, withscores=True))
         return first[0][1] if first else None
 
-    @wrap_redis_errors
     def counts(self, now: float) -> Counts:
         """How much there is to do; the parts of long jobs count as jobs while they are queued or running."""
         with self._redis.pipeline(transaction=False) as pipe:
             for state in STATES:
-                pipe.zcard(state_key(state))
-            pipe.zrange(state_key(QUEUED), 0, 0, withscores=True)
+                pipe.zcard(key("state", state))
+            pipe.zrange(key("state", QUEUED), 0, 0, withscores=True)
             pipe.get(key("bytes"))
-            pipe.zrange(state_key(RUNNING), 0, PAGE_READ - 1)
+            pipe.zrange(key("state", RUNNING), 0, PAGE_READ - 1)
             pipe.zrange(key("workers"), 0, -1, withscores=True)
             pipe.time()
             *by_state, oldest, file_bytes, running, workers, (seconds, _) = pipe.execute()
         numbers = dict(zip(STATES, by_state, strict=True))
+        # One with parts has no progress of its own.
+        progress = [job.progress_at for job, _ in self._without_texts(running) if not job.extra.get("parts")]
         return Counts(
             queued=numbers[QUEUED],
             running=numbers[RUNNING],
             oldest_waiting_seconds=max(0.0, now - oldest[0][1]) if oldest else 0.0,
             stored_bytes=int(file_bytes or 0) + RECORD_BYTES * sum(by_state),
             by_state=numbers,
-            oldest_progress_seconds=max(0.0, now - self._oldest_progress(running, now)),
+            oldest_progress_seconds=max(
+                0.0, now - min((at for at in progress if at is not None), default=now)
+            ),
             workers=sum(seen_at > seconds - LEASE_SECONDS for _, seen_at in workers),
         )
 
-    def _oldest_progress(self, ids: list[str], now: float) -> float:
-        """When the job among *ids* that stands still the longest got further; one with parts has no progress."""
+    def renew_lease(self, job: Job) -> bool:
+        """Renew the lease on *job*; False when the attempt is no longer the current one."""
+        state, attempt = cast("list[str | None]", self._redis.hmget(key("job", job.id), ["state", "attempt"]))
+        if state != json.dumps(RUNNING) or attempt != json.dumps(job.attempt):
+            return False
+        renew(self._redis, job)
+        return True
+
+    def is_held(self, id: str) -> bool:
+        """Whether a worker has renewed the lease on the job in time."""
+        return bool(self._redis.exists(key("lease", id)))
+
+    def parts(self, job: Job) -> list[Job]:
+        """The parts of *job* in their order; empty when it has none, or when they were deleted."""
+        return [part for id in part_ids(job) if (part := _load(self._redis, id)) is not None]
+
+    def split(self, job: Job, params: list[dict[str, Any]]) -> list[Job]:
+        """
+        Divide *job* into parts, one for each of *params*, which are queued now; none when its attempt is no longer
+        the current one. The job itself is running, without a lease, until its parts are joined.
+        """
+        made: list[Job] = []
+
+        def edit(stored: Job) -> bool:
+            stored.extra = {**stored.extra, "parts": len(params)}
+            extra = {**job.extra, "part_of": job.id}
+            made[:] = [
+                Job(id, job.kind, one, owner=job.owner, created_at=job.created_at, extra=extra)
+                for id, one in zip(part_ids(stored), params, strict=True)
+            ]
+            return stored.is_held_by(job)
+
+        def keep(pipe: Pipeline, stored: Job) -> None:
+            for part in made:
+                write(pipe, part, None)
+            pipe.zadd(SENT, dict.fromkeys(part_ids(stored), time.time()))
+            pipe.delete(key("lease", stored.id))
+
+        return made if self.change(job.id, edit, then=keep) else []
+
+    def note_sent(self, id: str) -> None:
+        """The message for this job was sent now."""
+        self._redis.zadd(SENT, {id: time.time()}, xx=True)
+
+    def overdue(self, waiting_since: float, lost_since: float) -> list[Job]:
+        """
+        Jobs and parts without their texts whose message was sent before *waiting_since* and that are queued and due,
+        or before *lost_since* and that run without a lease.
+        """
+        queued = self._redis.zrange(key("state", QUEUED), 0, PAGE_READ, withscores=True)
+        if queued:  # by a release that noted only what it had not sent
+            self._redis.zadd(SENT, dict(cast("Scored", queued)), nx=True)
+        latest = max(waiting_since, lost_since)
+        sent = dict(
+            cast(
+                "Scored",
+                self._redis.zrangebyscore(SENT, "-inf", latest, start=0, num=OVERDUE_READ, withscores=True),
+            )
+        )
+        limits = {QUEUED: waiting_since, RUNNING: lost_since}
+        return [
+            job
+            for job, held in self._without_texts([*sent])
+            if not held and max(sent[job.id], job.due_at) <= limits.get(job.state, 0.0)
+        ]
+
+    def begin_look(self, seconds: float) -> bool:
+        """Whether nobody has looked after the jobs for so many *seconds*; from now on somebody has."""
+        return bool(self._redis.set(key("looked"), 1, px=round(seconds * 1000), nx=True))
+
+    def note_worker(self, name: str) -> None:
+        """The worker *name* is there; one that is silent for longer than a lease is not. Redis's clock tells."""
+        seconds, _ = self._redis.time()
+        self._redis.zadd(key("workers"), {name: seconds})
+        self._redis.zremrangebyscore(key("workers"), "-inf", seconds - LEASE_SECONDS)
+
+    def forget_worker(self, name: str) -> None:
+        """The worker *name* has ended."""
+        self._redis.zrem(key("workers"), name)
+
+    def _without_texts(self, ids: Sequence[str]) -> list[tuple[Job, bool]]:
+        """The jobs that are there of these, and whether a worker holds them."""
         with self._redis.pipeline(transaction=False) as pipe:
             for id in ids:
-                pipe.hmget(job_key(id), "progress_at", "extra")
+                pipe.hmget(key("job", id), WITHOUT_TEXT)
+                pipe.exists(key("lease", id))
             found = pipe.execute()
-        moments = [
-            json.loads(progress_at)
-            for progress_at, extra in found
-            if progress_at is not None and not (extra and json.loads(extra).get("parts"))
-        ]
-        return min((moment for moment in moments if moment is not None), default=now)
+        jobs = [read(dict(zip(WITHOUT_TEXT, values, strict=True))) for values in found[::2]]
+        return [(job, bool(held)) for job, held in zip(jobs, found[1::2], strict=True) if job is not None]
+
+
+def _load(client: redis.Redis, id: str) -> Job | None:
+    return read(cast("dict[str, str | None]", client.hgetall(key("job", id))))

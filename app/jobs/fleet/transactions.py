@@ -1,29 +1,25 @@
-"""Changes in Redis that happen completely or not at all, and the error when Redis does not answer."""
+"""The connection to Redis, and the error when it does not answer."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
-from redis.client import Pipeline
 from redis.retry import Retry
 
 from ...errors import BrokerUnavailable
-from ..job import Job
-from .records import job_key, key, read, write
 
 log = logging.getLogger(__name__)
 
 # A broker that is away is found out within twice the first, an answer that hangs within the second.
 CONNECT_SECONDS, ANSWER_SECONDS = 0.7, 1.5
-TRIES = 200  # of a change, each lost to another one of the same job
 
-Call = TypeVar("Call", bound=Callable[..., Any])
-Edit = Callable[[Job], bool]
+Kept = TypeVar("Kept", bound=type)
 
 
 def connect(url: str) -> redis.Redis:
@@ -38,93 +34,31 @@ def connect(url: str) -> redis.Redis:
     return client
 
 
-def wrap_redis_errors(call: Call) -> Call:
-    """A method of Transactions that raises BrokerUnavailable for Redis's errors, unless it is to keep retrying."""
-
-    @functools.wraps(call)
-    def calling(self: Transactions, *args: object, **options: object) -> object:
-        while True:
-            try:
-                return call(self, *args, **options)
-            except redis.RedisError as error:  # away, still loading, read-only, or full
-                if not self.keep_retrying():
-                    log.warning("Redis: %s", error)
-                    away = type(error) in (
-                        redis.ConnectionError,
-                        redis.TimeoutError,
-                    )  # not what is below them
-                    does = "does not answer" if away else "refuses it"
-                    raise BrokerUnavailable(
-                        f"Redis, which keeps the jobs, {does} ({type(error).__name__}); try again"
-                    ) from None
-
-    return cast("Call", calling)
-
-
-class Transactions:
+def wrap_redis_errors(kept: Kept) -> Kept:
     """
-    Jobs in Redis, changed one at a time. Threads may share it; nothing is asked before the first call.
+    A class whose public methods raise BrokerUnavailable for Redis's errors: it is away, still loading, read-only, full.
 
-    A job is a hash, one JSON value a field. All that a change is about is written in one transaction (MULTI), which
-    fails when the hash was changed since it was read (WATCH), and is then repeated. *keep_retrying* is called when
-    Redis does not answer: it may wait, and returns whether to call Redis again; by default the caller gets
-    BrokerUnavailable.
+    Its `keep_retrying` is called first: it may wait, and returns whether the method is to be called again.
     """
 
-    def __init__(self, client: redis.Redis, keep_retrying: Callable[[], bool] = lambda: False) -> None:
-        self._redis, self.keep_retrying = client, keep_retrying
+    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def calling(self: Any, *args: object, **options: object) -> object:
+            while True:
+                try:
+                    return call(self, *args, **options)
+                except redis.RedisError as error:
+                    if not self.keep_retrying():
+                        log.warning("Redis: %s", error)
+                        kind = type(error)  # not what is below these two: read-only, full
+                        does = "does not answer" if kind in (redis.ConnectionError, redis.TimeoutError) else "refuses it"
+                        raise BrokerUnavailable(
+                            f"Redis, which keeps the jobs, {does} ({kind.__name__}); try again"
+                        ) from None
 
-    @wrap_redis_errors
-    def check(self) -> None:
-        """BrokerUnavailable when Redis does not answer, or takes nothing: it is full, or a replica."""
-        self._redis.set(key("written"), 1, px=10_000)
+        return calling
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._redis.close()
-
-    @wrap_redis_errors
-    def change(
-        self,
-        id: str,
-        edit: Edit,
-        segments: Sequence[bytes] = (),
-        then: Callable[[Pipeline, Job], None] = lambda pipe, job: None,
-    ) -> Job | None:
-        """
-        The job after *edit* changed it and *then* added to the transaction; None when there is no such job, or
-        *edit* returned False. *edit* is called again when another change came first.
-        """
-        for _ in range(TRIES):
-            with self._redis.pipeline() as pipe:
-                pipe.watch(job_key(id))
-                stored = cast("dict[str, str | None]", pipe.hgetall(job_key(id)))
-                before, job = read(stored), read(stored)
-                if before is None or job is None or not edit(job):
-                    return None
-                pipe.multi()
-                write(pipe, job, before)
-                if segments:
-                    pipe.rpush(key("segments", id), *segments)
-                then(pipe, job)
-                if executed(pipe):
-                    return job
-        raise busy()
-
-    @staticmethod
-    def _load(client: redis.Redis, id: str) -> Job | None:
-        return read(cast("dict[str, str | None]", client.hgetall(job_key(id))))
-
-
-def executed(pipe: Pipeline) -> bool:
-    """Whether the transaction was done; False when another change came first."""
-    try:
-        pipe.execute()
-    except redis.WatchError:
-        return False
-    return True
-
-
-def busy() -> BrokerUnavailable:
-    """The error after TRIES transactions that were all overtaken by other changes."""
-    return BrokerUnavailable(f"a job was changed by others {TRIES} times in a row; try again")
+    for name, method in vars(kept).copy().items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            setattr(kept, name, wrapped(method))
+    return kept

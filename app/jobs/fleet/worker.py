@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import mmap
+import random
 import signal
-from typing import Any
+import time
+from typing import Any, NoReturn
 
-from celery import Celery, signals
-from celery.worker import state
+from celery import chord, signals, states
+from celery.exceptions import Ignore, Reject
+from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from ... import cgroup, logs, startup
 from ...access import Access
 from ...engine.budget import budget_mb, weigh_web
+from ...errors import ServiceError
 from ...speech.service import Speech
 from ..build import build_fleet
+from ..job import CANCELLED, FAILED, QUEUED, SPEAK, SUCCEEDED, TRANSCRIBE, Job
 from ..webhooks import Webhooks
-from .performer import Performer
-from .queue import QUEUE, TASK, transport_options
+from .performer import NotNow, Performer
+from .queue import (
+    JOIN,
+    LONGEST_COUNTDOWN_SECONDS,
+    LOOK_AFTER,
+    PART,
+    PERFORM,
+    PREFIX,
+    REQUEUE,
+    celery_app,
+    priority,
+)
 from .sweep import Sweep
 
-# Celery's limits are for work that does not end by itself, as it should at JOB_TIME_LIMIT_MINUTES.
-SOFT_GRACE_SECONDS, HARD_GRACE_SECONDS = 30, 60
-
 settings = startup.settings_or_exit(worker=True)
-time_limit_seconds = settings.job_time_limit_minutes * 60
+app = celery_app(settings, worker=True)
 
-app = Celery("pam-voice", broker=settings.celery_broker_url)
-app.conf.update(
-    task_queues=[QUEUE],
-    task_default_queue=QUEUE.name,
-    # A message is acknowledged when its job has ended, and given to another worker when this one is lost.
-    task_acks_late=True,
-    task_reject_on_worker_lost=True,
-    worker_prefetch_multiplier=1,
-    worker_concurrency=1,  # recordings a machine works on at the same time; `-c` changes it
-    worker_max_memory_per_child=settings.worker_hard_limit_mb << 10,
-    task_soft_time_limit=time_limit_seconds + SOFT_GRACE_SECONDS,
-    task_time_limit=time_limit_seconds + HARD_GRACE_SECONDS,
-    task_ignore_result=True,  # the store has it
-    broker_transport_options=transport_options(settings.celery_broker_url, time_limit_seconds),
-    broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,  # for as long as it takes
-    worker_redirect_stdouts=False,
-)
+
+class JobFailed(Exception):
+    """The job has failed, for this reason; only a requeue does it again."""
+
+
+class AttemptFailed(Exception):
+    """The job was put back after a failure; Celery tries it again."""
+
+
+# Every wait is one of Celery's: how often a job may fail is counted with the job (JOB_ATTEMPTS).
+RETRIES = {
+    "bind": True,
+    "autoretry_for": (AttemptFailed,),
+    "retry_backoff": 2,
+    "retry_backoff_max": LONGEST_COUNTDOWN_SECONDS,
+    "retry_jitter": True,
+    "max_retries": None,
+    "throws": (JobFailed,),
+}
 
 
 class WorkerState:
@@ -53,7 +68,22 @@ class WorkerState:
         self.processes = 1
         self.leaving = mmap.mmap(-1, 1)  # shared memory: 1 once the worker is to end
         self.sweep: Sweep | None = None  # in the main process
-        self.performer: Performer | None = None  # in each other process, from its first job on
+        self.made: Performer | None = None  # in each other process, from its first task on
+
+    @property
+    def performer(self) -> Performer:
+        """With this process's share of the budget and of the processors; it has one session at a time."""
+        if self.made is None:
+            share = dataclasses.replace(
+                settings,
+                engine_seats=1,
+                stt_threads=settings.stt_threads or max(1, cgroup.processors() // self.processes),
+            )
+            speech = Speech.build(share, budget_mb(settings) / self.processes, weigh_web)
+            store, files, queue = build_fleet(settings, _wait_for_redis, app)
+            allowance = Access(settings).allowance
+            self.made = Performer(share, speech, allowance, store, files, queue, self.is_leaving)
+        return self.made
 
     def leave(self, *_: object, **__: object) -> None:
         """Tell every process to put its job back and end."""
@@ -67,24 +97,80 @@ class WorkerState:
 this = WorkerState()
 
 
-def perform(id: str) -> None:
-    """Run one job."""
-    if this.performer is None:
-        this.performer = _performer()
-    this.performer.perform(id)
+def perform(task: Any, id: str) -> dict[str, Any]:
+    """Do one job, or one part; facts about its result."""
+    try:
+        job = this.performer.claim(id)
+    except NotNow as wait:
+        _come_back(task, wait.seconds)
+    if job is None:
+        return _outcome(task, id, failures=0)
+    failures = job.failures
+    if divided := this.performer.perform(job, lambda job: _tell(task, job)):
+        behind = priority(settings.celery_broker_url, behind=True)
+        header = [app.tasks[PART].s(part.id).set(task_id=part.id, priority=behind) for part in divided]
+        task.replace(chord(header, app.tasks[JOIN].s(id).set(priority=behind)))
+    return _outcome(task, id, failures)
 
 
-def _performer() -> Performer:
-    """With this process's share of the budget and of the processors; it has one session at a time."""
-    share = dataclasses.replace(
-        settings,
-        engine_seats=1,
-        stt_threads=settings.stt_threads or max(1, cgroup.processors() // this.processes),
-    )
-    speech = Speech.build(share, budget_mb(settings) / this.processes, weigh_web)
-    store, files, queue = build_fleet(settings, _wait_for_redis)
-    allowance = Access(settings).allowance
-    return Performer(share, speech, allowance, store, files, queue, this.is_leaving)
+def join(task: Any, results: object, id: str) -> dict[str, Any]:
+    """End a job whose parts are done; called by Celery with their *results*, which say nothing new."""
+    try:
+        this.performer.join(id)
+    except (OSError, ServiceError) as error:  # the storage is away
+        raise AttemptFailed(f"{type(error).__name__}: {error}") from None
+    return _outcome(task, id, failures=0)
+
+
+def look_after(sent_at: float, behind: bool) -> None:
+    """Send again what was swallowed, and remove what has expired."""
+    this.performer.look_after(sent_at, behind=behind)
+
+
+def requeue(id: str) -> bool:
+    """Do a job again that failed or was cancelled, as `POST .../jobs/ID/requeue` does; whether it is queued now."""
+    store, queue = this.performer.store, this.performer.queue
+    if store.requeue(id) and (job := store.get(id)) is not None:
+        queue.changed(job)
+        return True
+    return False
+
+
+def _outcome(task: Any, id: str, failures: int) -> dict[str, Any]:
+    """What came of a message for the job *id*, as Celery says it; it had so many *failures* before."""
+    job = this.performer.store.get(id)
+    if job is not None and job.state == SUCCEEDED:
+        return job.result
+    if job is not None and job.state == FAILED:
+        error = job.error or {}
+        raise JobFailed(f"{error.get('code')}: {error.get('message')}")
+    if job is not None and job.state == QUEUED:
+        if this.is_leaving():
+            raise Reject("the worker ends", requeue=True)
+        if job.failures > failures:
+            raise AttemptFailed(f"after {job.failures} failures")
+        raise task.retry(countdown=_countdown(job.due_at - time.time()))
+    if job is not None and job.state == CANCELLED:
+        task.update_state(state=states.REVOKED)
+    raise Ignore  # cancelled, removed, held by another worker, or waiting for its parts
+
+
+def _come_back(task: Any, seconds: float) -> NoReturn:
+    """Send the message of *task* again, to come then. Celery's state of it stays: that of the job's holder."""
+    task.signature_from_request(countdown=_countdown(seconds)).apply_async()
+    raise Ignore
+
+
+def _countdown(seconds: float) -> float:
+    return min(LONGEST_COUNTDOWN_SECONDS, max(1.0, seconds) * random.uniform(1.0, 1.5))  # noqa: S311 (spreads workers)
+
+
+def _tell(task: Any, job: Job) -> None:
+    """Say how far *job* is: to whoever asks the result backend, and to Flower, which shows an event's result."""
+    done = f"{job.seconds_done:.0f} s"
+    with contextlib.suppress(RedisError, OperationalError):  # it matters to nobody but those who watch
+        task.update_state(state="PROGRESS", meta={"seconds_done": job.seconds_done, "attempt": job.attempt})
+        task.send_event("task-progress", result=done)
 
 
 def _wait_for_redis() -> bool:
@@ -102,16 +188,8 @@ def _note_processes(conf: Any, options: dict[str, Any], **_: object) -> None:
 
 
 def _start_sweep(**_: object) -> None:
-    store, files, queue = build_fleet(settings)
-    this.sweep = Sweep(
-        store,
-        files,
-        queue,
-        Webhooks(store, settings),
-        idle=lambda: not state.reserved_requests,
-        attempts=settings.job_attempts,
-        keep_seconds=settings.job_ttl_hours * 3600,
-    )
+    store, _files, queue = build_fleet(settings, celery=app)
+    this.sweep = Sweep(store, queue, Webhooks(store, settings))
     this.sweep.start()
 
 
@@ -121,8 +199,8 @@ def _ignore_sigterm(**_: object) -> None:
 
 
 def _close_engines(**_: object) -> None:
-    if this.performer is not None:
-        this.performer.close()
+    if this.made is not None:
+        this.made.close()
 
 
 def _close_sweep(**_: object) -> None:
@@ -130,7 +208,11 @@ def _close_sweep(**_: object) -> None:
         this.sweep.close()
 
 
-app.task(name=TASK)(perform)
+for name in (PREFIX + TRANSCRIBE, PREFIX + SPEAK, PART, PERFORM):
+    app.task(perform, name=name, **RETRIES)
+app.task(join, name=JOIN, **RETRIES)
+app.task(look_after, name=LOOK_AFTER, ignore_result=True)
+app.task(requeue, name=REQUEUE)
 for when, what in (
     (signals.setup_logging, _set_up_logging),
     (signals.celeryd_init, _note_processes),

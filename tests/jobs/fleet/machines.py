@@ -105,13 +105,14 @@ class Worker:
 
 
 class Fleet:
-    """Redis, a directory for files, and any number of workers."""
+    """Redis, a directory for files, and any number of workers; jobs go through Redis, or the broker at *broker_url*."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, broker_url: str = "", **environment: str) -> None:
         (folder / "redis").mkdir(parents=True)
         self.redis = Redis(folder / "redis")
         self.environment = {
-            "CELERY_BROKER_URL": self.redis.url,
+            "CELERY_BROKER_URL": broker_url or self.redis.url,
+            **({"REDIS_URL": self.redis.url} if broker_url else {}),
             "DATA_DIR": str(folder / "data"),
             "STT_THREADS": "1",
             "ENGINE_IDLE_SECONDS": "20",
@@ -167,8 +168,8 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def started(folder: Path, **environment: str) -> Iterator[Fleet]:
-    fleet = Fleet(folder, **environment)
+def started(folder: Path, broker_url: str = "", **environment: str) -> Iterator[Fleet]:
+    fleet = Fleet(folder, broker_url, **environment)
     try:
         yield fleet
     finally:

@@ -1,12 +1,13 @@
-"""Telling workers of jobs, without Celery."""
+"""Tasks that the web sends, in Celery's own words."""
 
 import json
 
 import pytest
-from celery import Celery
 
+from app.config import Settings
 from app.errors import BrokerUnavailable
-from app.jobs.fleet.queue import QUEUE, TASK, CeleryQueue, transport_options
+from app.jobs.fleet.queue import BEFORE, QUEUE, CeleryQueue, celery_app, priority, transport_options
+from app.jobs.fleet.records import SENT
 from app.jobs.fleet.store import RedisStore
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, Job
@@ -14,40 +15,46 @@ from tests.processes import free_port
 
 from .machines import Redis
 
+BEHIND = f"{QUEUE.name}\x06\x169"  # kombu's name for the list of those with priority 9
+
+
+def queue_of(url, store):
+    return CeleryQueue(celery_app(Settings(celery_broker_url=url)), store)
+
 
 @pytest.fixture
 def queue(redis_server, store):
-    queue = CeleryQueue(redis_server.url, store, time_limit_seconds=60)
+    queue = queue_of(redis_server.url, store)
     yield queue
     queue.close()
 
 
-def taken(url):
+def taken(url, name=QUEUE.name):
     """The oldest message of the queue, as it is in Redis."""
     with connect(url) as client:
-        return json.loads(client.rpop(QUEUE.name))
+        return json.loads(client.rpop(name))
 
 
-def test_a_message_is_what_celery_would_have_sent(queue, redis_server):
-    queue.send("a")
-    ours = taken(redis_server.url)
-    with Celery("x", broker=redis_server.url) as app:
-        app.conf.task_queues = [QUEUE]
-        app.send_task(TASK, ["a"], queue=QUEUE.name, ignore_result=True)
-        theirs = taken(redis_server.url)
-    assert ours["body"] == theirs["body"]
-    known = {name: theirs["headers"][name] for name in ours["headers"]}
-    for message in (ours["headers"], known):
-        assert message.pop("id") == message.pop("root_id")
-    assert ours["headers"] == known
-    assert ours["content-type"] == theirs["content-type"]
-    assert ours["properties"]["delivery_mode"] == theirs["properties"]["delivery_mode"]
+@pytest.mark.parametrize(
+    ("job", "task", "list"),
+    [
+        (Job("a", "transcribe", {}), "pam_voice.transcribe", QUEUE.name),
+        (Job("a", "speak", {}), "pam_voice.speak", QUEUE.name),
+        (Job("a~1~0", "transcribe", {}), "pam_voice.part", BEHIND),
+        (Job("a", "transcribe", {}, extra={"parts": 2}), "pam_voice.join", BEHIND),
+    ],
+)
+def test_a_task_has_the_name_of_its_work_and_the_id_of_its_job(queue, redis_server, job, task, list):
+    queue.send(job)
+    headers = taken(redis_server.url, list)["headers"]
+    assert (headers["task"], headers["id"], headers["ignore_result"]) == (task, job.id, False)
 
 
-def test_a_job_that_was_told_of_needs_no_other_message(queue, store):
-    job = store.add(Job("a", "transcribe", {}), 1 << 30)
-    queue.changed(job)
-    assert store.unpublished(1e12) == []
+def test_parts_are_behind_whole_jobs_whichever_way_a_broker_counts():
+    for url in ("redis://here", "rediss://here", "sqs://"):
+        assert priority(url, behind=False) < priority(url, behind=True)
+    assert priority("amqp://here", behind=False) > priority("amqp://here", behind=True)
+    assert QUEUE.max_priority >= priority("amqp://here", behind=False)
 
 
 def test_nobody_is_told_of_a_job_that_was_cancelled(queue, redis_server):
@@ -59,37 +66,53 @@ def test_nobody_is_told_of_a_job_that_was_cancelled(queue, redis_server):
 def test_a_broker_that_is_away_is_said_at_once_and_used_again_when_it_is_back(tmp_path):
     redis = Redis(tmp_path)
     store = RedisStore(connect(redis.url))
-    queue = CeleryQueue(redis.url, store, time_limit_seconds=60)
+    queue = queue_of(redis.url, store)
     try:
         queue.check()
-        job = store.add(Job("a", "transcribe", {}), 1 << 30)
+        job = store.add(Job("a", "transcribe", {}, created_at=100.0), 1 << 30)
         redis.kill()
         with pytest.raises(BrokerUnavailable):
             queue.check()
         with pytest.raises(BrokerUnavailable):
-            queue.send("a")
+            queue.send(job)
         redis.start()
         queue.check()
         queue.changed(job)
-        assert store.unpublished(1e12) == []
-        assert taken(redis.url)["headers"]["task"] == TASK
+        with connect(redis.url) as client:
+            assert client.zscore(SENT, "a") > 100.0
+        assert taken(redis.url)["headers"]["task"] == "pam_voice.transcribe"
     finally:
         queue.close()
         store.close()
         redis.kill()
 
 
-def test_a_job_waits_for_a_workers_sweep_when_only_the_broker_is_away(store):
-    queue = CeleryQueue(f"redis://127.0.0.1:{free_port()}/0", store, time_limit_seconds=60)
-    job = store.add(Job("a", "transcribe", {}), 1 << 30)
+def test_a_job_waits_for_a_worker_when_only_the_broker_is_away(store, redis_server):
+    queue = queue_of(f"redis://127.0.0.1:{free_port()}/0", store)
+    job = store.add(Job("a", "transcribe", {}, created_at=100.0), 1 << 30)
     queue.changed(job)
-    assert store.unpublished(1e12) == ["a"]
+    with connect(redis_server.url) as client:
+        assert client.zscore(SENT, "a") == 100.0
     with pytest.raises(BrokerUnavailable, match="broker"):
         queue.check()
 
 
-def test_a_message_is_taken_for_lost_later_than_the_longest_job_takes():
-    assert transport_options("redis://here", 7200)["visibility_timeout"] == 14_400
-    assert transport_options("sqs://", 86_400)["visibility_timeout"] == 43_200
-    assert transport_options("amqp://here", 7200)["confirm_publish"] is True
-    assert transport_options("memory://", 7200) == {}
+def test_the_queue_of_the_release_before_is_read_too():
+    app = celery_app(Settings(celery_broker_url="redis://here"), worker=True)
+    assert (
+        {queue.name for queue in app.conf.task_queues}
+        == {QUEUE.name, BEFORE.name}
+        == {"pam-voice.jobs", "pam-voice"}
+    )
+
+
+def test_a_message_is_given_out_again_after_a_minute():
+    for url in ("redis://here", "valkey://here", "sentinel://here", "sqs://"):
+        assert transport_options(url)["visibility_timeout"] == 60
+    assert transport_options("amqp://here")["confirm_publish"] is True
+    assert transport_options("memory://") == {}
+
+
+def test_results_over_tls_are_checked_as_jobs_are():
+    app = celery_app(Settings(celery_broker_url="rediss://:secret@here:6380/0"), worker=True)
+    assert app.backend.connparams["ssl_cert_reqs"] is not None

@@ -51,17 +51,7 @@ def test_a_job_put_back_waits_until_it_is_due(store):
     held.failures = 2
     assert store.put_back(held, 500.0)
     assert store.claim("a", 499.0, "w") is None
-    assert store.unpublished(499.0) == []
-    assert store.unpublished(500.0) == ["a"]
     assert store.claim("a", 500.0, "w").failures == 2
-    assert store.unpublished(500.0) == []
-
-
-def test_a_message_is_due_when_nobody_said_that_it_was_sent(store):
-    added(store, "a")
-    added(store, "b")
-    store.mark_published("a")
-    assert store.unpublished(1000.0) == ["b"]
 
 
 def test_a_cancelled_job_is_not_begun_and_a_running_one_is_told(store):
@@ -73,8 +63,7 @@ def test_a_cancelled_job_is_not_begun_and_a_running_one_is_told(store):
     assert not store.progress(held)
     assert not store.renew_lease(held)
     assert store.get("running").state == CANCELLED
-    assert store.unpublished(1e12) == []
-    assert store.expired_leases() == []
+    assert store.overdue(1e12, 1e12) == []
 
 
 def test_nothing_is_left_in_redis_of_a_job_that_is_removed(store, redis_server):
@@ -89,13 +78,13 @@ def test_nothing_is_left_in_redis_of_a_job_that_is_removed(store, redis_server):
 
 def test_a_running_job_nobody_holds_has_lapsed(store, redis_server):
     held = begun(store)
-    assert store.expired_leases() == []
+    assert store.overdue(1e12, 1e12) == []
     with connect(redis_server.url) as client:
         assert 0 < client.pttl(PREFIX + "lease:a") <= 10_000
         client.delete(PREFIX + "lease:a")  # as its time does
-        assert [one.id for one in store.expired_leases()] == ["a"]
+        assert [one.id for one in store.overdue(0.0, 1e12)] == ["a"]
         assert store.renew_lease(held)
-    assert store.expired_leases() == []
+    assert store.overdue(1e12, 1e12) == []
 
 
 def test_parts_are_jobs_nobody_sees_but_workers(store):
@@ -133,13 +122,6 @@ def test_a_job_that_was_given_to_another_is_not_split(store):
     assert store.split(first, clips(600, 900)) == []
     again = store.claim("a", 200.0, "w")
     assert part_ids(again) == []
-
-
-def test_the_oldest_that_is_due_is_found(store):
-    store.put_back(begun(store, "a", at=100.0), 900.0)
-    added(store, "b", at=101.0)
-    added(store, "c", at=102.0)
-    assert store.oldest_queued(500.0, 1) == ["b"]
 
 
 def test_a_field_of_a_newer_version_is_no_trouble(store, redis_server):
