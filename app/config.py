@@ -267,6 +267,9 @@ class Settings:
         "speech-to-text models, the default first, comma separated: names, paths of CTranslate2 models, or auto "
         "(the largest that fits)",
     )
+    allow_model_fetch: bool = setting(
+        False, "true: with one of API_KEYS models may be fetched, used by their names, and removed over HTTP"
+    )
     model_dir: str = setting(str(PROJECT / "models"), "where models are kept", read=os.path.expanduser)
     whisper_encoder: str = setting(
         "auto",

@@ -8,6 +8,7 @@ Every error of ours with its status and code, and how each is answered over HTTP
     │   ├── ModelCannotTranslate       model_cannot_translate
     │   └── NothingToSay               nothing_to_say
     ├── Unauthorized               401 invalid_api_key
+    ├── Forbidden                  403 forbidden
     ├── NotFound                   404 not_found
     │   ├── ModelNotFound              model_not_found
     │   └── JobNotFound                job_not_found
@@ -98,6 +99,12 @@ class Unauthorized(ServiceError):
     """The API key is missing or unknown."""
 
     status, code = 401, "invalid_api_key"
+
+
+class Forbidden(ServiceError):
+    """What is asked for is not allowed here; the message names the setting that allows it."""
+
+    status = 403
 
 
 class NotFound(ServiceError):

@@ -44,7 +44,7 @@ def test_every_route_is_asked():
     script = SCRIPT.read_text().replace("$voice", "/api/v1/pam/voice")
     app = create_app(Settings(monitoring=False))
     for rule in app.url_map.iter_rules():
-        if rule.endpoint != "static":
+        if rule.endpoint != "static" and "_alias." not in rule.endpoint:
             path = re.sub(r"<[^>]+>", "[^ ]+", rule.rule)
             assert re.search(rf"(check|ask) .*{path}", script), f"smoke.sh does not ask {rule.rule}"
 

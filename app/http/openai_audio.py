@@ -3,23 +3,27 @@
 import base64
 import math
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, g, jsonify
 
-from ..errors import InvalidRequest, ModelNotFound, ServiceError, UnsupportedFormat
+from ..config import Settings
+from ..errors import Forbidden, InvalidRequest, ModelNotFound, ServiceError, UnsupportedFormat
 from ..speech import whisper_languages
 from ..speech.audio import SynthesisResult
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from ..speech.chain import SpeakRequest
+from ..speech.fetching import check_room, fetch_aside
+from ..speech.models import CATALOGUE, find
 from ..speech.serializers import join_text
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from ..speech.voices import OPENAI_VOICES
 from . import async_jobs, params
-from .hooks import services
+from .hooks import client_waits, services
 from .params import Choice, Choices, Field, Fields, Flag, Languages, Many, Name, Number, Recording, Text
 from .requests import language_code, prefers_async, receive_fields, receive_recording
 from .responses import (
@@ -31,7 +35,7 @@ from .responses import (
     stream_transcript,
     warm,
 )
-from .sse import error_event, event, event_stream
+from .sse import LAST, Background, error_event, event, event_stream
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
 # The same routes once more: Groq's client has the first path built in, and some clients strip the /v1.
@@ -266,6 +270,46 @@ def model(name: str) -> Response:
     if name not in known:
         raise _unknown_model(name, known)
     return jsonify(_model(name))
+
+
+@openai_audio.post(
+    "/models/<path:name>", summary="Fetch a model while the service runs; events say how far it is"
+)
+def fetch_model(name: str) -> Response:
+    settings = _settings_for_changes()
+    wanted = next((one for one in CATALOGUE.values() if name.rstrip("/") in (one.name, one.repository)), None)
+    if wanted is None:
+        raise _unknown_model(name, CATALOGUE)
+    model_dir = Path(settings.model_dir)
+    if find(wanted.name, model_dir) is None:
+        check_room(wanted, model_dir)
+    total = wanted.parameters_millions * 2_000_000  # two bytes each, as they are published
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+
+    def events(still_wanted: Callable[[], bool]) -> Generator[bytes]:
+        with closing(fetch_aside(wanted, settings, still_wanted)) as progress:
+            for size in progress:
+                yield event({"type": "progress", "bytes": min(size, total), "total_bytes": total})
+        with app.app_context():
+            yield event({"type": "done", "model": _model(wanted.name)})
+        yield LAST
+
+    return event_stream(Background(events, client_waits()))
+
+
+@openai_audio.delete("/models/<path:name>", summary="Remove a model from the disk")
+def delete_model(name: str) -> Response:
+    _settings_for_changes()
+    services().speech.remove(name)
+    return jsonify(id=name, object="model", deleted=True)
+
+
+def _settings_for_changes() -> Settings:
+    """The settings, where they let this caller change which models there are; Forbidden says what does."""
+    settings = services().settings
+    if not (settings.allow_model_fetch and g.get("key_id")):
+        raise Forbidden("models may be fetched and removed if ALLOW_MODEL_FETCH=true and API_KEYS are set")
+    return settings
 
 
 @openai_audio.get("/audio/models", summary="The models that speak")

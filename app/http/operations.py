@@ -47,6 +47,7 @@ LATER = "A job, because of `Prefer: respond-async`; Location has its address"
 REASONS = {
     400: "A field is missing, unknown or out of range, or the file is no recording; the message says what is accepted",
     401: "The service has API_KEYS, and none of them was sent",
+    403: "The settings do not allow it; the message names them",
     404: "Nothing here has that name, or it is turned off",
     409: "The job's state does not allow it, or the Idempotency-Key was used for something else",
     413: "The upload has too many bytes, or the recording too many minutes",
@@ -224,6 +225,10 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "openai_audio.models": Operation(object_(object={"const": "list"}, data=array(MODEL))),
     "openai_audio.model": Operation(MODEL),
+    "openai_audio.fetch_model": Operation(media=EVENTS, errors=(401, 403, 409, 507), curl="-N -X POST"),
+    "openai_audio.delete_model": Operation(
+        object_(id=str, object={"const": "model"}, deleted=bool), errors=(401, 403, 409), curl="-X DELETE"
+    ),
     "openai_audio.speaking_models": Operation(object_(models=array(object_(id=str)))),
     "openai_audio.voices": Operation(object_(voices=array(object_(id=str, name=str)))),
     "health.index": Operation(

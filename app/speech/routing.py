@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 from .. import cgroup
 from ..checks import Check
 from ..config import Settings
+from ..engine import Observer
 from ..engine.budget import Budget
 from ..engine.launch import WHISPER, program
 from ..engine.process import Engine
 from ..engine.protocol import Message
-from ..errors import ModelCannotTranslate, ModelMissing, ModelNotFound
+from ..errors import Conflict, ModelCannotTranslate, ModelMissing, ModelNotFound
 from . import models
 from .transcription import LocalTranscriber, Survey, Transcription, TranscriptionRequest
 
@@ -33,6 +35,37 @@ class LocalModels:
             for number, (model, cost_mb) in enumerate(models.choose(settings, budget.limit_mb))
         ]
         self.model = self.listed[0].model
+        self.observer = Observer()
+        self._fetched: dict[str, LocalTranscriber] = {}
+        self._lock = threading.Lock()  # guards the one above
+
+    @property
+    def here(self) -> list[LocalTranscriber]:
+        """Those that are listed, and with ALLOW_MODEL_FETCH all that are in MODEL_DIR."""
+        if not self._settings.allow_model_fetch:
+            return self.listed
+        with self._lock:
+            for name in (
+                {*models.installed(self._model_dir)} - {one.model for one in self.listed} - {*self._fetched}
+            ):
+                if model := models.describe(name, self._model_dir):
+                    cost_mb = round(model.cost_mb + models.SESSION_MB * self._settings.engine_seats)
+                    self._fetched[name] = self._transcriber(model, cost_mb, f"whisper-{name}")
+                    self._fetched[name].engine.observer = self.observer
+            return [*self.listed, *self._fetched.values()]
+
+    def remove(self, name: str) -> None:
+        """Delete a model from the disk. ModelNotFound: it is not there. Conflict: it is in use."""
+        if name not in (installed := models.installed(self._model_dir)):
+            raise ModelNotFound(
+                f"no model {name!r} is on the disk; there are {', '.join(installed) or 'none'}", "model"
+            )
+        with self._lock:
+            one = next((each for each in [*self.listed, *self._fetched.values()] if each.model == name), None)
+            if one is not None and not one.engine.stop_if_unused("unloaded") and one.engine.is_running:
+                raise Conflict(f"the model {name} is in use; try again when its work is done")
+            models.remove(name, self._model_dir)
+            self._fetched.pop(name, None)
 
     def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
         """
@@ -103,10 +136,11 @@ class LocalModels:
 
     def named(self, name: str) -> LocalTranscriber:
         """The model a request calls *name*; ModelNotFound says which there are."""
-        for one in self.listed:
+        here = self.here
+        for one in here:
             if name in (one.model, one.path):
                 return one
-        known = ", ".join(one.model for one in self.listed)
+        known = ", ".join(one.model for one in here)
         raise ModelNotFound(f"the model {name!r} does not exist here; there are {known}", "model")
 
     def check(self) -> Check:

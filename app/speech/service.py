@@ -12,7 +12,7 @@ from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
 from ..engine.process import Engine, EngineState
-from ..errors import LocalWhisperDisabled
+from ..errors import LocalWhisperDisabled, ModelNotFound
 from .routing import LocalModels
 from .synthesis import Synthesis
 from .transcription import LocalTranscriber, Survey, Transcriber, Transcription, TranscriptionRequest
@@ -62,11 +62,13 @@ class Speech:
     @property
     def models(self) -> list[LocalTranscriber]:
         """The models here, the default first; none where another server transcribes."""
-        return self.transcriber.listed if isinstance(self.transcriber, LocalModels) else []
+        return self.transcriber.here if isinstance(self.transcriber, LocalModels) else []
 
     def watch(self, observer: Observer) -> None:
         """Tell *observer* of all work from now on."""
         self.observer = self.synthesis.observer = observer
+        if isinstance(self.transcriber, LocalModels):
+            self.transcriber.observer = observer
         for engine in self.engines:
             engine.observer = observer
             for reason in WATCHED_ENDS:  # an increase from nothing to one is none to Prometheus
@@ -131,6 +133,12 @@ class Speech:
             return self.transcriber.check()
         where = urlsplit(self.settings.openai_base_url).hostname
         return Check("transcription", detail=f"{self.transcriber.model} of {where}")
+
+    def remove(self, model: str) -> None:
+        """Delete a model; the errors of `LocalModels.remove`, and ModelNotFound where there are none."""
+        if not isinstance(self.transcriber, LocalModels):
+            raise ModelNotFound("there are no models here: another server transcribes", "model")
+        self.transcriber.remove(model)
 
     def unload(self) -> int:
         """End every engine that no request is using; how many that were."""
