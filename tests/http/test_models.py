@@ -1,5 +1,7 @@
 """Models that are fetched and removed while the real server runs."""
 
+import contextlib
+import http.client
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +12,7 @@ from app.config import Settings
 from app.speech import fetch
 
 from ..likeness import understood
+from ..processes import until
 from ..recordings import AUSTEN_SHORT
 from ..server import Server
 
@@ -102,4 +105,14 @@ def test_a_model_is_fetched_with_its_progress_and_who_leaves_stops_it(tmp_path):
         assert done == {"type": "done", "model": server.get("/v1/models/tiny.en").json}
         assert {event["type"] for event in progress} == {"progress"}
         assert all(0 <= event["bytes"] <= event["total_bytes"] for event in progress)
-        assert [path.name for path in (tmp_path / "models").iterdir()] == ["tiny.en"]
+
+        def here():
+            return sorted(path.name for path in (tmp_path / "models").iterdir())
+
+        assert here() == ["tiny.en"]
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+            connection.request("POST", "/v1/models/base", headers=KEY)
+            until(lambda: len(here()) == 2, "something of the model is here")
+        until(lambda: here() == ["tiny.en"], "nothing of it is left once the client is gone")
+        with fetch.one_at_a_time(tmp_path / "models", wait=False):
+            pass
