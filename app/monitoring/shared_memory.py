@@ -133,9 +133,7 @@ class SharedMemory:
         self._memory = memoryview(mmap.mmap(-1, mmap.PAGESIZE + slots * REGION_BYTES))
         figures = self._memory[: mmap.PAGESIZE].cast("d")
         self.started = figures[:1]  # how many workers were, so far; only the master counts them
-        self.changed = figures[
-            1:
-        ]  # when the worker in each slot last counted something (Unix time); 0: never
+        self.changed = figures[1:]  # when the worker in each slot counted something (Unix time); 0: never
 
     def ring(self, name: str, slot: int) -> Ring:
         """The ring called *name* (of RINGS_BYTES) of the worker in *slot*."""
