@@ -28,11 +28,6 @@ LONGEST_KEY = 255
 Options = dict[str, Any]
 
 
-def preferred_jobs() -> Jobs | None:
-    """The jobs, where the client prefers one to waiting, and one more fits."""
-    return jobs_with_room() if prefers_async() else None
-
-
 def enqueue_recording(fields: Fields, upload: Upload, options: Options, format: str) -> Response:
     """
     202 and a job for the recording in *upload*; *options* are what a TranscriptionRequest is made of.

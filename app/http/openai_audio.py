@@ -99,7 +99,9 @@ def translations() -> Response:
 
 
 def _transcript(task: str, table: Iterable[Field]) -> Response:
-    fields, upload = receive_recording(async_jobs.preferred_jobs(), warm(partial(_expected, task)))
+    fields, upload = receive_recording(
+        async_jobs.jobs_with_room() if prefers_async() else None, warm(partial(_expected, task))
+    )
     stream = False
     try:
         given = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}

@@ -53,13 +53,17 @@ voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
     raw=True,
 )
 def front_door() -> Response:
-    fields, upload = receive(async_jobs.preferred_jobs(), on_head=warm(_expected))
+    fields, upload = receive(
+        async_jobs.jobs_with_room() if prefers_async() else None, on_head=warm(_expected)
+    )
     return _speak(fields) if upload is None else _transcribe(fields, upload)
 
 
 @voice.post("/transcribe", summary="The text of a recording, with its segments", form=TRANSCRIBE, raw=True)
 def transcribe() -> Response:
-    return _transcribe(*receive_recording(async_jobs.preferred_jobs(), warm(_expected)))
+    return _transcribe(
+        *receive_recording(async_jobs.jobs_with_room() if prefers_async() else None, warm(_expected))
+    )
 
 
 def _expected(fields: Fields) -> TranscriptionRequest:
