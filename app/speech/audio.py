@@ -107,8 +107,12 @@ class CacheWriter:
     def _move(self) -> None:
         there = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed by `close`)
         self._file.seek(0)
-        while (left := INFO_BYTES + self.size - there.tell()) > 0:
-            write_all(there, self._file.read(min(CHUNK_BYTES, left)))
+        end = (
+            INFO_BYTES + self.size
+        )  # past which a part of what failed may stand; less is there, where nothing was
+        while chunk := self._file.read(min(CHUNK_BYTES, end - there.tell())):
+            write_all(there, chunk)
+        there.seek(end)
         self._file.close()
         self._file, self.can_be_kept = there, False
 

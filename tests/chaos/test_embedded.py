@@ -14,6 +14,8 @@ from tests.server import Server
 
 from .ordeal import JOBS, SETTINGS, Ordeal
 
+SPEAK = "/api/v1/pam/voice/speak"
+
 FULL = os.environ.get("CHAOS") == "full"
 KILLS, COUNT, SEED = (50, 30, 8) if FULL else (6, 6, 8)
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
@@ -81,13 +83,18 @@ def fill(path):
 @pytest.mark.long
 @NEEDS_ROOT
 def test_a_full_disk_refuses_new_jobs_and_loses_none(small_disk):
-    with Server(DATA_DIR=str(small_disk), **SETTINGS) as server:
+    cache = {"TTS_CACHE_DIR": str(small_disk / "cache"), "TTS_CACHE_MB": "8"}
+    with Server(DATA_DIR=str(small_disk), **{**SETTINGS, **cache}) as server:
         ordeal = Ordeal(server, seed=SEED)
         for _ in range(3):
             ordeal.submit()
         fill(small_disk / "others")
         answer = server.post(JOBS, {"text": "Hello."})
         assert (answer.status, answer.error["code"]) == (507, "insufficient_storage")
+        for stream in (True, False):  # speech needs no disk that is kept
+            spoken = server.post(SPEAK, {"text": f"Hello {stream}.", "stream": stream, "format": "wav"})
+            assert (spoken.status, spoken.body[:4]) == (200, b"RIFF")
+            assert len(spoken.body) > 10_000
         for job in server.get(JOBS).json["jobs"]:
             assert server.request("DELETE", f"{JOBS}/{job['id']}").status in (202, 204, 507)
         web = [one.pid for one in memory.service(server.process.pid) if one.role == "web"]
