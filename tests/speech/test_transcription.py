@@ -9,7 +9,8 @@ import pytest
 from app.config import Settings
 from app.engine import Observer
 from app.engine_process.stt.decode import decode
-from app.jobs.fleet import parts
+from app.jobs.fleet.parts import join_segments
+from app.speech.cutting import cut
 from app.speech.service import Speech
 from app.speech.transcription import Clip, TranscriptionRequest
 from tests import recordings
@@ -50,7 +51,7 @@ def test_parts_of_a_recording_are_the_whole_of_it(speech, tmp_path):
     survey = speech.survey(TranscriptionRequest(str(path)), wanted)
     assert survey.duration_seconds == pytest.approx(seconds)
     assert survey.language is None  # this model knows one only
-    clips = json.loads(json.dumps(parts.cut(survey.pauses, survey.duration_seconds, 6.0)))
+    clips = json.loads(json.dumps(cut(survey.pauses, survey.duration_seconds, 6.0)))
     assert len(clips) == 2
     assert clips[0][1] == clips[1][0] == pytest.approx(len(first) / 16000 + 0.5, abs=0.5)
     found = []
@@ -58,7 +59,7 @@ def test_parts_of_a_recording_are_the_whole_of_it(speech, tmp_path):
         with closing(speech.transcribe(TranscriptionRequest(str(path), clip=clip), wanted)) as transcription:
             found.append(list(transcription))
             assert transcription.duration_seconds == pytest.approx(clip[1], abs=0.01)
-    joined = list(parts.join_segments(found))
+    joined = list(join_segments(found))
     assert [segment.id for segment in joined] == [*range(1, len(joined) + 1)]
     assert joined[-1].start >= clips[1][0]
     said = f"{recordings.NEURAL.text} {recordings.AUSTEN_SHORT.text}"

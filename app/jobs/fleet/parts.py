@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from ...errors import ClientGone, ServiceError
+from ...speech.cutting import cut
 from ...speech.service import Speech
-from ...speech.transcription import Clip, Segment, TranscriptionRequest
+from ...speech.transcription import Segment, TranscriptionRequest
 from ..files import read_segments, segment_line
 from ..job import FAILED, RUNNING, SUCCEEDED, TRANSCRIBE, Files, Job, is_part, part_ids
 from .store import RedisStore
@@ -18,10 +18,6 @@ from .store import RedisStore
 log = logging.getLogger(__name__)
 
 LEAST_BYTES_A_SECOND = 500  # of a recording; AMR at its lowest rate, 4.75 kbit/s, has 594
-# How far from where it would be best a cut may be: further off the longer pauses are no longer worth it, as parts
-# that differ in length keep workers waiting for the longest.
-REACH_SECONDS = 60.0
-ENOUGH_SECONDS = 1.0  # pauses longer than this are as good as each other, and the nearest is taken
 
 
 def split(
@@ -108,37 +104,7 @@ def _end(job: Job, store: RedisStore, files: Files, state: str, now: float, part
     return ended
 
 
-def cut(pauses: Iterable[Clip], duration: float, part_seconds: float) -> list[Clip]:
-    """
-    The parts of a recording of *duration* seconds: about equal, none much longer than *part_seconds*.
-
-    Each cut is in the middle of a long one of *pauses* around; where there is none, there is no cut.
-    """
-    count = max(1, math.ceil(duration / part_seconds))
-    reach = min(REACH_SECONDS, duration / count / 3)
-    found = [*pauses]
-    begins = [Clip(0.0, duration)]
-    for number in range(1, count):
-        mark = duration * number / count
-        near = [pause for pause in found if abs(_middle(pause) - mark) <= reach]
-        if near:
-            best = max(near, key=lambda pause: (_worth(pause), -abs(_middle(pause) - mark)))
-            middle = round(_middle(best), 2)  # Whisper's windows begin at hundredths of a second
-            if middle > begins[-1].start:
-                begins[-1] = begins[-1]._replace(end=middle)
-                begins.append(best._replace(start=middle, end=duration))
-    return begins
-
-
 def join_segments(parts: Iterable[Iterable[Segment]]) -> Iterator[Segment]:
     """The segments of all *parts*, in order, as those of one recording."""
     for number, segment in enumerate(itertools.chain.from_iterable(parts), 1):
         yield replace(segment, id=number)
-
-
-def _middle(pause: Clip) -> float:
-    return (pause.start + pause.end) / 2
-
-
-def _worth(pause: Clip) -> float:
-    return min(round(pause.end - pause.start, 1), ENOUGH_SECONDS)

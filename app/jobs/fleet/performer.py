@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ...access.limits import Allowance
 from ...config import Settings
+from ...errors import BrokerUnavailable
 from ...memory import Throttle
 from ...speech.service import Speech
 from .. import runner
 from ..job import FAILED, QUEUED, RUNNING, SUCCEEDED, Files, Job, is_part, process_name
 from . import parts
-from .lease import LeaseHeartbeat
 from .queue import VISIBILITY_SECONDS, CeleryQueue
 from .records import BEAT_SECONDS, LEASE_SECONDS
 from .store import RedisStore
@@ -28,6 +29,30 @@ class NotNow(Exception):
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
         self.seconds = seconds
+
+
+@contextlib.contextmanager
+def held(job: Job, store: RedisStore) -> Iterator[threading.Event]:
+    """
+    The lease on *job* is renewed meanwhile; the event is set once another worker has the job.
+
+    While Redis does not answer, the work goes on; the store accepts no result from a worker that lost the job.
+    """
+    ended, lost = threading.Event(), threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(BEAT_SECONDS) and not lost.is_set():
+            with contextlib.suppress(BrokerUnavailable):
+                if not store.renew_lease(job):
+                    lost.set()
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield lost
+    finally:
+        ended.set()
+        thread.join()
 
 
 @dataclass
@@ -88,12 +113,12 @@ class Performer:
         If it is long, nothing of it is done: it is divided into parts, which are returned.
         """
         told = Throttle(TOLD_SECONDS)
-        with LeaseHeartbeat(job, self.store) as lease:
+        with held(job, self.store) as lost:
 
             def should_continue() -> bool:
                 if told():
                     tell(job)
-                return not (lease.lost or self.leaving())
+                return not (lost.is_set() or self.leaving())
 
             divided = parts.split(
                 job,
