@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run worker test test-all test-ready check schemas chaos fuzz bench install dev model kokoro requirements tools
+.PHONY: run worker test test-all test-ready check schemas chaos fuzz bench install dev model kokoro requirements tools stock
 
 run: install model
 	@$(BIN)/python -m compileall -q app
@@ -41,7 +41,7 @@ test-all: test-ready kokoro
 	PYTHONOPTIMIZE=2 $(BIN)/pytest $(BESIDE) $(OPTIMIZED) || failed=1; \
 	exit $$failed
 
-test-ready: dev model tests/node/node_modules tests/browser/node_modules tools
+test-ready: dev model stock tests/node/node_modules tests/browser/node_modules tools
 	$(BIN)/python -m compileall -q -o 0 -o 2 app
 
 check: dev schemas
@@ -89,6 +89,10 @@ tests/%/node_modules: tests/%/package-lock.json
 
 model: $(VENV)/installed
 	@$(BIN)/python -m app models fetch
+
+# The weights as they are published, for the package this service is compared with.
+stock: model
+	@WHISPER_BACKEND=faster-whisper $(BIN)/python -m app models fetch tiny.en
 
 # Natural voices in more languages, 90 MB: for `make test-all` and `make bench`.
 kokoro: $(VENV)/installed

@@ -271,6 +271,30 @@ class Settings:
         False, "true: with one of API_KEYS models may be fetched, used by their names, and removed over HTTP"
     )
     model_dir: str = setting(str(PROJECT / "models"), "where models are kept", read=os.path.expanduser)
+    whisper_backend: str = setting(
+        "builtin",
+        "what runs the model: builtin, in bounded memory; or the package faster-whisper, for large machines and GPUs",
+        choices=("builtin", "faster-whisper"),
+    )
+    whisper_device: str = setting(
+        "auto",
+        "where faster-whisper computes; auto: on a GPU where there is one",
+        choices=("cpu", "cuda", "auto"),
+    )
+    whisper_compute_type: str = setting(
+        "default",
+        "numbers faster-whisper computes with, as CTranslate2 names them; default: int8, on a GPU float16",
+        choices=(
+            "default",
+            "int8",
+            "int8_float16",
+            "int8_bfloat16",
+            "int16",
+            "float16",
+            "bfloat16",
+            "float32",
+        ),
+    )
     whisper_encoder: str = setting(
         "auto",
         "what computes Whisper's encoder: the kernels in CTranslate2's library, or numpy, which takes twice as long; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import importlib.util
 import logging
@@ -72,6 +73,7 @@ def problems(settings: Settings, *, worker: bool = False) -> Iterator[tuple[str,
     yield from _access(settings)
     yield from _directories(settings)
     yield from _memory(settings)
+    yield from _library(settings)
     yield from _packages(settings)
     yield from _voices(settings)
     if settings.job_storage_url:
@@ -205,6 +207,30 @@ def _memory(settings: Settings) -> Iterator[tuple[str, str]]:
         yield from _complaint("budget", lambda: models.choose(settings, share_mb))
     elif models.room_mb(share_mb, settings.memory_reserve_mb) < models.SMALLEST_MB:
         yield "budget", f"MEMORY_BUDGET_MB: no engine fits; {models.share_text(settings, share_mb)}"
+
+
+def _library(settings: Settings) -> Iterator[tuple[str, str]]:
+    builtin = settings.whisper_backend == "builtin"
+    for name, value, default in (
+        ("WHISPER_DEVICE", settings.whisper_device, "cpu"),
+        ("WHISPER_COMPUTE_TYPE", settings.whisper_compute_type, "int8"),
+    ):
+        if builtin and value not in (default, "auto", "default"):
+            yield "model", f"{name}: {value} needs WHISPER_BACKEND=faster-whisper; builtin has {default} only"
+    if not builtin and settings.whisper_device == "cuda" and (problem := gpu_problem()):
+        yield "model", f"WHISPER_DEVICE: cuda can't be used: {problem}; set it to cpu or auto"
+
+
+def gpu_problem() -> str:
+    """Why no GPU can be used; empty where NVIDIA's driver names one."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "this machine has no NVIDIA driver (libcuda.so.1)"
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return "NVIDIA's driver finds no GPU"
+    return ""
 
 
 def _packages(settings: Settings) -> Iterator[tuple[str, str]]:

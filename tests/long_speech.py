@@ -57,7 +57,7 @@ def long_recording(seconds: float, path: Path, *, seed: int = 1) -> str:
 
         left = int(seconds * SPEECH_RATE)
         for paragraph in _without_end(paragraphs, draw):
-            samples = _spoken(paragraph)
+            samples = spoken(paragraph)
             pause = np.zeros(int(draw.uniform(0.3, 1.5) * SPEECH_RATE), np.int16)
             if said and samples.size > left:
                 break
@@ -77,7 +77,7 @@ def _without_end(paragraphs: list[str], draw: random.Random) -> Iterator[str]:
         paragraphs = draw.sample(paragraphs, len(paragraphs))
 
 
-def _spoken(paragraph: str) -> Samples:
+def spoken(paragraph: str) -> Samples:
     """*paragraph* by the neural voice, kept between runs: an hour is spoken once in 10 minutes' worth."""
     key = hashlib.sha256(f"{EDITION} {paragraph}".encode()).hexdigest()[:16]
     kept = Path(tempfile.gettempdir()) / "voice-recordings" / f"{key}.npy"

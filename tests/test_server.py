@@ -144,6 +144,10 @@ def test_a_file_without_a_name_is_a_file(server):
 def test_the_front_door_transcribes_a_form_and_speaks_json(server):
     heard = server.upload(VOICE, AUSTEN_SHORT.path.read_bytes())
     assert understood(heard.json["text"], AUSTEN_SHORT.text)
+    until(
+        lambda: "tiny.en (encoder: " in server.get("/health").json["checks"]["transcription"]["detail"],
+        "health names what computes the encoder",
+    )
     said = server.post(VOICE, {"text": "Good morning.", "engine": "espeak", "format": "wav"})
     assert said.headers["X-TTS-Engine"] == "espeak"
 

@@ -36,8 +36,11 @@ def fetch_model(name: str | None) -> None:
                 f"{each} is not fetched: it needs {model.cost_mb} MB, the budget has {room_mb:.0f}", err=True
             )
             continue
-        candidates = known.fitting(room_mb) if each == known.AUTO else [each]
-        if not any(_fetched(fetch, candidate, Path(settings.model_dir)) for candidate in candidates):
+        candidates = [each]
+        if each == known.AUTO and (candidates := known.fitting(room_mb)):
+            _fetched(fetch, candidates[-1], settings)  # the smallest tells how fast this machine is
+            candidates = candidates[candidates.index(known.largest(candidates, settings)) :]
+        if not any(_fetched(fetch, candidate, settings) for candidate in candidates):
             if not number:
                 sys.exit(1)
             click.echo(
@@ -45,9 +48,10 @@ def fetch_model(name: str | None) -> None:
             )
 
 
-def _fetched(fetch: ModuleType, name: str, model_dir: Path) -> bool:
+def _fetched(fetch: ModuleType, name: str, settings: Settings) -> bool:
+    whole = settings.whisper_backend == "faster-whisper"
     try:
-        click.echo(fetch.fetch(name, model_dir))
+        click.echo(fetch.fetch(name, Path(settings.model_dir), whole=whole))
     except (fetch.FetchFailed, OSError) as failure:
         click.echo(failure, err=True)
         return False

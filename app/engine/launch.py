@@ -50,6 +50,7 @@ def program(
     name: str, options: Header, environment: Mapping[str, str], *, cost_mb: float, seats: int
 ) -> Program:
     """The engine *name* of `app.engine_process`, with a hard bound on what it may allocate."""
-    limit_mb = round(cost_mb + RESERVED_MB + RESERVED_SESSION_MB * seats)
+    # What a GPU's driver reserves has no known bound.
+    limit_mb = None if "backend" in options else round(cost_mb + RESERVED_MB + RESERVED_SESSION_MB * seats)
     given = json.dumps({**options, "data_limit_mb": limit_mb})
     return Program((sys.executable, "-m", "app.engine_process", name, given), environment, cost_mb)

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 from .. import memory
@@ -92,7 +92,7 @@ class Engine:
         background: bool = False,
         work: Work | None = None,
         wanted: Callable[[], bool] = lambda: True,
-    ) -> Iterator[protocol.Message]:
+    ) -> Generator[protocol.Message, None, None]:
         """
         What the engine finds, as it finds it; closing the iterator early cancels the work.
 

@@ -26,7 +26,7 @@ def main(name: str, options: protocol.Header) -> None:
     """Serve until the input closes."""
     logging.basicConfig(level=logging.INFO, format=f"engine={name} %(levelname)s %(message)s")
     answers = keep_pipe_for_ourselves()
-    confine(name, options.get("data_limit_mb"))
+    confine(options.get("backend", name), options.get("data_limit_mb"))
     questions: queue.SimpleQueue[protocol.Message] = queue.SimpleQueue()
     threading.Thread(target=read_questions, args=(questions,), daemon=True).start()
     serve(load(name, options), questions, answers)
@@ -34,6 +34,10 @@ def main(name: str, options: protocol.Header) -> None:
 
 def load(name: str, options: protocol.Header) -> EngineProgram:
     """The engine called *name*; only what it needs is imported."""
+    if name == "whisper" and options.get("backend") == "faster-whisper":
+        from .stt.library import FasterWhisperEngine
+
+        return FasterWhisperEngine(options)
     if name == "whisper":
         from .stt.whisper import WhisperEngine
 

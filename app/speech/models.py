@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from ..cgroup import processors
 from ..config import ConfigError, Settings, platform
 from ..engine.budget import budget_source
 
@@ -18,17 +19,23 @@ CONFIG = "config.json"
 WEIGHTS, DECODER, ENCODER = "model.bin", "decoder/model.bin", "encoder.bin"
 
 ENGLISH_TOKENS = 51864
-AUTO = "auto"  # as a model's name: the largest that fits
+AUTO, SMALLEST = "auto", "tiny.en"  # as a model's name: the largest that fits and keeps up
+SHARE, WINDOW_SECONDS = 0.25, 30.0  # of a window's length, what it may take
 WEB_MB = 48  # what the service weighs without engines, after a day; benchmarks/memory.py measures it
 
 # Engine peak = the interpreter with its libraries and their buffers, the decoder's weights as int8, and what the
 # decoder keeps of 1500 positions and of 448 tokens: two vectors of floats a layer. The encoder's weights stay on the
 # disk. Fitted to what tiny.en and base measure; docs/decisions/0008-memory-budget.md has the table.
 FIXED_MB = 78
+ENCODER_LAYERS = {384: 4, 512: 6, 768: 12, 1024: 24, 1280: 32}  # by width, of OpenAI's models
 VOCABULARY, TOKENS, POSITIONS = 51865, 448, 1500
 # Of a model that was not made into two files: all its weights, and what CTranslate2's encoder works on, the scores of
 # all pairs of positions in each head and layers of its width.
 WHOLE_FIXED_MB, HEAD_MB, WIDTH_MB = 61, 9.0, 0.07
+# The package faster-whisper: more libraries, the weights in other numbers where those are asked for, and the whole
+# recording with its spectrum. Fitted to tiny.en: 229 MB for 11 s in int8, 319 in float32, 725 for 10 minutes.
+LIBRARY_FIXED_MB, LIBRARY_MB_PER_SECOND = 110, 0.85
+LIBRARY_BYTES = {"float32": 4, "int16": 2, "float16": 2, "bfloat16": 2}  # of a weight; 1 for the rest
 SMALLEST_MB = 32.0  # of any engine: espeak-ng's
 SESSION_MB = 1.5  # each further recording that is open: half a minute of samples and a decoder
 
@@ -70,15 +77,29 @@ class Model(NamedTuple):
     @property
     def computed_mb(self) -> int:
         """The same, from the shape of the network."""
-        # Each layer has 4 matrices for the text before, 4 for the sound, and 8 in its feed-forward part.
-        weights = (VOCABULARY + 2 * TOKENS + 16 * self.width * self.decoder_layers) * self.width
-        return round(FIXED_MB + weights / (1 << 20) + self._kept_mb)
+        return round(FIXED_MB + self.decoder_weights / (1 << 20) + self._kept_mb)
+
+    @property
+    def decoder_weights(self) -> int:
+        """Their number; a layer has 4 matrices for the text before, 4 for the sound, and 8 in its feed-forward part."""
+        return (VOCABULARY + 2 * TOKENS + 16 * self.width * self.decoder_layers) * self.width
+
+    @property
+    def encoder_weights(self) -> int:
+        """The number of those in its layers; distilled models have the encoder of the model they come from."""
+        return ENCODER_LAYERS[self.width] * 12 * self.width**2
 
     @property
     def whole_mb(self) -> int:
         """The same of the file as it is published."""
         encoding = HEAD_MB * self.heads + WIDTH_MB * self.width
         return round(WHOLE_FIXED_MB + self.weights_mb + max(encoding, self._kept_mb))
+
+    def library_mb(self, compute_type: str, longest_seconds: float) -> int:
+        """The same with the package faster-whisper and a recording of *longest_seconds*."""
+        weights = self.weights_mb * LIBRARY_BYTES.get(compute_type, 1)
+        working = HEAD_MB * self.heads + WIDTH_MB * self.width + self._kept_mb
+        return round(LIBRARY_FIXED_MB + weights + working + LIBRARY_MB_PER_SECOND * longest_seconds)
 
     @property
     def _kept_mb(self) -> float:
@@ -158,7 +179,7 @@ def _choose(name: str, settings: Settings, budget_mb: float, *, is_default: bool
     fit = fitting(room - sessions_mb)
     if name == AUTO:
         here = installed(model_dir)
-        name = next((each for each in fit if each in here), "tiny.en")
+        name = largest([each for each in fit if each in here], settings)
     model = describe(name, model_dir)
     if model is None:
         what = (
@@ -170,14 +191,50 @@ def _choose(name: str, settings: Settings, budget_mb: float, *, is_default: bool
             f"WHISPER_MODEL: {what}; known are {', '.join(CATALOGUE)}, or a directory with those two"
         )
     path = find(name, model_dir)
-    peak_mb = model.cost_mb if path is None or is_converted(path) else model.whole_mb
+    if uses_library(settings):
+        longest_seconds = settings.max_audio_minutes * 60
+        peak_mb = model.library_mb(settings.whisper_compute_type, longest_seconds)
+    else:
+        peak_mb = model.cost_mb if path is None or is_converted(path) else model.whole_mb
     cost_mb = round(peak_mb + sessions_mb)
+    if is_default and cost_mb > room and uses_library(settings):
+        raise ConfigError(
+            f"WHISPER_BACKEND: faster-whisper with {name} and recordings of {settings.max_audio_minutes} minutes "
+            f"(MAX_AUDIO_MINUTES) needs {cost_mb} MB; {share_text(settings, budget_mb)}; builtin needs "
+            f"{model.cost_mb} MB"
+        )
     if is_default and cost_mb > room:
         raise ConfigError(
             f"WHISPER_MODEL: the engine of {name} needs {cost_mb} MB; {share_text(settings, budget_mb)}; models that "
             f"fit: {', '.join(fit) or 'none (DISABLE_LOCAL_WHISPER=true runs without)'}"
         )
     return model, cost_mb
+
+
+def largest(names: list[str], settings: Settings) -> str:
+    """
+    The first of *names*, of which the largest is first, that this machine keeps up with, else the last.
+
+    It does where half a minute is expected to take at most a quarter of that: four clients may speak at once. What is
+    expected follows from the smallest model: the encoder's time grows with the weights of its layers, the decoder's
+    with all of its weights.
+    """
+    if len(names) < 2:
+        return names[0] if names else SMALLEST
+    from .speed import window_time  # here: only AUTO asks
+
+    reference = CATALOGUE[names[-1]]
+    directory = find(reference.name, Path(settings.model_dir))
+    measured = directory and window_time(directory, settings.stt_threads or processors())
+    if not measured:
+        return reference.name
+    for name in names:
+        model = CATALOGUE[name]
+        seconds = measured.encode_seconds * model.encoder_weights / reference.encoder_weights
+        seconds += measured.generate_seconds * model.decoder_weights / reference.decoder_weights
+        if seconds <= SHARE * WINDOW_SECONDS:
+            return name
+    return reference.name
 
 
 def share_text(settings: Settings, budget_mb: float) -> str:
@@ -210,6 +267,11 @@ def find(name: str, model_dir: Path) -> Path | None:
         if (is_converted(candidate) or (candidate / WEIGHTS).is_file()) and (candidate / CONFIG).is_file():
             return candidate
     return None
+
+
+def uses_library(settings: Settings) -> bool:
+    """Whether the package faster-whisper transcribes."""
+    return settings.whisper_backend == "faster-whisper"
 
 
 def is_converted(path: Path) -> bool:

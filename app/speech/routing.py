@@ -12,7 +12,7 @@ from ..checks import Check
 from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
-from ..engine.launch import WHISPER, program
+from ..engine.launch import COMMON, WHISPER, program
 from ..engine.process import Engine
 from ..engine.protocol import Message
 from ..errors import Conflict, ModelCannotTranslate, ModelMissing, ModelNotFound
@@ -146,7 +146,8 @@ class LocalModels:
     def check(self) -> Check:
         """Whether the default is here, and which others are."""
         problems = {one.model: self._problem(one) for one in self.listed}
-        well = ", ".join(name for name, problem in problems.items() if not problem)
+        computed = {one.model: f" (encoder: {one.encoder})" if one.encoder else "" for one in self.listed}
+        well = ", ".join(name + computed[name] for name, problem in problems.items() if not problem)
         ill = "; ".join(problem for problem in problems.values() if problem)
         if problems[self.model] or not well:
             return Check("transcription", f"{ill}; {well} transcribes instead" if well else ill, self.model)
@@ -154,8 +155,12 @@ class LocalModels:
 
     def _problem(self, one: LocalTranscriber) -> str:
         """Why the model can't be used, and what to do; empty where it can."""
-        if models.find(one.path, self._model_dir) is None:
+        path = models.find(one.path, self._model_dir)
+        if path is None:
             return f"the model {one.model} is not in {self._model_dir}; {models.how_to_fetch(one.model)}"
+        if models.uses_library(self._settings) and not (path / models.WEIGHTS).is_file():
+            remedy = models.how_to_fetch(one.model)
+            return f"{models.WEIGHTS}, which faster-whisper reads, is not in {path}; {remedy}"
         room_mb = models.room_mb(self._budget.limit_mb, self._settings.memory_reserve_mb)
         if one.engine.program.cost_mb > room_mb:
             share = models.share_text(self._settings, self._budget.limit_mb)
@@ -171,8 +176,16 @@ class LocalModels:
             "threads": settings.stt_threads or cgroup.processors(),
             "encoder": settings.whisper_encoder,
         }
+        environment = WHISPER
+        if models.uses_library(settings):
+            options |= {
+                "backend": settings.whisper_backend,
+                "device": settings.whisper_device,
+                "compute_type": settings.whisper_compute_type,
+            }
+            environment = COMMON
         seats = settings.engine_seats
-        run = program("whisper", options, WHISPER, cost_mb=cost_mb, seats=seats + 1)
+        run = program("whisper", options, environment, cost_mb=cost_mb, seats=seats + 1)
         engine = Engine(
             engine_name,
             run._replace(model=model.label),

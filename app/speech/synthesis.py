@@ -7,17 +7,17 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from .. import cgroup
 from ..checks import Check
 from ..engine import Observer
 from ..engine.launch import SPEECH, program
 from ..engine.process import Engine
-from ..engine.protocol import Header, Message
+from ..engine.protocol import Header
 from ..errors import (
     ClientGone,
     InsufficientMemory,
@@ -219,7 +219,7 @@ class Synthesis:
             wanted=lambda: should_continue() and (stream.begun or self._clock() < began + seconds),
         )
         writer = self.cache.writer() if self.cache.limit_bytes or not request.stream else None
-        stream = SynthesisStream(cast("Generator[Message]", messages), writer)
+        stream = SynthesisStream(messages, writer)
         result = SynthesisResult(
             attempt.engine,
             attempt.voice.id,

@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -176,6 +177,9 @@ class LocalTranscriber:
     def __init__(self, engine: Engine, model: Model, settings: Settings) -> None:
         self.engine, self.model, self.path = engine, model.label, model.name
         self.multilingual, self._settings = model.multilingual, settings
+        self.encoder = (
+            ""  # what computes it, "kernels", "numpy" or "ctranslate2": the engine says so when it begins
+        )
 
     def work(self, request: TranscriptionRequest) -> Work:
         """What there is to do, as far as the recording's size tells."""
@@ -204,7 +208,12 @@ class LocalTranscriber:
             "resume": request.resume,
             "hand_over": hand_over,
         }
-        yield from self.engine.session(header, background=request.background, work=work, wanted=wanted)
+        with closing(
+            self.engine.session(header, background=request.background, work=work, wanted=wanted)
+        ) as messages:
+            for message in messages:
+                self.encoder = message.header.get("encoder", self.encoder)
+                yield message
 
     def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
         """Look the recording over, in about a fiftieth of the time it takes to transcribe it."""

@@ -16,8 +16,8 @@ def model_dir():
 
 @pytest.fixture(scope="session")
 def stock_dir():
-    """The directory of tiny.en as it is published, for the libraries this service is compared with."""
-    return fetch.fetch("tiny.en", PROJECT / "models" / "faster-whisper", whole=True)
+    """The same with the weights as they are published, for the library this service is compared with."""
+    return fetch.fetch("tiny.en", PROJECT / "models", whole=True)
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +26,15 @@ def whisper(model_dir):
     engine = WhisperEngine({"model_dir": str(model_dir), "model": "tiny.en", "threads": 2})
     engine.encoder.encode(np.zeros((1, 80, 100), np.float32))  # its threads are the session's, not a test's
     return engine
+
+
+@pytest.fixture
+def upload(tmp_path):
+    """Writes content to a file and gives its path."""
+
+    def upload(content: bytes):
+        path = tmp_path / "upload"
+        path.write_bytes(content)
+        return path
+
+    return upload

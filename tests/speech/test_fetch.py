@@ -135,11 +135,23 @@ def test_a_model_from_the_hub_has_what_the_engine_needs_and_nothing_else(hub, tm
     assert [path.name for path in place.parent.iterdir()] == ["small-one"]
 
 
-def test_a_model_for_other_programs_stays_as_it_is_published(hub, tmp_path):
+def test_the_weights_as_they_are_published_are_kept_where_they_are_asked_for(hub, tmp_path):
     place = fetch.fetch_model(MODEL, tmp_path, hub=hub.url, whole=True)
-    assert {name: (place / name).read_bytes() for name in files(place)} == {
-        name: content for name, content in FILES.items() if name != "README.md"
-    }
+    assert files(place) == {*CONVERTED, "model.bin"}
+    assert (place / "model.bin").read_bytes() == WEIGHTS
+
+
+def test_the_weights_as_they_are_published_are_added_to_a_converted_model(hub, tmp_path, monkeypatch):
+    monkeypatch.setitem(models.CATALOGUE, MODEL.name, MODEL)
+    place = fetch.fetch(MODEL.name, tmp_path, hub=hub.url)
+    assert files(place) == CONVERTED
+    written = {name: (place / name).stat().st_mtime_ns for name in CONVERTED}
+    fetch.fetch(MODEL.name, tmp_path, hub=hub.url, whole=True)
+    assert files(place) == {*CONVERTED, "model.bin"}
+    assert {name: (place / name).stat().st_mtime_ns for name in CONVERTED} == written
+    asked = len(hub.asked)
+    fetch.fetch(MODEL.name, tmp_path, hub=hub.url, whole=True)
+    assert len(hub.asked) == asked
 
 
 def test_what_is_there_is_not_fetched_again(model_there):

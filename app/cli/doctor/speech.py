@@ -215,7 +215,9 @@ def trial(services: Services) -> Iterator[Finding]:
         said = f"{spoken.voice} said {SENTENCE!r} and {text!r} was heard"
         yield error("trial", said, "fetch the model again")
     else:
-        yield ok("trial", f"{spoken.voice} spoke and was understood, {time.monotonic() - began:.1f} s")
+        encoder = next((f" (encoder: {one.encoder})" for one in speech.models if one.encoder), "")
+        seconds = time.monotonic() - began
+        yield ok("trial", f"{spoken.voice} spoke and was understood{encoder}, {seconds:.1f} s")
 
 
 def words(text: str) -> set[str]:

@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class LogMel:
-    """Features of one window at a time, in one array that the next call overwrites."""
+    """Features of one window at a time, in an array that the next call overwrites."""
 
     def __init__(self, bands: int) -> None:
         # In 64 bits, so that the sums are the same however many threads multiply. int8 arithmetic makes other words of
@@ -30,13 +30,14 @@ class LogMel:
         self.taper = np.hanning(FFT_SIZE + 1)[:-1].astype(np.float32)
         self.features = np.zeros((1, bands, WINDOW_FRAMES), np.float32)
 
-    def __call__(self, samples: npt.NDArray[np.int16], frames: int) -> Floats:
+    def __call__(self, samples: npt.NDArray[np.int16], frames: int, length: int = WINDOW_FRAMES) -> Floats:
         """
-        Features of *frames* frames, shape (1, bands, 3000), zeros after them.
+        Features of *frames* frames, shape (1, bands, *length*), zeros after them; *length* becomes even.
 
         The first frame is centred on sample 200 of *samples*: give it the 200 that came before.
         """
-        out = self.features[0]
+        length += length % 2
+        out = self.features.reshape(-1)[: self.features.shape[1] * length].reshape(-1, length)
         out[:, frames:] = 0
         for first in range(0, frames, BLOCK_FRAMES):
             height = min(BLOCK_FRAMES, frames - first)
@@ -53,7 +54,7 @@ class LogMel:
         np.maximum(heard, heard.max() - 8, out=heard)
         heard += 4
         heard /= 4
-        return self.features
+        return out[None]
 
 
 def mel_filters(bands: int) -> Floats:

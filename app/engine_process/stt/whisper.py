@@ -15,11 +15,11 @@ from . import vad
 from .clock import Clock
 from .convert import DECODER, ENCODER, WEIGHTS
 from .ctranslate import extension
-from .decode import BEGINNING, Mark, decode
+from .decode import BEGINNING, Mark, Samples, decode
 from .encoder import Encoder
 from .generate import Hypothesis
 from .kernels import choose
-from .mel import HOP, RATE, LogMel
+from .mel import HOP, RATE, WINDOW_FRAMES, LogMel
 from .recording import Recording, clip
 from .survey import Marks, survey
 from .tokens import Vocabulary
@@ -33,6 +33,9 @@ KEPT_FRAMES = 100
 # Where a transcription goes on, the detector of speech hears this much again: its level is of the last half minute.
 LEAD_SECONDS = 20.0
 HANDED_OVER = Message({"kind": "handed_over"})
+# Whisper was trained on 30 s. Models for English hear as well with 5 s of silence after what is shorter; with 2 or 3 s
+# they repeat themselves more often. docs/decisions/0070-short-windows.md has the figures.
+PADDING_FRAMES = 500
 
 
 class WhisperEngine:
@@ -122,6 +125,18 @@ class WhisperEngine:
 
         None while the way there is long.
         """
+        samples, first, stated, clock = yield from self.samples(header, note)
+        gate = (
+            vad.SpeechDetector(self.speech_detector, vad.Leveller())
+            if header.get("no_speech_gate", True)
+            else None
+        )
+        return Recording(samples, gate, first, stated[0] if stated else None, clock)
+
+    def samples(
+        self, header: protocol.Header, note: Callable[[Mark], None] = lambda mark: None
+    ) -> Generator[None, None, tuple[Iterator[Samples], int, list[float], Clock]]:
+        """As `recording`: the samples, the number of the first, the length if the file states one, and the clock."""
         begin, end, *_ = header.get("clip") or (0.0, math.inf)
         if resume := header.get("resume"):
             begin = max(begin, resume["seconds"] - LEAD_SECONDS)
@@ -139,12 +154,7 @@ class WhisperEngine:
         )
         samples = itertools.chain([next(samples)], samples)  # Refused, where it is no audio, before all else
         samples, first = yield from clip(samples, begin, end, start.sample)
-        gate = (
-            vad.SpeechDetector(self.speech_detector, vad.Leveller())
-            if header.get("no_speech_gate", True)
-            else None
-        )
-        return Recording(samples, gate, first, stated[0] if stated else None, clock)
+        return samples, first, stated, clock
 
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
         """
@@ -200,7 +210,11 @@ class WhisperEngine:
             if transcriber is not None:
                 # Not after the window before: the end of a recording would wait until all others had their turn.
                 yield None
-            encoded = self.encode(recording, frame, frames)
+            is_short = not (self.vocabulary.multilingual or header.get("temperature"))
+            is_short = is_short and frames + PADDING_FRAMES < WINDOW_FRAMES
+            encoded = self.encode(
+                recording, frame, frames, frames + PADDING_FRAMES if is_short else WINDOW_FRAMES
+            )
             if transcriber is None:
                 language, probability = (
                     self.heard_language(encoded, header.get("languages"))
@@ -214,13 +228,17 @@ class WhisperEngine:
                 transcriber = Transcriber(self.model, self.vocabulary, recording, task)
                 start = self.start(language, probability, recording)
             try:
-                hypothesis, segments, next_frame = transcriber.transcribe(encoded, frame, frames)
+                hypothesis, doubt = transcriber.best_hypothesis(encoded, frame, frames, is_short=is_short)
+                if is_short and doubt:
+                    encoded = self.encode(recording, frame, frames)
+                    hypothesis, doubt = transcriber.best_hypothesis(encoded, frame, frames)
             except Foreign:
                 yield HANDED_OVER
                 return
             if start is not None:
                 yield start
                 start = None
+            segments, next_frame = transcriber.segments(hypothesis, doubt, encoded, frame, frames)
             del encoded  # it would live on while other sessions take their turns
             for segment in segments:
                 number += 1
@@ -287,10 +305,10 @@ class WhisperEngine:
         )
 
     def encode(
-        self, recording: Recording, frame: int, frames: int
+        self, recording: Recording, frame: int, frames: int, length: int = WINDOW_FRAMES
     ) -> Any:  # the extension module has no types
-        """The encoder's view of a window."""
-        features = self.mel(recording.window(frame, frames), frames)
+        """The encoder's view of a window of *frames* with silence after it, *length* in all."""
+        features = self.mel(recording.window(frame, frames), frames, length)
         self.code_pages.release()
         view = extension().StorageView.from_array
         return view(self.encoder.encode(features)) if self.encoder else self.model.encode(view(features))

@@ -38,6 +38,10 @@ SPARSE_BYTES_PER_SECOND = 2.0
 NEAR_FRAMES = 50  # Whisper's times are up to half a second off; speech this near a segment is its own
 SPOKEN_SECONDS = 1.0  # with this much speech in it, a window without text is doubtful
 
+# What a short window's text must be to stand; docs/decisions/0070-short-windows.md has the figures.
+SURE = -0.7
+LEFT_SECONDS = 0.5  # of speech after its end; and of nothing before its end
+
 # What tells words that are said again and again from a loop of the decoder. Of 150 recordings with sentences said two
 # to fifteen times, no segment had more than 29 characters a second of speech, no text less than a log probability of
 # -0.35, and at most 30 % of words were such to which the decoder's attention gives no time. Each of 60 loops broke one
@@ -103,15 +107,12 @@ class Transcriber:
         self.said_until = 0.0
         self.may_be_foreign = task.may_be_foreign
 
-    def transcribe(self, encoded: Any, frame: int, frames: int) -> tuple[Hypothesis, list[Segment], int]:
-        """
-        What is said in the window of *frames* at *frame*, and the frame where the next one starts.
-
-        Foreign: the task lets it be another language, and the first text does not look like English.
-        """
-        hypothesis, doubt = self.best_hypothesis(encoded, frame, frames)
+    def segments(
+        self, hypothesis: Hypothesis, doubt: Doubt, encoded: Any, frame: int, frames: int
+    ) -> tuple[list[Segment], int]:
+        """What is said in the window of *frames* at *frame*, and the frame where the next one starts."""
         if hypothesis.silence:
-            return hypothesis, [], frame + frames
+            return [], frame + frames
         segments, next_frame, closed = self.split(hypothesis.tokens, frame, frames)
         if self.task.word_timestamps:
             self.time_words(segments, encoded, frame, frames)
@@ -124,10 +125,17 @@ class Transcriber:
         if not self.task.condition_on_previous_text or doubt or hypothesis.temperature > UNSAFE_CONTEXT:
             self.context = []
         # a window that would begin where this one did would never end
-        return hypothesis, spoken, next_frame if next_frame > frame else frame + frames
+        return spoken, next_frame if next_frame > frame else frame + frames
 
-    def best_hypothesis(self, encoded: Any, frame: int, frames: int) -> tuple[Hypothesis, "Doubt"]:
-        """The first hypothesis that nothing speaks against, else the likeliest of the least doubtful."""
+    def best_hypothesis(
+        self, encoded: Any, frame: int, frames: int, *, is_short: bool = False
+    ) -> tuple[Hypothesis, Doubt]:
+        """
+        The first hypothesis that nothing speaks against, else the likeliest of the least doubtful.
+
+        Where *encoded* is short there is one attempt, and more speaks against it: it can be encoded again. Foreign: the
+        task lets it be another language, and the first text does not look like English.
+        """
         tried: list[tuple[Doubt, Hypothesis]] = []
         for attempt in self.attempts(tried):
             prompt = self.prompt(self.context if attempt.with_context else [])
@@ -135,17 +143,20 @@ class Transcriber:
                 self.model, encoded, prompt, self.vocabulary, beam_size=self.task.beam_size, attempt=attempt
             )
             doubt = self.doubt(hypothesis, encoded, frame, frames)
+            if is_short and not doubt and self.may_be_wrong(hypothesis, frame, frames):
+                doubt = Doubt.SOME
             tried.append((doubt, hypothesis))
-            if self.may_be_foreign and (doubt or not hypothesis.silence):
+            # A doubtful short window is heard again, and decided upon then.
+            if self.may_be_foreign and not (is_short and doubt) and (doubt or not hypothesis.silence):
                 if doubt in (Doubt.SILENCE, Doubt.LOOP) or hypothesis.avg_logprob < SURELY_ENGLISH:
                     raise Foreign
                 self.may_be_foreign = False
-            if not doubt:
+            if is_short or not doubt:
                 break
         doubt, hypothesis = min(tried, key=lambda each: (each[0], -each[1].avg_logprob))
         return hypothesis, doubt
 
-    def attempts(self, tried: Sequence[tuple["Doubt", Hypothesis]]) -> Iterator[Attempt]:
+    def attempts(self, tried: Sequence[tuple[Doubt, Hypothesis]]) -> Iterator[Attempt]:
         """What to try, one after the other; *tried* grows meanwhile."""
         if self.task.temperature:
             yield from [Attempt(self.task.temperature)] * SAMPLES
@@ -154,7 +165,20 @@ class Transcriber:
         if any(doubt in (Doubt.LOOP, Doubt.SILENCE) for doubt, _ in tried):
             yield from ATTEMPTS_AGAINST_LOOPS
 
-    def doubt(self, hypothesis: Hypothesis, encoded: Any, frame: int, frames: int) -> "Doubt":
+    def may_be_wrong(self, hypothesis: Hypothesis, frame: int, frames: int) -> bool:
+        """Whether text of a short window is unlikely, repeats itself, or ends before the speech or after the sound."""
+        if hypothesis.silence:
+            return False
+        segments, _, _ = self.split(hypothesis.tokens, frame, frames)
+        end = round(segments[-1].end * FRAMES_PER_SECOND) if segments else frame
+        return (
+            hypothesis.repetitive
+            or hypothesis.avg_logprob < SURE
+            or end - (frame + frames) > LEFT_SECONDS * FRAMES_PER_SECOND
+            or self.recording.spoken_seconds(end + NEAR_FRAMES, frame + frames) > LEFT_SECONDS
+        )
+
+    def doubt(self, hypothesis: Hypothesis, encoded: Any, frame: int, frames: int) -> Doubt:
         """What speaks against *hypothesis* as the text of the window."""
         speaks = self.recording.spoken_seconds(frame, frame + frames) >= SPOKEN_SECONDS
         if hypothesis.silence:

@@ -44,16 +44,6 @@ def stock(stock_dir, path, **options):
     return list(segments)
 
 
-@pytest.fixture
-def upload(tmp_path):
-    def upload(content: bytes):
-        path = tmp_path / "upload"
-        path.write_bytes(content)
-        return path
-
-    return upload
-
-
 @pytest.mark.parametrize("clip", recordings.CLIPS, ids=lambda clip: clip.name)
 def test_clips_are_understood(whisper, clip):
     answers = ask(whisper, clip.path)
