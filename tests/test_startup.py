@@ -79,7 +79,7 @@ WRONG = [
     ("WHISPER_MODEL=tiny-en", "WHISPER_MODEL: no model is called 'tiny-en'; known are tiny.en, ", "budget"),
     ("WHISPER_MODEL=large-v3 MEMORY_BUDGET_MB=512", "WHISPER_MODEL: the engine of large-v3 needs ", "budget"),
     ("WHISPER_MODEL=TMP", "WHISPER_MODEL: model.bin and config.json are not both in 'TMP'", "budget"),
-    ("WHISPER_BACKEND=whisper.cpp", "WHISPER_BACKEND: 'whisper.cpp' is unknown; accepted are builtin, f", "settings"),
+    ("WHISPER_BACKEND=whisper.cpp", "WHISPER_BACKEND: 'whisper.cpp' is none of builtin, faster-whisper", "settings"),
     ("WHISPER_DEVICE=cuda", "WHISPER_DEVICE: cuda needs WHISPER_BACKEND=faster-whisper; builtin has cpu", "model"),
     ("WHISPER_COMPUTE_TYPE=float32", "WHISPER_COMPUTE_TYPE: float32 needs WHISPER_BACKEND=faster-w", "model"),
     (

@@ -28,7 +28,7 @@ class Heard(Observer):
 
 @pytest.fixture
 def speech():
-    speech = Speech.build(Settings(), 1000.0, lambda: 50.0)
+    speech = Speech.build(Settings(whisper_model="tiny.en"), 1000.0, lambda: 50.0)
     yield speech
     speech.close()
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]
 LIBRARY = "libctranslate2"
 EPSILON = 1e-5  # of layer normalization, CTranslate2's and OpenAI's
-GELU = 3  # of CTranslate2's `ActivationType`: the exact one, with erf
+GELU = 3  # the number of its exact form, with erf, in CTranslate2's `ops/activation.h`
 TRIED_DIFFERENCE = (
     0.02  # of outputs about 1: int8 rounds inputs to 127 steps, so a product may differ by 0.8 %
 )
