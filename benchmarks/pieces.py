@@ -2,8 +2,8 @@
 Word errors over some three hundred recordings of 1 to 20 seconds, each encoded at its own length and as 30 s.
 
 `python -m benchmarks.pieces FOLDER`: FOLDER has recordings of people and a `clips.tsv`, as for `benchmarks.accuracy`.
-The English ones are cut between words, found by aligning the true text; to them come sentences of `tests/data/prose.txt`
-in the neural voice, clean and with noise. In this process, without a server.
+The English ones are cut between words, found by aligning the true text; to them come sentences of
+`tests/data/prose.txt` in the neural voice, clean and with noise. In this process, without a server.
 """
 
 import csv
