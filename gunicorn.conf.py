@@ -97,6 +97,7 @@ def post_request(worker, req, environ, resp):
     """Give memory back past the soft limit; past the hard one finish, leave, and be replaced."""
     if time_to_look() and memory.after_request(settings.worker_soft_limit_mb, settings.worker_hard_limit_mb):
         worker.alive = False  # the switch max_requests turns
+        worker.log.warning("this web worker is above WORKER_HARD_LIMIT_MB: another takes its place")
 
 
 def worker_exit(server, worker):

@@ -414,6 +414,7 @@ def test_a_worker_past_the_hard_limit_is_replaced():
             lambda: server.get("/api/memory").json["service"]["processes"][1]["pid"] != first,
             "another worker answers",
         )
+        assert "above WORKER_HARD_LIMIT_MB" in server.log
 
 
 def test_a_model_too_large_for_the_budget_stops_the_boot_and_names_those_that_fit():
