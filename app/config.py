@@ -17,8 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 
 PROJECT = Path(__file__).resolve().parent.parent
 ENV_FILE = PROJECT / ".env"
-# The order of "auto": natural and online, natural in nine languages where it was fetched, natural, always there.
-SYNTHESIZERS = ("gtts", "kokoro", "neural", "espeak")
+# The order of "auto": natural and online, natural where it was fetched, natural in English, clear in six voices, always
+# there.
+SYNTHESIZERS = ("gtts", "kokoro", "neural", "pico", "espeak")
 MOST = 10_000_000  # of any number without a limit of its own; timers and dates overflow from some 10**9 on
 SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
 NOT_SENT = "has a character that no HTTP header carries: use ASCII letters, digits and signs, no spaces"
@@ -318,7 +319,7 @@ class Settings:
 
     tts_engine: str = setting(
         "auto",
-        "synthesizer; auto: gtts (texts go to Google), else offline kokoro where it was fetched, neural, espeak",
+        "synthesizer; auto: gtts (texts go to Google), else offline kokoro where it was fetched, neural, pico, espeak",
         choices=("auto", *SYNTHESIZERS),
     )  # fmt: skip
     tts_language: str = setting("en", "language of texts when a request names none", read=_read_language_tag)

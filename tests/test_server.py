@@ -164,13 +164,13 @@ def test_the_test_sentence_is_audio_or_a_report(server):
     for method in ("GET", "POST"):
         audio = server.request(method, f"{VOICE}/test")
         assert audio.status == 200
-        assert audio.headers["X-TTS-Engine"] in ("gtts", "neural", "espeak")
+        assert audio.headers["X-TTS-Engine"] in ("gtts", "neural", "pico", "espeak")
         with wave.open(io.BytesIO(audio.body)) as file:
             seconds = file.getnframes() / file.getframerate()
         assert float(audio.headers["X-Audio-Duration"]) == pytest.approx(seconds, abs=0.05)
     report = server.get(f"{VOICE}/test", Accept="application/json").json
     outcomes = {outcome["engine"]: outcome for outcome in report["engines"]}
-    assert set(outcomes) == {"gtts", "neural", "espeak"}
+    assert set(outcomes) == {"gtts", "neural", "pico", "espeak"}
     assert outcomes["espeak"]["ok"]
     assert all("seconds" in outcome for outcome in outcomes.values())
 
@@ -178,7 +178,7 @@ def test_the_test_sentence_is_audio_or_a_report(server):
 def test_voices_and_their_engines_are_listed(server):
     voices = server.get(f"{VOICE}/voices").json["voices"]
     assert {voice["engine"] for voice in voices} >= {"neural", "espeak"}
-    assert {"id", "name", "language", "engine", "offline"} <= set(voices[0])
+    assert {"id", "name", "language", "engine", "offline", "gender", "quality"} <= set(voices[0])
     condition = server.get(f"{VOICE}/health").json
     assert condition["transcription"]["model"] == "tiny.en"
     assert condition["status"] == "healthy"

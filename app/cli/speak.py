@@ -32,7 +32,7 @@ FORMATS = {
 @click.option("--engine", type=click.Choice(["auto", *SYNTHESIZERS]), help="Else TTS_ENGINE.")
 @click.option("--language", help="Language tag of the text; else TTS_LANGUAGE.")
 @click.option("--speed", type=click.FloatRange(0.25, 4), default=1.0, show_default=True)
-@click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help="espeak-ng only.")
+@click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help="Pico and espeak-ng only.")
 def speak(text: str, out: str, format: str | None, **params: str | float | None) -> None:
     """Write the audio once it is whole, and say which voice spoke, and why no better one did."""
     from ..speech.chain import SpeakRequest

@@ -12,7 +12,7 @@ from ..jobs import STATES
 from ..memory import System
 from ..speech.audio import MEDIA_TYPES as AUDIO_TYPES
 from ..speech.transcription import Segment
-from ..speech.voices import Voice
+from ..speech.voices import Quality, Voice
 from . import auth
 from .async_jobs import LONGEST_KEY
 from .hooks import Route
@@ -119,7 +119,7 @@ HEALTH: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]
 BYTES: Schema = {"type": "string", "format": "binary"}
 TEXT: Schema = {"type": "string"}
 SPOKEN_HEADERS = {
-    "X-TTS-Engine": "Who spoke: gtts, kokoro, neural or espeak",
+    "X-TTS-Engine": "Who spoke: gtts, kokoro, neural, pico or espeak",
     "X-TTS-Voice": "The voice's id",
     "X-TTS-Fallback": "Why engines that come first did not speak",
     "X-TTS-Skipped": "How many letters and digits are not spoken, by what they are, where there are any: "
@@ -149,7 +149,12 @@ MODEL = extend(
     object_(id=str, object={"const": "model"}, created=int, owned_by=str),
     languages=list[str], loaded=bool, megabytes=int,
 )  # fmt: skip
-VOICE = of_class(Voice, "key")
+VOICE = extend(of_class(Voice, "key"), quality=str)
+ENGINES = {
+    "type": "object",
+    "additionalProperties": extend(of_class(Quality), languages=list[str], memory_mb=float),
+}
+VOICES = object_(voices=array(VOICE), languages=list[str], engines=ENGINES)
 CHECK = object_(status=HEALTH, reason=str)
 STATE: Schema = {"type": "string", "enum": ["stopped", "idle", "working"]}
 ENGINE = extend(of_class(EngineState), state=STATE)
@@ -195,7 +200,7 @@ OPERATIONS: dict[str, Operation] = {
         curl=f"{SEND_JSON} -d '{{\"text\": \"Hello.\", \"format\": \"mp3\"}}' -o hello.mp3",
     ),
     "voice.test": Operation(OUTCOMES, {"audio/wav": BYTES}, errors=(503,), statuses=PARTS, curl="-o test.wav"),
-    "voice.voices": Operation(object_(voices=array(VOICE), languages=list[str]), asks="?language=de"),
+    "voice.voices": Operation(VOICES, asks="?language=de"),
     "voice.condition": Operation(
         object_(
             status=HEALTH, transcription=extend(CHECK, model=str | None), synthesis=CHECK,

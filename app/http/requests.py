@@ -100,7 +100,7 @@ SPEAK = (
     Text("language", "language tag of the text; TTS_LANGUAGE"),
     Choice("format", "the audio's format", "mp3", of=AUDIO_FORMATS, refusal=UnsupportedFormat),
     Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
-    Number("pitch", "1.0 is the voice's own; espeak-ng only", 1.0, least=0.5, most=2),
+    Number("pitch", "1.0 is the voice's own; Pico and espeak-ng only", 1.0, least=0.5, most=2),
     Flag("stream", "false: the audio is sent when it is complete, with its length", True),
 )
 

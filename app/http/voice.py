@@ -10,7 +10,9 @@ from ..checks import Check, overall
 from ..errors import ServiceError
 from ..speech.chain import SpeakRequest
 from ..speech.serializers import segment_dict, transcription_dict
+from ..speech.synthesis import COSTS_MB
 from ..speech.transcription import Transcription, TranscriptionRequest
+from ..speech.voices import ENGINES
 from . import async_jobs, params
 from .hooks import services
 from .params import Fields, Text
@@ -169,10 +171,15 @@ def _since(began: float) -> float:
 @voice.get("/voices", summary="Every voice", query=VOICES)
 def voices() -> Response:
     found = services().speech.synthesis.voices(params.read(VOICES, request.args)["language"])
-    shown = ("id", "name", "language", "engine", "offline")
+    shown = ("id", "name", "language", "engine", "offline", "gender", "quality")
+    engines = {one.engine: ENGINES[one.engine]._asdict() for one in found}
+    for engine, facts in engines.items():
+        facts["languages"] = sorted({one.language for one in found if one.engine == engine})
+        facts["memory_mb"] = COSTS_MB[engine]
     return jsonify(
         voices=[{name: getattr(one, name) for name in shown} for one in found],
         languages=sorted({one.language for one in found}),
+        engines=engines,
     )
 
 

@@ -11,6 +11,7 @@ from . import languages
 from .voices import OPENAI_VOICES, Voice, Voices
 
 ONLINE = ("gtts",)
+WITH_PITCH = ("pico", "espeak")
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 SLOWEST, FASTEST = 0.25, 4.0
 LOWEST, HIGHEST = 0.5, 2.0
@@ -21,7 +22,7 @@ ESPEAK_JAPANESE = frozenset({"kana"})
 @dataclass(frozen=True, slots=True)
 class SpeakRequest:
     """
-    A text and how to speak it; None leaves the choice to the service. Only espeak-ng has a *pitch*.
+    A text and how to speak it; None leaves the choice to the service. Only Pico and espeak-ng have a *pitch*.
 
     With *stream* the audio comes while it is made; without, when it is whole: its size and duration are
     then known, and an engine that fails half-way is replaced by the next. In the *background* it gives way to

@@ -30,7 +30,7 @@ from ..errors import (
 from . import languages, models
 from .audio import AudioInfo, Cache, CacheEntry, CacheWriter, SynthesisResult, SynthesisStream
 from .breaker import Breaker
-from .chain import ONLINE, Attempt, Chain, SpeakRequest
+from .chain import ONLINE, WITH_PITCH, Attempt, Chain, SpeakRequest
 from .voices import Voice, Voices
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # MB of PSS the engine process grows to, by who speaks; `benchmarks/synthesis.py` measures them.
-COSTS_MB = {"gtts": 50.0, "kokoro": 280.0, "neural": 185.0, "espeak": 32.0}
+COSTS_MB = {"gtts": 50.0, "kokoro": 280.0, "neural": 185.0, "pico": 36.0, "espeak": 32.0}
 NETWORK_SECONDS = 8.0  # until one answer of Google's is given up; they usually take 0.3
 STAND_IN_SECONDS = 600.0  # how long a cached answer may stand in for a better engine that failed
 RECIPE = 3  # part of every key: raise it when the engines make something else of the same request
@@ -292,7 +292,7 @@ def question(attempt: Attempt, request: SpeakRequest, *, within_seconds: float) 
 
 def cache_key(attempt: Attempt, request: SpeakRequest) -> str:
     """The name of the audio: a digest of all that decides how it sounds."""
-    pitch = request.pitch if attempt.engine == "espeak" else 1.0
+    pitch = request.pitch if attempt.engine in WITH_PITCH else 1.0
     voices = [attempt.voice.id, *sorted(voice.id for voice in attempt.others.values())]
     decisive = [RECIPE, voices, request.text, request.format, request.speed, pitch]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:40]

@@ -13,7 +13,12 @@ from ..config import SYNTHESIZERS, Settings
 from . import languages
 
 ESPEAK_LIBRARY = "libespeak-ng.so.1"
-PACKAGES = {"gtts": "gtts", "neural": "hibari"}
+PACKAGES = {"gtts": "gtts", "neural": "hibari", "pico": "py_nanotts"}
+# Pico's voices: its name for each, what its language is called, and the tag it is best for.
+PICO = (
+    ("en-US", "American English", "en"), ("en-GB", "British English", ""), ("de-DE", "German", "de"),
+    ("es-ES", "Spanish", "es"), ("fr-FR", "French", "fr"), ("it-IT", "Italian", "it"),
+)  # fmt: skip
 KOKORO = "kokoro"  # the directory of its model in MODEL_DIR
 KOKORO_MODEL = "kokoro.onnx"
 # The first letter of a Kokoro voice's name: its language, what that is called, and another tag it is best for.
@@ -47,14 +52,14 @@ class Voice(NamedTuple):
 
     @property
     def quality(self) -> str:
-        """Whether it sounds like a person: "natural" or "robotic"."""
+        """Whether it sounds like a person: "natural", "parametric" or "robotic"."""
         return ENGINES[self.engine].quality
 
 
 class Quality(NamedTuple):
     """What an engine's voices are like, and what they cost."""
 
-    quality: str  # "natural", "robotic"
+    quality: str  # "natural", "parametric" or "robotic"
     megabytes: int  # on the disk
     licence: str
 
@@ -63,6 +68,7 @@ ENGINES = {
     "gtts": Quality("natural", 1, "Google's terms of service"),
     "kokoro": Quality("natural", 108, "Apache-2.0"),
     "neural": Quality("natural", 16, "Apache-2.0"),
+    "pico": Quality("parametric", 8, "Apache-2.0"),
     "espeak": Quality("robotic", 19, "GPL-3.0-or-later"),
 }
 
@@ -103,6 +109,7 @@ class Voices:
             *gtts_voices(),
             *kokoro_voices(self.kokoro),
             *neural_voices(download=self._neural_download),
+            *pico_voices(),
             *espeak_voices(self.espeak),
         ]
 
@@ -207,6 +214,16 @@ def neural_voices(*, download: bool) -> Iterator[tuple[str, Voice]]:
         if facts.get("bundled"):
             yield "en", voice
         yield facts["language"].lower(), voice
+
+
+def pico_voices() -> Iterator[tuple[str, Voice]]:
+    """Pico's voices by tag; none where py-nanotts is not installed."""
+    if package_directory("py_nanotts") is None:
+        return
+    for key, spoken, also in PICO:
+        id = f"pico:{key.lower()}"
+        voice = Voice(id, f"Pico ({spoken}, female)", key, "pico", offline=True, key=key, gender="female")
+        yield from ((tag, voice) for tag in (key.lower(), also) if tag)
 
 
 def hibari_cache() -> Path:

@@ -6,7 +6,7 @@ import { meanwhile } from "./memory.js";
 import * as snippets from "./snippets.js";
 
 const player = byId("spoken");
-const ENGINES = { gtts: "gTTS (online)", neural: "neural (offline)", espeak: "espeak-ng (offline)" };
+const ENGINES = { gtts: "gTTS (online)", kokoro: "Kokoro (offline)", neural: "neural (offline)", pico: "Pico (offline)", espeak: "espeak-ng (offline)" };
 let work = null; // what stops the request that goes on
 let listed = null;
 
@@ -16,8 +16,9 @@ export function begin() {
   byId("speak").addEventListener("pointerenter", () => (listed ??= listVoices())); // so that they are there at the click
   byId("speak").onsubmit = (event) => {
     event.preventDefault();
-    meanwhile(speak()).catch((error) => error.name !== "AbortError" && say(byId("speak-says"), error.message, "error"));
+    begun(chosen());
   };
+  byId("voices").ontoggle = () => (listed ??= listVoices());
   player.onerror = () => say(byId("speak-says"), "This browser can't play that format; it can be downloaded.", "error");
 }
 
@@ -25,7 +26,7 @@ export function begin() {
 async function listVoices() {
   try {
     const { voices } = await json(`${VOICE}/voices`);
-    for (const engine of ["neural", "gtts", "espeak"]) {
+    for (const engine of ["kokoro", "neural", "gtts", "pico", "espeak"]) {
       const own = voices.filter((voice) => voice.engine === engine);
       if (!own.length) continue;
       const options = own.map((voice) =>
@@ -33,16 +34,53 @@ async function listVoices() {
       );
       byId("voice").append(element("optgroup", { label: ENGINES[engine] }, ...options));
     }
+    byId("voices").append(...byLanguage(voices));
   } catch (error) {
     listed = null; // tried again when somebody comes near again
     say(byId("speak-says"), error.message, "error");
   }
 }
 
-async function speak() {
+// A button for each voice, under its language: it says the language's own name for itself.
+function byLanguage(voices) {
+  const languages = new Map();
+  for (const voice of voices) {
+    const tag = voice.language.split("-")[0];
+    languages.set(tag, [...(languages.get(tag) ?? []), voice]);
+  }
+  const named = [...languages].map(([tag, own]) => [called(tag, "en"), tag, own]);
+  named.sort(([one], [other]) => one.localeCompare(other));
+  return named.map(([name, tag, own]) => {
+    const text = called(tag, tag);
+    const buttons = own.map((voice) =>
+      element("button", {
+        type: "button",
+        className: "quiet",
+        textContent: `▶ ${voice.name} · ${voice.engine}, ${voice.quality}`,
+        onclick: () => begun({ text, voice: voice.id, format: byId("format").value }),
+      }),
+    );
+    return element("details", {}, element("summary", { textContent: `${name} (${own.length})` }), ...buttons);
+  });
+}
+
+function called(tag, locale) {
+  try {
+    return new Intl.DisplayNames([locale], { type: "language" }).of(tag);
+  } catch {
+    return tag; // one that no browser knows: Klingon
+  }
+}
+
+function begun(fields) {
+  meanwhile(speak(fields)).catch(
+    (error) => error.name !== "AbortError" && say(byId("speak-says"), error.message, "error"),
+  );
+}
+
+async function speak(fields) {
   work?.abort();
   const own = (work = new AbortController());
-  const fields = chosen();
   const began = performance.now();
   byId("speak-button").setAttribute("aria-busy", "true");
   say(byId("speak-says"), "Speaking");

@@ -198,6 +198,14 @@ test("voices are listed when somebody comes near, and the one that is chosen spe
   await says("#speak-says", "espeak:de");
 });
 
+test("each voice says the name of its language", async () => {
+  await page.click("#voices > summary");
+  await page.locator("#voices summary", { hasText: /^French \(\d+\)$/ }).click();
+  await page.locator("#voices button", { hasText: "French (Belgium) · espeak, robotic" }).click();
+  await says("#speak-says", "espeak:fr-be");
+  await page.click("#voices > summary");
+});
+
 test("the chart rises while an engine runs and falls when it has gone", async () => {
   await says("#engines", /whisper\s*stopped/);
   await page.waitForLoadState("networkidle"); // what happened before is on the chart

@@ -22,13 +22,13 @@ def asked(first: str = "auto", **request: object) -> list[str]:
 @pytest.mark.parametrize(
     ("first", "request_", "voices"),
     [
-        ("auto", {}, ["gtts:en", "neural:heart", "espeak:en"]),
-        ("auto", {"language": "de"}, ["gtts:de", "espeak:de"]),
+        ("auto", {}, ["gtts:en", "neural:heart", "pico:en-us", "espeak:en"]),
+        ("auto", {"language": "de"}, ["gtts:de", "pico:de-de", "espeak:de"]),
         ("auto", {"language": "eo"}, ["espeak:eo"]),
         ("auto", {"engine": "espeak"}, ["espeak:en"]),
-        ("auto", {"voice": "heart"}, ["neural:heart", "gtts:en", "espeak:en-us"]),
-        ("auto", {"voice": "espeak:fr"}, ["espeak:fr", "gtts:fr"]),
-        ("auto", {"voice": "de", "language": "de"}, ["gtts:de", "espeak:de"]),
+        ("auto", {"voice": "heart"}, ["neural:heart", "gtts:en", "pico:en-us", "espeak:en-us"]),
+        ("auto", {"voice": "espeak:fr"}, ["espeak:fr", "gtts:fr", "pico:fr-fr"]),
+        ("auto", {"voice": "de", "language": "de"}, ["gtts:de", "espeak:de", "pico:de-de"]),
         ("neural", {}, ["neural:heart"]),
         ("neural", {"engine": "auto"}, ["neural:heart"]),
         ("neural", {"engine": "espeak"}, ["espeak:en"]),
@@ -46,7 +46,7 @@ def test_who_is_asked_and_in_what_order(first, request_, voices):
         ({"text": "😀 🎉"}, NothingToSay, "text", "no word or number"),
         ({"text": "x" * 4097}, InvalidRequest, "text", "at most 4096"),
         ({"voice": "bob"}, InvalidRequest, "voice", "gtts:af"),
-        ({"engine": "sam"}, InvalidRequest, "engine", "auto, gtts, neural, espeak"),
+        ({"engine": "sam"}, InvalidRequest, "engine", "auto, gtts, neural, pico, espeak"),
         ({"format": "ogg"}, UnsupportedFormat, "format", "mp3, opus, aac, flac, wav, pcm"),
         ({"voice": "heart", "language": "de"}, InvalidRequest, "voice", "speaks en-US"),
         ({"language": "xx"}, InvalidRequest, "language", "af, am"),
@@ -103,10 +103,14 @@ def test_what_is_wrong_is_named_with_what_is_accepted(request_, error, param, ac
         ("auto", {"text": "你好", "voice": "heart"}, ["gtts:zh", "espeak:cmn"]),
         ("auto", {"text": "hello", "language": "ru"}, ["gtts:ru", "espeak:ru"]),
         ("auto", {"text": "Здраво", "language": "sr"}, ["gtts:sr", "espeak:sr"]),
-        ("auto", {"text": "The word 你好 means hello."}, ["gtts:en", "espeak:en", "neural:heart"]),
+        (
+            "auto",
+            {"text": "The word 你好 means hello."},
+            ["gtts:en", "espeak:en", "neural:heart", "pico:en-us"],
+        ),
         ("neural", {"text": "The word 你好 means hello."}, ["neural:heart"]),
-        ("auto", {"text": "The angle α"}, ["gtts:en", "neural:heart", "espeak:en"]),
-        ("auto", {"text": "A word of Tibetan: བོད"}, ["gtts:en", "neural:heart", "espeak:en"]),
+        ("auto", {"text": "The angle α"}, ["gtts:en", "neural:heart", "pico:en-us", "espeak:en"]),
+        ("auto", {"text": "A word of Tibetan: བོད"}, ["gtts:en", "neural:heart", "pico:en-us", "espeak:en"]),
     ],
 )
 def test_the_letters_of_a_text_tell_who_can_say_it(first, request_, voices):
@@ -114,10 +118,10 @@ def test_the_letters_of_a_text_tell_who_can_say_it(first, request_, voices):
 
 
 def test_in_a_mixed_sentence_another_voice_of_the_engine_reads_the_other_script():
-    gtts, espeak, neural = chain().attempts(SpeakRequest("The word 你好 means hello."))
+    gtts, espeak, neural, pico = chain().attempts(SpeakRequest("The word 你好 means hello."))
     assert {script: voice.id for script, voice in gtts.others.items()} == {"han": "gtts:zh"}
     assert {script: voice.id for script, voice in espeak.others.items()} == {"han": "espeak:cmn"}
-    assert (gtts.unread, espeak.unread, neural.unread) == ({}, {}, {"han": 2})
+    assert (gtts.unread, espeak.unread, neural.unread, pico.unread) == ({}, {}, {"han": 2}, {"han": 2})
 
 
 @pytest.mark.parametrize("first", ["neural", "espeak"])
@@ -143,9 +147,9 @@ def with_kokoro(tmp_path):
 @pytest.mark.parametrize(
     ("first", "request_", "expected"),
     [
-        ("auto", {}, ["gtts:en", "kokoro:af_heart", "neural:heart", "espeak:en"]),
-        ("auto", {"language": "fr"}, ["gtts:fr", "kokoro:ff_siwis", "espeak:fr"]),
-        ("auto", {"language": "de"}, ["gtts:de", "espeak:de"]),
+        ("auto", {}, ["gtts:en", "kokoro:af_heart", "neural:heart", "pico:en-us"]),
+        ("auto", {"language": "fr"}, ["gtts:fr", "kokoro:ff_siwis", "pico:fr-fr"]),
+        ("auto", {"language": "de"}, ["gtts:de", "pico:de-de", "espeak:de"]),
         ("auto", {"voice": "onyx"}, ["gtts:en", "kokoro:am_onyx", "neural:heart"]),
         ("auto", {"voice": "am_onyx"}, ["kokoro:am_onyx", "gtts:en", "neural:heart"]),
         ("kokoro", {"voice": "af_heart(2)+af_bella(1)"}, ["kokoro:af_heart(2)+af_bella(1)"]),
@@ -159,7 +163,9 @@ def test_kokoro_stands_between_google_and_the_neural_voice(with_kokoro, first, r
 
 
 def test_an_engine_that_was_not_fetched_is_refused_with_what_fetches_it():
-    with pytest.raises(InvalidRequest, match=r"voices fetch kokoro.*accepted: auto, gtts, neural, espeak"):
+    with pytest.raises(
+        InvalidRequest, match=r"voices fetch kokoro.*accepted: auto, gtts, neural, pico, espeak"
+    ):
         asked(engine="kokoro")
 
 

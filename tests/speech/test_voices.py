@@ -16,6 +16,7 @@ def test_every_voice_has_an_id_of_its_own(voices):
     assert {voice.engine: voice.offline for voice in voices.all} == {
         "gtts": False,
         "neural": True,
+        "pico": True,
         "espeak": True,
     }
 
@@ -86,14 +87,14 @@ def kokoro(tmp_path):
 
 
 def test_kokoros_voices_are_there_once_they_were_fetched(kokoro, tmp_path):
-    assert kokoro.engines == ("gtts", "kokoro", "neural", "espeak")
+    assert kokoro.engines == ("gtts", "kokoro", "neural", "pico", "espeak")
     # Japanese and Chinese it has voices for, but nothing here reads them aloud.
     assert {voice.key for voice in kokoro.all if voice.engine == "kokoro"} == set(NAMES) - {
         "jf_alpha",
         "zf_xiaobei",
     }
     for environ in ({"MODEL_DIR": str(tmp_path), "KOKORO": "false"}, {"MODEL_DIR": str(tmp_path / "other")}):
-        assert Voices.build(Settings.from_env(environ)).engines == ("gtts", "neural", "espeak")
+        assert Voices.build(Settings.from_env(environ)).engines == ("gtts", "neural", "pico", "espeak")
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,14 @@ DETAILS = {
     "gtts": "Google Translate's voice answers",
     "kokoro": "offline, 7 languages",
     "neural": "offline, English",
+    "pico": "offline, 5 languages",
 }
 UNDERSTOOD = 0.5  # of the words: espeak-ng is hard to understand for a small model
 REMEDIES = {
     "gtts": "let this machine reach it, or set TTS_ENGINE=neural or espeak to have texts spoken offline",
     "kokoro": "python -m app voices fetch kokoro, or raise MEMORY_BUDGET_MB where it does not fit",
     "neural": "pip install -r requirements.txt, or raise MEMORY_BUDGET_MB where it does not fit",
+    "pico": "pip install -r requirements.txt, which brings py-nanotts",
     "espeak": "apt install espeak-ng, or pip install -r requirements.txt, which brings espeakng-loader",
 }
 

@@ -85,6 +85,10 @@ class SpeechEngine:
                 Espeak(self._options["espeak"]),
                 threads=self._options["kokoro_threads"],
             )
+        if name == "pico":
+            from .pico import Pico
+
+            return Pico()
         if name == "neural":
             from .neural import Neural
 

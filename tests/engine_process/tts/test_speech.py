@@ -12,7 +12,7 @@ from app.engine_process.tts.synthesizer import SpeechOptions
 from app.speech.voices import find_espeak
 from tests.gtts_stand_in import GttsStandIn, mp3
 
-VOICES = {"gtts": "en", "neural": "heart", "espeak": "en-us"}
+VOICES = {"gtts": "en", "neural": "heart", "pico": "en-US", "espeak": "en-us"}
 TEXT = "This is the **first** sentence. Here comes the second one! And a third."
 
 
@@ -61,7 +61,7 @@ def test_each_synthesizer_fills_each_format(engine, name, format):
     assert seconds == pytest.approx(end.header["duration"], abs=0.06)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("neural", 3), ("espeak", 3), ("gtts", 1)])
+@pytest.mark.parametrize(("name", "steps"), [("neural", 3), ("pico", 3), ("espeak", 3), ("gtts", 1)])
 def test_a_step_ends_after_each_piece(engine, name, steps):
     messages = ask(engine, engine=name)
     assert messages.count(None) == steps
