@@ -467,4 +467,4 @@ def test_why_others_did_not_speak_is_told_in_a_header():
         assert spoken.headers["X-TTS-Engine"] == "neural"
         assert spoken.headers["X-TTS-Fallback"].startswith("gtts: ")
         spoken = server.post(f"{VOICE}/speak", {"text": "Guten Abend.", "language": "de"})
-        assert spoken.headers["X-TTS-Engine"] == "espeak"
+        assert spoken.headers["X-TTS-Engine"] == "pico"
