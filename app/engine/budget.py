@@ -45,6 +45,7 @@ class Budget:
     limit_mb: float
     reserve_mb: float
     weigh_web: Callable[[], float]
+    waiting: dict[MemoryConsumer, float] = field(default_factory=dict)  # who waits for room, since when
     _held: dict[MemoryConsumer, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -68,6 +69,10 @@ class Budget:
     def release(self, engine: MemoryConsumer) -> None:
         """*engine*'s process is gone."""
         self._held.pop(engine, None)
+
+    def is_awaited(self, engine: MemoryConsumer, since: float) -> bool:
+        """Whether another than *engine* waits for room, and did at *since*."""
+        return any(one is not engine and began <= since for one, began in [*self.waiting.items()])
 
     def max_single_mb(self) -> float:
         """The most an engine that runs alone may cost."""

@@ -31,6 +31,7 @@ from .queueing import LOOK_UP_SECONDS, Seats, Turns, Work
 
 log = logging.getLogger(__name__)
 
+AWAITED_SECONDS = 2.0  # another engine waits so long for room before new sessions stand aside for it
 LEAVING_SECONDS = 2.0  # from the end of its input until a process that has not left is killed
 
 
@@ -75,10 +76,11 @@ class Engine:
         self._timeout, self._idle_after = timeout_seconds, idle_after_seconds
         self._turns = Turns(clock)
         self._numbers = itertools.count(1)
-        self._changed = threading.Condition()  # guards the four below
+        self._changed = threading.Condition()  # guards the five below
         self._process: subprocess.Popen[bytes] | None = None
         self._seats = Seats(name, seats, clock)
         self._closed = self._warming = False
+        self._begun = 0  # sessions that have a process, or are about to
         self._forgotten: deque[int] = deque()  # sessions whose asker left, still open in the process
         self.starts = 0
         self._waking_since: float | None = None  # from the start of a process to its first answer
@@ -107,17 +109,19 @@ class Engine:
         number = next(self._numbers)
         question: protocol.Header = {**header, "op": "open", "session": number}
         process = None
-        more = True
+        more, begun = True, False
         work = work or Work()
         work.background = background
         asked = self._clock()
         waited: float | None = None
         try:
+            self._stand_aside(patience_seconds, wanted)
             while more:
                 with self._turns.taken(work, wanted):
                     if waited is None and (work.steps or work.left is None):  # opening alone is no work
                         waited = self._clock() - asked
                     if process is None:
+                        begun = self._begin()
                         patience = 0.0 if background else patience_seconds
                         self._make_room(cost_mb or self.program.cost_mb, patience, wanted)
                         process = self._running()
@@ -135,6 +139,7 @@ class Engine:
             self.observer.note("engine_wait_seconds", waited, self.name)
             self._turns.leave(work)
             with self._changed:
+                self._begun -= begun
                 self._seats.leave(0.0 if more else work.worked_seconds, background=background)
                 self.observer.note("engine_sessions", self._seats.taken, self.name)
                 self._changed.notify_all()
@@ -153,11 +158,13 @@ class Engine:
 
     def _warm_up(self) -> None:
         number, work = next(self._numbers), Work(background=True)
+        begun = False
         try:
             self._take_seat(background=True)
             try:
                 with self._turns.taken(work, lambda: True):
-                    self._make_room(self.program.cost_mb, 0.0, lambda: True)
+                    begun = self._begin()
+                    self._budget.admit(self, self.program.cost_mb)
                     self._step(
                         self._running(),
                         {"op": "open", "session": number, "task": protocol.WARM},
@@ -166,12 +173,34 @@ class Engine:
             finally:
                 self._turns.leave(work)
                 with self._changed:
+                    self._begun -= begun
                     self._seats.leave(0.0, background=True)
                     self._changed.notify_all()
         except ServiceError as error:
             log.info("engine=%s not warmed: %s", self.name, error.code)
         finally:
             self._warming = False
+
+    def _stand_aside(self, patience_seconds: float, wanted: Callable[[], bool]) -> None:
+        """
+        Wait, where another engine waits for the room that this one's process takes, until it has had some of it.
+
+        Else who asks for this one all the time would keep others from theirs: a session that has not begun needs no
+        process yet. At most *patience_seconds*.
+        """
+        deadline = self._clock() + patience_seconds
+        while self._process is not None and self._budget.is_awaited(self, self._clock() - AWAITED_SECONDS):
+            if self._clock() >= deadline:
+                return
+            if not wanted():
+                raise ClientGone
+            time.sleep(LOOK_UP_SECONDS)
+
+    def _begin(self) -> bool:
+        """One more session uses the process, or will in a moment: it is not ended from now on; True."""
+        with self._changed:
+            self._begun += 1
+        return True
 
     def _take_seat(self, background: bool) -> None:
         with self._changed:
@@ -187,16 +216,20 @@ class Engine:
     def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Callable[[], bool]) -> None:
         """Have *cost_mb* granted, waiting for other engines' sessions to end; only with the turn taken."""
         deadline = self._clock() + patience_seconds
-        while True:
-            try:
-                return self._budget.admit(self, cost_mb)
-            except InsufficientMemory:
-                if self._clock() >= deadline or cost_mb > self._budget.max_single_mb():
-                    self.observer.note("engine_refusals_total", 1, self.name, "insufficient_memory")
-                    raise
-            if not wanted():
-                raise ClientGone
-            time.sleep(LOOK_UP_SECONDS)
+        try:
+            while True:
+                try:
+                    return self._budget.admit(self, cost_mb)
+                except InsufficientMemory:
+                    if self._clock() >= deadline or cost_mb > self._budget.max_single_mb():
+                        self.observer.note("engine_refusals_total", 1, self.name, "insufficient_memory")
+                        raise
+                self._budget.waiting.setdefault(self, self._clock())
+                if not wanted():
+                    raise ClientGone
+                time.sleep(LOOK_UP_SECONDS)
+        finally:
+            self._budget.waiting.pop(self, None)
 
     def _running(self) -> subprocess.Popen[bytes]:
         """The process, started when there is none; only with the turn taken and its cost granted."""
@@ -299,13 +332,13 @@ class Engine:
     def stop_if_idle(self) -> bool:
         """End the process when no session used it for *idle_after_seconds*; whether it did."""
         with self._changed:
-            idle = self._seats.idle_seconds()
+            idle = -1.0 if self._seats.open_sessions else self._seats.idle_seconds()
         return idle >= self._idle_after and self.stop_if_unused("idle")
 
     def stop_if_unused(self, reason: str = "evicted") -> bool:
-        """End the process unless a session is open; whether there was one to end."""
+        """End the process unless a session has begun; whether there was one to end."""
         with self._changed:
-            if self._seats.open_sessions or self._process is None:
+            if self._begun or self._process is None:
                 return False
             process = self._process
             self._process = None

@@ -2,13 +2,18 @@
 
 import os
 import signal
+import sys
 import threading
 from contextlib import closing
 
 import pytest
 
+from app.engine.budget import Budget
+from app.engine.launch import Program
+from app.engine.process import Engine
 from app.errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, InvalidAudio, QueueFull
 
+from ..processes import until
 from .test_budget import Consumer
 
 
@@ -239,3 +244,58 @@ def test_an_engine_that_does_not_fit_is_refused_and_its_seat_freed(engine):
         words(ask(engine, "one", cost_mb=2000))
     assert engine.state().seats_taken == 0
     assert words(ask(engine, "one")) == ["one"]
+
+
+def test_an_engine_in_use_all_the_time_lets_another_have_the_room():
+    """Two clients that ask for one by turns: there was always a session open, and the other waited in vain."""
+    budget = Budget(limit_mb=210, reserve_mb=0, weigh_web=lambda: 50.0)
+    program = Program((sys.executable, "-m", "tests.fake_engine"), {}, cost_mb=100)
+    engines = [
+        Engine(name, program, budget, seats=4, timeout_seconds=60, idle_after_seconds=60)
+        for name in ("busy", "other")
+    ]
+    busy, other = engines
+    over = threading.Event()
+
+    def keep_busy():
+        while not over.is_set():
+            words(ask(busy, *["word"] * 50, patience_seconds=60))
+
+    clients = [threading.Thread(target=keep_busy) for _ in range(2)]
+    try:
+        for client in clients:
+            client.start()
+        until(lambda: busy.state().state == "working", "the one is in use")
+        assert words(ask(other, "at", "last")) == ["at", "last"]
+        until(lambda: busy.starts == 2, "the room goes back to the first")
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+        for engine in engines:
+            engine.close()
+
+
+def test_a_session_that_waits_for_its_turn_keeps_no_room(engine, budget):
+    """It has no process yet; a session that has one is never ended."""
+    with closing(ask(engine, "one", "two")) as under_way:
+        next(under_way)
+        assert not engine.stop_if_unused()
+    assert engine.stop_if_unused()
+
+
+def test_a_warm_engine_is_started_once_and_ends_like_any_other(engine, clock):
+    for _ in range(3):
+        engine.warm()
+    until(lambda: engine.state().state == "idle", "it is warm")
+    assert words(ask(engine, "one")) == ["one"]
+    assert engine.starts == 1
+    clock.advance(60)
+    assert engine.stop_if_idle()
+
+
+def test_an_engine_that_does_not_fit_is_not_warmed_and_nothing_is_said(engine, budget):
+    budget.admit(Consumer("another", budget, unused=False), 900)
+    engine.warm()
+    until(lambda: not engine._warming, "it was given up")
+    assert engine.starts == 0
