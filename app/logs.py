@@ -101,7 +101,7 @@ class Lines(logging.Handler):
         self.setFormatter(formatter)
 
     def createLock(self) -> None:
-        """None."""
+        """Make none: a line is one call of the system."""
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> bool:
