@@ -121,10 +121,8 @@ def keep_heap_small() -> None:
     The C library raises its threshold to the largest block it has seen freed, and gives each thread a heap of
     its own: after 200 hostile forms and JSON bodies, 9 MB stayed that nothing was in; so 3.5 stay, however many.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # musl has none
-        mallopt(-3, 128 << 10)  # M_MMAP_THRESHOLD: glibc's own start, which now stays
-        mallopt(-8, 1)  # M_ARENA_MAX: threads hold the interpreter's lock when they allocate
+    _call_glibc("mallopt", -3, 128 << 10)  # M_MMAP_THRESHOLD: glibc's own start, which now stays
+    _call_glibc("mallopt", -8, 1)  # M_ARENA_MAX: threads hold the interpreter's lock when they allocate
 
 
 def give_back() -> int:
@@ -136,15 +134,12 @@ def give_back() -> int:
 
 def trim_heap() -> None:
     """Return free heap pages to the system."""
-    _malloc_trim()(0)
+    _call_glibc("malloc_trim", 0)
 
 
-@cache
-def _malloc_trim() -> Callable[[int], int]:
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except AttributeError:  # musl has none
-        return lambda pad: 0
+def _call_glibc(name: str, *arguments: int) -> None:
+    if (function := getattr(ctypes.CDLL(None), name, None)) is not None:  # musl has none of them
+        function(*arguments)
 
 
 class Throttle:
