@@ -46,21 +46,15 @@ function byLanguage(voices) {
   const languages = new Map();
   for (const voice of voices) {
     const tag = voice.language.split("-")[0];
-    languages.set(tag, [...(languages.get(tag) ?? []), voice]);
+    const name = called(tag, "en");
+    const says = () => begun({ text: called(tag, tag), voice: voice.id, format: byId("format").value });
+    const textContent = `▶ ${voice.name} · ${voice.engine}, ${voice.quality}`;
+    const button = element("button", { type: "button", className: "quiet", textContent, onclick: says });
+    languages.set(name, [...(languages.get(name) ?? []), button]);
   }
-  const named = [...languages].map(([tag, own]) => [called(tag, "en"), tag, own]);
-  named.sort(([one], [other]) => one.localeCompare(other));
-  return named.map(([name, tag, own]) => {
-    const text = called(tag, tag);
-    const buttons = own.map((voice) =>
-      element("button", {
-        type: "button",
-        className: "quiet",
-        textContent: `▶ ${voice.name} · ${voice.engine}, ${voice.quality}`,
-        onclick: () => begun({ text, voice: voice.id, format: byId("format").value }),
-      }),
-    );
-    return element("details", {}, element("summary", { textContent: `${name} (${own.length})` }), ...buttons);
+  return [...languages].sort(([one], [other]) => one.localeCompare(other)).map(([name, buttons]) => {
+    const summary = element("summary", { textContent: `${name} (${buttons.length})` });
+    return element("details", {}, summary, ...buttons);
   });
 }
 
