@@ -1,5 +1,6 @@
 """The service as its users meet it: the real server, the real model, real recordings."""
 
+import base64
 import contextlib
 import io
 import os
@@ -173,6 +174,36 @@ def test_the_test_sentence_is_audio_or_a_report(server):
     assert set(outcomes) == {"gtts", "neural", "pico", "espeak"}
     assert outcomes["espeak"]["ok"]
     assert all("seconds" in outcome for outcome in outcomes.values())
+
+
+@pytest.mark.parametrize(
+    ("engine", "format"), [("espeak", "wav"), ("espeak", "pcm"), ("neural", "mp3"), ("pico", "pcm")]
+)
+def test_the_time_of_each_word_comes_with_the_audio(server, engine, format):
+    """espeak-ng knows them; what the others say is heard by Whisper."""
+    said = "The meeting in the old town starts at 10, and ends before noon."
+    answer = server.post(
+        f"{VOICE}/speak", {"text": said, "engine": engine, "format": format, "timestamps": "word"}
+    )
+    assert answer.status == 200
+    assert answer.json["engine"] == engine
+    assert len(base64.b64decode(answer.json["audio"], validate=True)) > 5000
+    words = answer.json["words"]
+    assert [word["word"] for word in words] == said.split()
+    edges = [edge for word in words for edge in (word["start"], word["end"])]
+    assert edges == sorted(edges)
+    assert 1 < answer.json["duration"] <= edges[-1] + 1
+    assert edges[-1] <= answer.json["duration"] + 0.1
+    town = words[said.split().index("town")]
+    assert 0.2 < town["start"] / answer.json["duration"] < 0.6
+
+
+def test_a_job_has_no_times_of_words(server):
+    refused = server.request(
+        "POST", f"{VOICE}/speak", b'{"text": "Hello.", "timestamps": "word"}',
+        {"Content-Type": "application/json", "Prefer": "respond-async"},
+    )  # fmt: skip
+    assert (refused.status, refused.json["error"]["param"]) == (400, "timestamps")
 
 
 def test_voices_and_their_engines_are_listed(server):

@@ -45,7 +45,8 @@ def enqueue_text(wanted: SpeakRequest, fields: Fields) -> Response:
     """202 and a job for *wanted*, with what else stands in *fields*; InvalidRequest for what nobody could speak."""
     jobs_with_room()
     services().speech.synthesis.chain.attempts(wanted)
-    options = {name: value for name, value in asdict(wanted).items() if name not in ("stream", "background")}
+    not_kept = ("stream", "background", "timestamps")
+    options = {name: value for name, value in asdict(wanted).items() if name not in not_kept}
     size = len(wanted.text.encode())
     return _accepted(_job("speak", options, fields, size_bytes=size, digest="", format=wanted.format), None)
 

@@ -149,6 +149,10 @@ MODEL = extend(
     object_(id=str, object={"const": "model"}, created=int, owned_by=str),
     languages=list[str], loaded=bool, megabytes=int,
 )  # fmt: skip
+TIMED_SPEECH = object_(
+    engine=str, voice=str, format=str, duration=float, words=array(object_(word=str, start=float, end=float)),
+    audio={"type": "string", "contentEncoding": "base64"},
+)  # fmt: skip
 VOICE = extend(of_class(Voice, "key"), quality=str)
 ENGINES = {
     "type": "object",
@@ -196,7 +200,7 @@ ERROR = object_(error=object_(message=str, type=str, param=str | None, code=str 
 OPERATIONS: dict[str, Operation] = {
     "voice.transcribe": Operation(OWN_TRANSCRIPT, TRANSCRIPTS, job=LATER, curl="-F audio=@recording.webm"),
     "voice.speak": Operation(
-        media=AUDIO, job=LATER, statuses={304: "The audio is still that of If-None-Match"},
+        TIMED_SPEECH, AUDIO, job=LATER, statuses={304: "The audio is still that of If-None-Match"},
         curl=f"{SEND_JSON} -d '{{\"text\": \"Hello.\", \"format\": \"mp3\"}}' -o hello.mp3",
     ),
     "voice.test": Operation(OUTCOMES, {"audio/wav": BYTES}, errors=(503,), statuses=PARTS, curl="-o test.wav"),

@@ -101,6 +101,7 @@ SPEAK = (
     Choice("format", "the audio's format", "mp3", of=AUDIO_FORMATS, refusal=UnsupportedFormat),
     Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
     Number("pitch", "1.0 is the voice's own; Pico and espeak-ng only", 1.0, least=0.5, most=2),
+    Choice("timestamps", "word: JSON, with the audio in base64 and the time of each word", of=("word",)),
     Flag("stream", "false: the audio is sent when it is complete, with its length", True),
 )
 

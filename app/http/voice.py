@@ -1,20 +1,24 @@
 """Our own API: audio in, text out; text in, audio out."""
 
+import base64
+import json
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 
 from flask import Blueprint, Response, jsonify, request
 
 from ..checks import Check, overall
-from ..errors import ServiceError
+from ..errors import InvalidRequest, ServiceError
 from ..speech.chain import SpeakRequest
 from ..speech.serializers import segment_dict, transcription_dict
 from ..speech.synthesis import COSTS_MB
 from ..speech.transcription import Transcription, TranscriptionRequest
 from ..speech.voices import ENGINES
 from . import async_jobs, params
-from .hooks import services
+from .hooks import AppResponse, client_waits, services
 from .params import Fields, Text
 from .requests import (
     SPEAK,
@@ -40,6 +44,13 @@ from .responses import (
 from .sse import event
 
 TEST_SENTENCE = "This is a test of the speech service. If you can hear it, it works."
+LARGEST_SPEECH = 1 << 31  # bytes, a day as mp3; TTS_MAX_CHARACTERS is what limits it
+BASE64_BYTES = 3 << 14  # of audio at a time: without a rest, so that the pieces of text are one
+# A WAV's, of unknown length, 24 kHz, 16 bits, mono: with it "pcm" can be heard again.
+LONG = b"\xff\xff\xff\xff"
+PCM_HEADER = (
+    b"RIFF" + LONG + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 24000, 48000, 2, 16) + b"data" + LONG
+)
 VOICES = (Text("language", "only voices that speak it"),)
 WARMED = ("model", "task", "language", "languages")  # what decides which engine a recording needs
 WARM = tuple(one for one in TRANSCRIBE if one.name in WARMED)
@@ -120,6 +131,8 @@ def speak() -> Response:
 
 def _speak(fields: Fields) -> Response:
     wanted = SpeakRequest(**params.read(SPEAK, fields))
+    if wanted.timestamps:
+        return _timed(wanted)
     if prefers_async():
         return async_jobs.enqueue_text(wanted, fields)
     synthesis = services().speech.synthesis
@@ -128,6 +141,43 @@ def _speak(fields: Fields) -> Response:
         unchanged.set_etag(tag)
         return unchanged
     return audio_response(begin_speech(wanted))
+
+
+def _timed(wanted: SpeakRequest) -> Response:
+    """JSON: the words with their times, and the audio in base64, which is sent in pieces."""
+    if prefers_async():
+        raise InvalidRequest(
+            "timestamps: a job has none; ask for them without Prefer: respond-async", "timestamps"
+        )
+    upload = Upload(LARGEST_SPEECH)
+    try:
+        with closing(begin_speech(replace(wanted, stream=False))) as spoken:
+            header = PCM_HEADER if wanted.format == "pcm" else b""
+            upload.write(header)
+            for chunk in spoken.audio:
+                upload.write(chunk)
+        words = services().speech.word_times(spoken, wanted.text, upload.path, client_waits())
+        facts = {
+            "engine": spoken.engine,
+            "voice": spoken.voice,
+            "format": wanted.format,
+            "duration": spoken.duration_seconds,
+            "words": [dict(zip(("word", "start", "end"), word, strict=True)) for word in words],
+        }
+        upload.file.seek(len(header))
+        response = AppResponse(_with_audio(facts, upload), mimetype="application/json")
+    except BaseException:
+        upload.close()
+        raise
+    response.call_on_close(upload.close)
+    return response
+
+
+def _with_audio(facts: Mapping[str, object], upload: Upload) -> Iterator[bytes]:
+    yield json.dumps(facts)[:-1].encode() + b', "audio": "'
+    while chunk := upload.file.read(BASE64_BYTES):
+        yield base64.b64encode(chunk)
+    yield b'"}'
 
 
 @voice.route(

@@ -13,7 +13,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -69,6 +69,9 @@ class SynthesisResult:
     skipped: Mapping[str, int] = field(default_factory=dict)
     duration_seconds: float | None = None
     size_bytes: int | None = None
+    words: Sequence[tuple[str, float, float]] | None = (
+        None  # and their seconds, where these were asked for and are known
+    )
     made_seconds: Callable[[], float | None] = lambda: None  # how long it became; None before its end
 
     @property
@@ -247,6 +250,7 @@ class SynthesisStream:
         self._first, self.begun = b"", False
         self.skipped: dict[str, int] = {}
         self.duration_seconds: float | None = None  # known at the end
+        self.words: list[tuple[str, float, float]] | None = None  # likewise, where the engine knows
 
     def begin(self) -> None:
         """Wait for the first bytes; what goes wrong until then goes wrong here."""
@@ -275,6 +279,7 @@ class SynthesisStream:
                 self.skipped = message.header["skipped"]
             elif message.header["kind"] == "end":
                 self.duration_seconds = message.header["duration"]
+                self.words = message.header.get("words")
                 if self._writer is not None:
                     self._writer.patch(message.header["patches"])
 

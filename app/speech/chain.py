@@ -26,7 +26,7 @@ class SpeakRequest:
 
     With *stream* the audio comes while it is made; without, when it is whole: its size and duration are
     then known, and an engine that fails half-way is replaced by the next. In the *background* it gives way to
-    requests that somebody waits for.
+    requests that somebody waits for. With *timestamps* "word" the result has the time of each, and is not kept.
     """
 
     text: str
@@ -38,6 +38,7 @@ class SpeakRequest:
     format: str = "mp3"
     stream: bool = True
     background: bool = False
+    timestamps: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,11 @@ from ..engine import Observer
 from ..engine.budget import Budget
 from ..engine.process import Engine, EngineState
 from ..errors import LocalWhisperDisabled, ModelNotFound
+from . import whisper_languages
+from .audio import SynthesisResult
 from .routing import LocalModels
 from .synthesis import Synthesis
+from .timestamps import TimedWord, align
 from .transcription import LocalTranscriber, Survey, Transcriber, Transcription, TranscriptionRequest
 from .upstream import UpstreamTranscriber
 
@@ -84,6 +87,21 @@ class Speech:
         transcription = self.transcriber.transcribe(request, wanted)
         transcription.observer = self.observer
         return transcription
+
+    def word_times(
+        self, spoken: SynthesisResult, text: str, path: str, wanted: Callable[[], bool]
+    ) -> list[TimedWord]:
+        """When each word of *text* is said in what was *spoken*: as the engine knows, else as Whisper hears *path*."""
+        if spoken.words is not None:
+            return align(text.split(), spoken.words, spoken.duration_seconds or 0.0)
+        (voice, *_) = self.synthesis.chain.voices.named(spoken.voice, [spoken.engine])
+        try:
+            language = whisper_languages.code(voice.language)
+        except ValueError:  # one it does not know: what it takes it for
+            language = None
+        heard = self.transcribe(TranscriptionRequest(path, language=language, word_timestamps=True), wanted)
+        words = [(word.word, word.start, word.end) for segment in heard for word in segment.words]
+        return align(text.split(), words, heard.duration_seconds)
 
     def resumes(self, model: str) -> bool:
         """Whether a transcription that *model* began can be gone on with here."""

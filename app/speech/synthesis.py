@@ -109,7 +109,7 @@ class Synthesis:
         candidates = self.chain.attempts(request)
         attempts = [candidate for candidate in candidates if candidate.able]
         for number, attempt in enumerate(attempts):
-            entry = self.cache.find(cache_key(attempt, request))
+            entry = None if request.timestamps else self.cache.find(cache_key(attempt, request))
             if entry is None:
                 continue
             # What another than the first choice said counts only while it stands in for it.
@@ -127,7 +127,11 @@ class Synthesis:
             left = deadline - self._clock()
             # Half of what is left, so that the next has as much; the last one takes it all.
             seconds = left if number == len(attempts) else left / 2
-            if number > 1 and (entry := self.cache.find(cache_key(attempt, request))) is not None:
+            if (
+                number > 1
+                and not request.timestamps
+                and (entry := self.cache.find(cache_key(attempt, request))) is not None
+            ):
                 return cached_result(entry, attempt, request, reasons)
             try:
                 return self._attempt(attempt, request, should_continue, seconds=seconds, before=reasons)
@@ -244,13 +248,14 @@ class Synthesis:
                 short = self._budget.shortage(self.engine, COSTS_MB[attempt.engine])
                 raise short or SynthesisFailed(f"no audio within {seconds:.0f} s") from None
             raise
-        self._finished(stream, writer, result, began)
+        self._finished(stream, None if request.timestamps else writer, result, began)
         return replace(
             result,
             skipped=stream.skipped,
             audio=writer.read() if writer else iter(()),
             duration_seconds=stream.duration_seconds,
             size_bytes=writer.size if writer else 0,
+            words=stream.words,
         )
 
     def _until_end(
@@ -286,6 +291,7 @@ def question(attempt: Attempt, request: SpeakRequest, *, within_seconds: float) 
         "format": request.format,
         "within_seconds": within_seconds,
         "scripts": sorted(attempt.scripts),
+        "timed": request.timestamps is not None,
         "others": {script: [voice.key, voice.language] for script, voice in attempt.others.items()},
     }
 

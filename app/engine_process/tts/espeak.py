@@ -1,13 +1,14 @@
 """The synthesizer that always works: espeak-ng's library (3 MB, 100 languages, offline)."""
 
 import ctypes
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
 
 from ...engine import protocol
 from .english import normalize
-from .synthesizer import SpeechOptions, gain
+from .synthesizer import SpeechOptions, TimedWord, gain
 from .text import sentences
 
 # From espeak-ng's speak_lib.h (1.51 and 1.52).
@@ -17,7 +18,20 @@ UTF8 = 1  # espeak_Synth's flags; SSML (0x10) and phoneme input (0x100) stay off
 END_PAUSE = 0x1000  # the pause that belongs to the end of a sentence
 BY_CHARACTER = 1
 RATE, VOLUME, PITCH = 1, 2, 3  # espeak_PARAMETER
-CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+WORD, NO_EVENT = 1, 0  # espeak_EVENT_TYPE
+
+
+class Event(ctypes.Structure):
+    """espeak_EVENT: a word begins so many characters into the text and milliseconds into the sound."""
+
+    _fields_ = (
+        ("type", ctypes.c_int), ("identifier", ctypes.c_uint), ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int), ("milliseconds", ctypes.c_int), ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p), ("id", ctypes.c_char * 8),
+    )  # fmt: skip
+
+
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(Event))
 
 GAIN = gain(-21.1)  # -20.2 in Hindi to -22.1 in French
 WORDS_PER_MINUTE = 175  # espeak-ng's normal rate; it can do 80 to 450 without dropping sound
@@ -67,6 +81,7 @@ class Espeak:
             )
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self._heard: list[bytes] = []
+        self._begun: list[tuple[int, float]] = []  # words: first character, seconds
         self._callback = CALLBACK(self._on_audio)  # kept: the library calls it as long as it speaks
 
     def speak(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
@@ -87,6 +102,9 @@ class Espeak:
                 encoded, ctypes.c_size_t(len(encoded)), 0, BY_CHARACTER, 0, flags, None, None
             )
             speech, self._heard = b"".join(self._heard), []
+            begun, self._begun = self._begun, []
+            if options.words is not None:
+                options.words.extend(word_times(sentence, begun, len(speech) / 2 / self.sample_rate))
             if status != 0:
                 raise protocol.Refused("synthesis_failed", f"espeak-ng answered with error {status}")
             yield speech
@@ -106,10 +124,32 @@ class Espeak:
         if self._library.espeak_SetVoiceByName(name.encode()) != 0:
             raise protocol.Refused("invalid_request", f"espeak-ng has no voice {name!r}", "voice")
 
-    def _on_audio(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
+    def _on_audio(
+        self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[Event]"
+    ) -> int:
+        for event in itertools.takewhile(
+            lambda one: one.type != NO_EVENT, map(events.__getitem__, itertools.count())
+        ):
+            if event.type == WORD:
+                self._begun.append((event.text_position, event.milliseconds / 1000))
         if samples and count > 0:
             self._heard.append(ctypes.string_at(samples, 2 * count))
         return 0
+
+
+def word_times(sentence: str, begun: list[tuple[int, float]], seconds: float) -> Iterator[TimedWord]:
+    """
+    The words of *sentence* with their times, by the first character and the seconds of those that *begun*.
+
+    What espeak-ng says as one ("in the") is one event, whose words share its time by their letters.
+    """
+    for (first, at), (following, end) in itertools.pairwise([*begun, (len(sentence) + 1, seconds)]):
+        words = sentence[first - 1 : following - 1].split()
+        letters = sum(map(len, words))
+        for word in words:
+            then = at + (end - at) * len(word) / letters
+            yield word, at, then
+            at, letters = then, letters - len(word)
 
 
 def short_path(directory: str) -> bytes:

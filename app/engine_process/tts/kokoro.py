@@ -11,7 +11,7 @@ from .english import normalize
 from .espeak import Espeak
 from .neural import to_16_bit, trim_heap
 from .phonemes import PIECE_LIMIT, Piece, pieces
-from .synthesizer import SpeechOptions, gain
+from .synthesizer import SpeechOptions, TimedWord, gain
 
 if TYPE_CHECKING:
     import numpy
@@ -63,15 +63,19 @@ class Kokoro:
         text = normalize(text, options.language)
         limit = int(PIECE_LIMIT * min(options.speed, 1))  # slow speech is longer, and would weigh more
         for piece in pieces(text, options.language, self._espeak, limit=limit, goes_on=options.goes_on):
-            samples = self._say(piece, styles, options.speed)
+            samples, words = self._say(piece, styles, options.speed)
+            if options.words is not None:
+                options.words.extend(words)
             yield to_16_bit(samples * louder)
 
-    def _say(self, piece: Piece, styles: "list[tuple[Path, float]]", speed: float) -> "Samples":
+    def _say(
+        self, piece: Piece, styles: "list[tuple[Path, float]]", speed: float
+    ) -> "tuple[Samples, list[TimedWord]]":
         import numpy
 
         tokens = piece.tokens
         style = sum(share * row(path, len(tokens)) for path, share in styles)
-        audio, _frames = self._session.run(
+        audio, frames = self._session.run(
             None,
             {
                 "tokens": numpy.array([[0, *tokens, 0]]),  # 0 is silence
@@ -82,7 +86,8 @@ class Kokoro:
         begin, end = audible(audio)
         pause = (BREATH_PAUSE if piece.is_cut else PAUSES[piece.mark]) / speed
         silence = numpy.zeros(round(pause * self.sample_rate), "float32")
-        return numpy.concatenate([faded(audio[begin:end]), silence])
+        words = word_times(piece, frames[0], (end - begin) / self.sample_rate)
+        return numpy.concatenate([faded(audio[begin:end]), silence]), words
 
 
 def session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
@@ -131,6 +136,29 @@ def audible(samples: "Samples") -> tuple[int, int]:
         return 0, len(samples)
     begin, end = int(heard[0]) * WINDOW_SAMPLES, int(heard[-1] + 1) * WINDOW_SAMPLES
     return max(begin - MARGIN_SAMPLES, 0), min(end + MARGIN_SAMPLES, len(samples))
+
+
+def word_times(piece: Piece, frames: "Samples", seconds: float) -> list[TimedWord]:
+    """
+    When each word is said in *seconds* of a piece, by the model's *frames* for each phoneme.
+
+    espeak-ng writes some words as one ("in the"); where the words and what is written do not pair off, a word has the
+    share of the phonemes that it has of the letters.
+    """
+    begins = [0.0]
+    for count in frames[1 : len(piece.phonemes) + 1]:  # without the silence before, and the mark
+        begins.append(begins[-1] + float(count))
+    groups = piece.phonemes.split(" ")
+    lengths = [len(part) + 1 for part in (groups if len(groups) == len(piece.words) else piece.words)]
+    margin = MARGIN_SAMPLES / Kokoro.sample_rate
+    scale = max(seconds - 2 * margin, 0) / (begins[-1] or 1)
+    found, at, last = [], 0, len(begins) - 1
+    for word, length in zip(piece.words, lengths, strict=True):
+        edges = (round(part * last / (sum(lengths) or 1)) for part in (at, at + length))
+        begin, end = (margin + begins[min(edge, last)] * scale for edge in edges)
+        found.append((word, begin, end))
+        at += length
+    return found
 
 
 def faded(samples: "Samples") -> "Samples":

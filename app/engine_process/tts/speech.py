@@ -39,7 +39,8 @@ class SpeechEngine:
 
         {"kind": "start", "engine", "voice", "sample_rate", "skipped": {what: letters}}, then {"kind": "audio"}
         with bytes of the file,
-        a step being one sentence, then {"kind": "end", "duration", "patches": [[offset, hex], ...]}.
+        a step being one sentence, then {"kind": "end", "duration", "patches": [[offset, hex], ...], "words"}:
+        with `timed` what is said, as [word, start, end] in seconds; null where the synthesizer does not know.
         """
         synthesizer = self._synthesizer(header["engine"])
         speed = header["speed"]
@@ -52,6 +53,7 @@ class SpeechEngine:
             within_seconds=header["within_seconds"],
             scripts=header["scripts"],
             others=header["others"],
+            words=[] if header.get("timed") else None,
         )
         text, skipped = clean(header["text"])
         parts = list(split_by_voice(text, options, skipped))
@@ -65,8 +67,9 @@ class SpeechEngine:
         }
         if isinstance(synthesizer, Gtts) and header["format"] == "mp3" and speed == 1.0:
             return pass_through(synthesizer, parts, start)
-        file = encoder(header["format"], synthesizer.sample_rate, tempo=speed / options.speed)
-        return encode(synthesizer, parts, file, start)
+        tempo = speed / options.speed
+        file = encoder(header["format"], synthesizer.sample_rate, tempo=tempo)
+        return encode(synthesizer, parts, file, start, tempo)
 
     def _synthesizer(self, name: str) -> Synthesizer:
         if name not in self._loaded:
@@ -102,17 +105,24 @@ Parts = list[tuple[str, SpeechOptions]]  # of a text, each for one voice
 
 
 def encode(
-    synthesizer: Synthesizer, parts: Parts, file: Encoder, start: protocol.Header
+    synthesizer: Synthesizer, parts: Parts, file: Encoder, start: protocol.Header, tempo: float
 ) -> Iterator[protocol.Message | None]:
     """Synthesize and encode; a step is one sentence."""
     yield protocol.Message({**start, "sample_rate": file.sample_rate})
+    words, seconds = [], 0.0
     for text, options in parts:
         for samples in synthesizer.speak(text, options):
             yield from audio(file.feed(samples))
+            for word, begin, end in options.words or ():
+                words.append([word, *(round((seconds + at) / tempo, 3) for at in (begin, end))])
+            if options.words:
+                options.words.clear()
+            seconds += len(samples) / 2 / synthesizer.sample_rate
             yield None
     yield from audio(file.finish())
     patches = [[offset, written.hex()] for offset, written in file.patches]
-    yield protocol.Message({"kind": "end", "duration": file.samples / file.sample_rate, "patches": patches})
+    duration = file.samples / file.sample_rate
+    yield protocol.Message({"kind": "end", "duration": duration, "patches": patches, "words": words or None})
 
 
 def pass_through(
@@ -126,7 +136,7 @@ def pass_through(
             duration += mp3_seconds(mp3)
             yield from audio(mp3)
             yield None
-    yield protocol.Message({"kind": "end", "duration": duration, "patches": []})
+    yield protocol.Message({"kind": "end", "duration": duration, "patches": [], "words": None})
 
 
 def split_by_voice(

@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+TimedWord = tuple[str, float, float]  # a word, and the seconds of its piece when it begins and ends
+
 # LUFS that every engine speaks with: EBU R128's own, at which no voice here clips. What an engine has by itself, over
 # tests/data/sentences.json, stands in its module.
 LOUDNESS = -23.0
@@ -20,7 +22,8 @@ class SpeechOptions:
     A voice by its engine's own name, a language tag, and two factors of which 1.0 is the voice's own.
 
     The voice reads *scripts*; *others* has the voice and language for more scripts. With *goes_on* another voice
-    finishes the sentence, so no pause follows. One answer of a network may take *within_seconds*.
+    finishes the sentence, so no pause follows. One answer of a network may take *within_seconds*. Where *words* is a
+    list, a synthesizer that knows their times puts the words of each piece in, for the caller to take out.
     """
 
     voice: str
@@ -31,6 +34,7 @@ class SpeechOptions:
     scripts: Collection[str] = ("latin",)
     others: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     goes_on: bool = False
+    words: list[TimedWord] | None = None
 
 
 class Synthesizer(Protocol):
