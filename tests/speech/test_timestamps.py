@@ -38,10 +38,9 @@ def test_every_word_is_there_once_in_order_and_within_the_recording(text, heard)
 
 
 def test_words_that_were_not_heard_share_the_time_between_those_that_were():
-    found = dict(
-        (word, (start, end))
-        for word, start, end in times("It costs $5 today.", "It costs five dollars today")
-    )
+    found = {
+        word: (start, end) for word, start, end in times("It costs $5 today.", "It costs five dollars today")
+    }
     assert found["costs"] == (2, 3)
     assert found["$5"] == (3, 5)
     assert found["today."] == (5, 6)
