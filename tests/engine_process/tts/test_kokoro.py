@@ -64,15 +64,14 @@ def test_no_piece_clicks_or_lacks_its_end(kokoro, text):
 def test_the_times_of_words_are_those_of_their_sound(kokoro):
     """Words after a pause begin where the sound begins again."""
     options = SpeechOptions("af_heart", "en-US", words=[])
-    for piece in heard(
-        kokoro.speak("Yes, sir. The door in the old wall was open until the rain came.", options)
-    ):
-        words = list(options.words)
+    text = "Yes, sir. The door in the old wall was open until the rain came."
+    for samples in kokoro.speak(text, options):
+        (piece,), words = heard([samples]), list(options.words)
         options.words.clear()
         assert words == sorted(words, key=lambda word: word[1])
         (loud,) = numpy.nonzero(abs(piece) > 0.1 * abs(piece).max())
         first, last = loud[0] / SAMPLES_A_SECOND, loud[-1] / SAMPLES_A_SECOND
-        assert abs(words[0][1] - first) < 0.1
+        assert abs(words[0][1] - first) < 0.15
         assert last - 0.1 < words[-1][2] <= len(piece) / SAMPLES_A_SECOND
 
 
