@@ -1,5 +1,5 @@
-# The wheels and the model are made in the first stage; the second is what runs: about 750 MB with tiny.en inside: some
-# 125 of the base, 578 of wheels, 41 of model (benchmarks/image.py measures all but the base, without Docker).
+# The wheels and the models are made in the first stage; the second is what runs: about 830 MB with both inside: some
+# 125 of the base, 578 of wheels, 123 of models (benchmarks/image.py measures all but the base, without Docker).
 FROM python:3.11-slim AS build
 WORKDIR /srv
 RUN python -m venv /venv

@@ -4,6 +4,7 @@ The package faster-whisper itself, for large machines and GPUs: same sessions, s
 It holds the whole recording, its spectrum and all weights. What is asked for, decoded and sent is this engine's.
 """
 
+import itertools
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -12,11 +13,11 @@ import numpy as np
 
 from ...engine import protocol
 from ...engine.protocol import Message
-from .generate import Hypothesis
+from .generate import REPETITIVE, Hypothesis
 from .mel import HOP, RATE
 from .recording import Recording
-from .whisper import WhisperEngine, describe
-from .windows import Segment
+from .whisper import HANDED_OVER, WhisperEngine, describe
+from .windows import SURELY_ENGLISH, Segment
 from .words import Word
 
 BREAK_PIECES = 60  # of about a second; others take their turns meanwhile
@@ -65,9 +66,15 @@ class FasterWhisperEngine(WhisperEngine):
         """CTranslate2's Whisper."""
         return self.library.model
 
+    def is_for_another(self, segment: Any, language: str) -> bool:
+        """Whether the first segment says that another model is to transcribe: see `WhisperEngine.transcribe`."""
+        if self.vocabulary.multilingual:
+            return language == "en"
+        return bool(segment.avg_logprob < SURELY_ENGLISH or segment.compression_ratio > REPETITIVE)
+
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
         """Messages: length, start, then segment and progress for each segment, then end; None between them."""
-        language = self.check(header["task"], header.get("language"))
+        language = self.check(header["task"], header.get("language"), header.get("languages") or ())
         samples, first, stated, clock = yield from self.samples(header)
         pieces = []
         for number, piece in enumerate(samples, 1):
@@ -85,8 +92,12 @@ class FasterWhisperEngine(WhisperEngine):
             audio = audio[max(0, round(resume["seconds"] * RATE) - first) :]
             first = max(first, round(resume["seconds"] * RATE))
         recording = Recording(iter(()), None, first + len(audio), stated[0] if stated else None, clock)
+        sound = audio.astype(np.float32) / 32768
+        if language is None and header.get("languages"):
+            heard = self.library.detect_language(sound, vad_filter=True)[2]
+            language = next(each for each, _ in heard if each in header["languages"])
         found, about = self.library.transcribe(
-            audio.astype(np.float32) / 32768,
+            sound,
             language=resume.get("language", language),
             task=header["task"],
             beam_size=header.get("beam_size") or 1,
@@ -98,6 +109,12 @@ class FasterWhisperEngine(WhisperEngine):
             vad_filter=header.get("no_speech_gate", True),
         )
         spoken = about.duration_after_vad > 0
+        if header.get("hand_over"):
+            begins = list(itertools.islice(found, 1))
+            found = itertools.chain(begins, found)
+            if begins and self.is_for_another(begins[0], about.language):
+                yield HANDED_OVER
+                return
         yield self.start(
             about.language if language or spoken else None,
             about.language_probability if spoken else 0.0,

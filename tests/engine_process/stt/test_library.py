@@ -55,6 +55,15 @@ def test_a_transcription_goes_on_where_the_builtin_engine_was(library):
     assert all(segment["start"] >= 4.9 for segment in segments)
 
 
+def test_another_language_than_english_is_handed_over(library, whisper):
+    for engine in (library, whisper):
+        answers = ask(engine, recordings.DATA / "japanese_6s.mp3", hand_over=True)
+        assert answers[-1] == {"kind": "handed_over"}
+        assert not kinds(answers, "start")
+        answers = ask(engine, recordings.AUSTEN.path, hand_over=True)
+        assert understood(text_of(answers), recordings.AUSTEN.text)
+
+
 def test_silence_has_no_text(library, upload):
     answers = ask(library, upload(recordings.silence(5)))
     assert kinds(answers, "segment") == []
