@@ -225,11 +225,11 @@ OPERATIONS: dict[str, Operation] = {
     "jobs.cancel": Operation(JOB, statuses={204: "Removed"}, curl="-X DELETE"),
     "jobs.requeue": Operation(errors=(409,), statuses={202: "Queued again"}, curl="-X POST"),
     "openai_audio.transcriptions": Operation(
-        TRANSCRIPT, TRANSCRIPTS, job=LATER, errors=(404,), curl="-F file=@recording.webm -F model=whisper-1"
+        TRANSCRIPT, TRANSCRIPTS, job=LATER, curl="-F file=@recording.webm -F model=whisper-1"
     ),
-    "openai_audio.translations": Operation(TRANSCRIPT, TRANSCRIPTS, job=LATER, errors=(404,)),
+    "openai_audio.translations": Operation(TRANSCRIPT, TRANSCRIPTS, job=LATER),
     "openai_audio.speech": Operation(
-        media={**AUDIO, **EVENTS}, job=LATER, errors=(404,),
+        media={**AUDIO, **EVENTS}, job=LATER,
         curl=f"{SEND_JSON} -d '{{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}}' -o hello.mp3",
     ),
     "openai_audio.models": Operation(object_(object={"const": "list"}, data=array(MODEL))),
@@ -337,15 +337,16 @@ def of_fields(table: Iterable[Field]) -> Schema:
 
 
 def errors(rule: Route, route: Route, operation: Operation) -> Iterator[int]:
-    """The statuses of errors: of the guard, of fields, names in the path, jobs and ranges, and further ones."""
+    """The statuses of errors: of the guard, of fields, of what is named, of jobs and ranges, and further ones."""
     yield from operation.errors
     if rule.rule not in auth.OPEN:
         yield 401
     if rule.rule not in auth.UNCOUNTED:
         yield 429
-    if route.form or route.json or route.query:
+    fields = [one.name for one in (*route.form, *route.json, *route.query)]
+    if fields:
         yield 400
-    if rule.arguments:
+    if rule.arguments or "model" in fields:
         yield 404
     if route.form:
         yield 413
