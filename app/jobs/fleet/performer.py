@@ -14,7 +14,7 @@ from ...errors import BrokerUnavailable
 from ...memory import Throttle
 from ...speech.service import Speech
 from .. import runner
-from ..job import FAILED, QUEUED, RUNNING, SUCCEEDED, Files, Job, is_part, process_name
+from ..job import FAILED, QUEUED, RUNNING, SUCCEEDED, Files, Job, is_part, process_name, whole_id
 from . import parts
 from .queue import VISIBILITY_SECONDS, CeleryQueue
 from .records import BEAT_SECONDS, LEASE_SECONDS
@@ -152,6 +152,16 @@ class Performer:
         """End the job *id* with the results of its parts, if all have succeeded."""
         parts.join(id, self.store, self.files, time.time())
 
+    def have_joined(self, part_id: str) -> None:
+        """Send the task that joins the job of a part, if that was the last of its parts."""
+        job = self.store.get(whole_id(part_id))
+        if job is not None and self._can_be_joined(job):
+            self.queue.send(job)
+
+    def _can_be_joined(self, job: Job) -> bool:
+        parts = self.store.parts(job)
+        return bool(parts) and all(part.state == SUCCEEDED for part in parts)
+
     def look_after(self, sent_at: float, *, behind: bool) -> None:
         """
         Send the tasks that were swallowed, and remove what has expired.
@@ -164,7 +174,7 @@ class Performer:
             divided = bool(job.extra.get("parts"))
             if (divided or is_part(job.id)) != behind:
                 continue
-            if divided and not all(part.state == SUCCEEDED for part in self.store.parts(job)):
+            if divided and not self._can_be_joined(job):
                 continue
             runner.log.warning("job=%s waits, and its message is gone; another is sent", job.id)
             self.queue.send(job)

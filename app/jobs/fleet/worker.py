@@ -21,7 +21,7 @@ from ...engine.budget import budget_mb, weigh_web
 from ...errors import ServiceError
 from ...speech.service import Speech
 from ..build import build_fleet
-from ..job import CANCELLED, FAILED, QUEUED, SPEAK, SUCCEEDED, TRANSCRIBE, Job
+from ..job import CANCELLED, FAILED, QUEUED, SPEAK, SUCCEEDED, TRANSCRIBE, Job, is_part
 from ..webhooks import Webhooks
 from .performer import NotNow, Performer
 from .queue import (
@@ -110,6 +110,8 @@ def perform(task: Any, id: str) -> dict[str, Any]:
         behind = priority(settings.celery_broker_url, behind=True)
         header = [app.tasks[PART].s(part.id).set(task_id=part.id, priority=behind) for part in divided]
         task.replace(chord(header, app.tasks[JOIN].s(id).set(priority=behind)))
+    if is_part(id) and not task.request.chord:  # it was sent again, alone, and the chord does not count it
+        this.performer.have_joined(id)
     return _outcome(task, id, failures)
 
 

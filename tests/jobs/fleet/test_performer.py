@@ -148,7 +148,11 @@ def test_a_job_is_joined_once_all_its_parts_are_there(machine):
             pass
         claimed = machine.performer.claim(part.id)
         claimed.result = {"duration": claimed.params["clip"][1]}
+        machine.performer.have_joined(part.id)
+        assert machine.queue.ids == []
         machine.store.finish(claimed, SUCCEEDED, 400.0)
+    machine.performer.have_joined(parts[0].id)
+    assert machine.queue.ids == ["a"]
     assert machine.look_after(time.time() + 100, behind=True) == ["a"]  # its join was swallowed
     machine.performer.join("a")
     machine.performer.join("a")
