@@ -92,8 +92,8 @@ def weight(count: int) -> Iterator[Row]:
         accept(service, count)
         queued = service.weigh().roles["web"]
     yield Row("web worker with a broker, before the first job", idle, "MB")
-    yield Row("what the first jobs bring: kombu and redis", begun - idle, "MB")
-    yield Row(f"{count} jobs queued, more than 20", queued - begun, "MB", 1)
+    yield Row("what the first jobs bring: Celery, kombu and redis", begun - idle, "MB")
+    yield Row(f"the same with {count} jobs queued", queued - idle, "MB", 16)
 
 
 def accept(service: Service, count: int) -> None:

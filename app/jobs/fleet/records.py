@@ -22,8 +22,7 @@ from ..job import (
 )
 
 PREFIX = "pam-voice:"
-# When the message of each job that has not ended was sent last, or is to be sent; its name is that of 0.2.0.
-SENT = f"{PREFIX}hints"
+SENT = f"{PREFIX}sent"  # when the message of each job that has not ended was sent last, or is to be sent
 # A worker renews the lease on its job this often, and has lost the job when it did not for so long.
 BEAT_SECONDS, LEASE_SECONDS = 2.5, 10.0
 

@@ -254,7 +254,7 @@ class RedisStore(Store):
         or before *lost_since* and that run without a lease.
         """
         queued = self._redis.zrange(key("state", QUEUED), 0, PAGE_READ, withscores=True)
-        if queued:  # by a release that noted only what it had not sent
+        if queued:  # by a release before, which noted nothing
             self._redis.zadd(SENT, dict(cast("Scored", queued)), nx=True)
         latest = max(waiting_since, lost_since)
         sent = dict(

@@ -185,7 +185,7 @@ def test_parts_are_looked_after_behind_whole_jobs(machine):
 
 
 def test_a_job_that_a_release_before_had_queued_is_not_forgotten(machine):
-    """It noted only those whose message it had not sent."""
+    """It did not note when it had sent their messages."""
     machine.add()
     with connect(machine.url) as client:
         client.delete(SENT)
