@@ -81,6 +81,7 @@ def celery_app(settings: Settings, *, worker: bool = False) -> Celery:
         task_track_started=True,
         task_soft_time_limit=limit_seconds + SOFT_GRACE_SECONDS,
         task_time_limit=limit_seconds + HARD_GRACE_SECONDS,
+        result_backend_transport_options={"retry_policy": AT_ONCE},  # work goes on while Redis is away
         result_expires=settings.job_ttl_hours * 3600,
         worker_prefetch_multiplier=1,
         worker_concurrency=1,  # recordings a machine works on at the same time; `-c` changes it
