@@ -11,6 +11,7 @@ NAMES = (
     "speed",
     "accuracy",
     "synthesis",
+    "voices",
     "openai_audio",
     "command_line",
     "cgroup",

@@ -99,9 +99,37 @@ def _load_neural() -> Callable[[Answer], Answer]:
     return speak
 
 
+def _load_kokoro(threads: str) -> Callable[[Answer], Answer]:
+    """The model as onnxruntime runs it by default, on the pieces that our engine makes."""
+    import numpy
+    import onnxruntime
+
+    from app.config import Settings
+    from app.engine_process.tts.english import normalize
+    from app.engine_process.tts.espeak import Espeak
+    from app.engine_process.tts.phonemes import pieces
+    from app.speech.voices import KOKORO, KOKORO_MODEL, find_espeak
+
+    directory = Path(Settings.from_env().model_dir) / KOKORO
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(threads)
+    model = onnxruntime.InferenceSession(str(directory / KOKORO_MODEL), options)
+    styles = numpy.fromfile(directory / "voices" / "af_heart.bin", "<f4").reshape(-1, 256)
+    espeak = Espeak(find_espeak())
+
+    def speak(request: Answer) -> Answer:
+        for piece in pieces(normalize(request["text"], "en-US"), "en-us", espeak):
+            tokens = numpy.array([[0, *piece.tokens, 0]])
+            style = styles[len(piece.tokens) - 1][None]
+            model.run(["audio"], {"tokens": tokens, "style": style, "speed": numpy.ones(1, "float32")})
+        return {}
+
+    return speak
+
+
 def main(name: str, *arguments: str) -> None:
     """Answer each line of standard input, a JSON request, with a line of JSON."""
-    work = {"whisper": _load_whisper, "neural": _load_neural}[name](*arguments)
+    work = {"whisper": _load_whisper, "neural": _load_neural, "kokoro": _load_kokoro}[name](*arguments)
     print("{}", flush=True)
     for line in sys.stdin:
         began = time.perf_counter()

@@ -293,6 +293,21 @@ def test_checks_name_what_can_never_fit(build):
     assert reasons["espeak"] == reasons["gtts"] == ""
 
 
+def test_each_step_of_the_chain_stands_in_for_the_one_above(build, stand_in, tmp_path):
+    """Google answers with an error and Kokoro's model is none; then the neural voice does not fit; then Pico can't."""
+    (tmp_path / "models" / "kokoro" / "voices").mkdir(parents=True)
+    (tmp_path / "models" / "kokoro" / "voices" / "af_heart.bin").write_bytes(bytes(522240))
+    (tmp_path / "models" / "kokoro" / "kokoro.onnx").write_bytes(b"nothing")
+    stand_in.behaviour = "500"
+    kokoro = {"KOKORO": "true", "MODEL_DIR": str(tmp_path / "models"), "TTS_CACHE_MB": "0"}
+    spoken = {}
+    for limit_mb, language in ((2000, "en"), (130, "en"), (130, "pl")):
+        result = build(limit_mb=limit_mb, **kokoro).speak(request(language=language))
+        assert seconds(heard(result)) > 1
+        spoken[result.engine] = [reason.partition(":")[0] for reason in result.fallback]
+    assert spoken == {"neural": ["gtts", "kokoro"], "pico": ["gtts", "kokoro", "neural"], "espeak": ["gtts"]}
+
+
 @pytest.mark.parametrize("broken", ["no model", "a model that is none", "no voice"])
 def test_where_kokoro_is_broken_the_next_speaks_and_says_why(build, tmp_path, broken):
     directory = tmp_path / "models" / "kokoro"

@@ -10,8 +10,9 @@ from app.config import PROJECT
 from app.engine import protocol
 from app.engine_process.tts.espeak import Espeak
 from app.engine_process.tts.kokoro import Kokoro, mix
-from app.engine_process.tts.synthesizer import SpeechOptions
+from app.engine_process.tts.synthesizer import LOUDNESS, SpeechOptions
 from app.speech.voices import find_espeak, kokoro_voices
+from tests.loudness import lufs
 
 pytestmark = pytest.mark.long
 
@@ -59,6 +60,17 @@ def test_no_piece_clicks_or_lacks_its_end(kokoro, text):
         assert max(abs(piece[0]), abs(piece[-1])) < 30
         for samples in (piece[:edge], piece[-edge:]):
             assert numpy.sqrt((samples**2).mean()) < abs(piece).max() / 64
+
+
+@pytest.mark.parametrize(
+    "key", ["am_adam", "bf_isabella", "em_alex", "hf_alpha", "if_sara", "af_nova+bf_isabella(2)"]
+)
+def test_its_voices_are_as_loud_as_the_other_engines(kokoro, key):
+    language = next(
+        voice.language for _, voice in kokoro_voices(DIRECTORY) if voice.key == key.partition("+")[0]
+    )
+    pieces = kokoro.speak(" ".join(SENTENCES[language[:2]][:3]), SpeechOptions(key, language))
+    assert abs(lufs(b"".join(pieces), SAMPLES_A_SECOND) - LOUDNESS) < 2
 
 
 def test_the_times_of_words_are_those_of_their_sound(kokoro):

@@ -1,18 +1,22 @@
 """The engine as its owner sees it: messages out for a question in."""
 
 import io
+import json
 from collections import Counter
+from pathlib import Path
 
 import av
 import pytest
 
 from app.engine import protocol
 from app.engine_process.tts.speech import SpeechEngine, split_by_voice
-from app.engine_process.tts.synthesizer import SpeechOptions
+from app.engine_process.tts.synthesizer import LOUDNESS, SpeechOptions
 from app.speech.voices import find_espeak
 from tests.gtts_stand_in import GttsStandIn, mp3
+from tests.loudness import lufs
 
 VOICES = {"gtts": "en", "neural": "heart", "pico": "en-US", "espeak": "en-us"}
+SENTENCES = json.loads((Path(__file__).parents[2] / "data" / "sentences.json").read_text())
 TEXT = "This is the **first** sentence. Here comes the second one! And a third."
 
 
@@ -59,6 +63,15 @@ def test_each_synthesizer_fills_each_format(engine, name, format):
     assert loudest > 0
     assert seconds > 2
     assert seconds == pytest.approx(end.header["duration"], abs=0.06)
+
+
+@pytest.mark.parametrize("name", ["neural", "pico", "espeak"])
+def test_engines_are_equally_loud(engine, name):
+    text = " ".join(SENTENCES["en"][:5])
+    pcm = b"".join(
+        message.payload for message in ask(engine, engine=name, text=text, format="pcm") if message
+    )
+    assert abs(lufs(pcm, 24000) - LOUDNESS) < 1.5
 
 
 @pytest.mark.parametrize(("name", "steps"), [("neural", 3), ("pico", 3), ("espeak", 3), ("gtts", 1)])
