@@ -164,7 +164,7 @@ BROKEN = {
     "a vocabulary cut off": (model(one_word_less), "error", "model", "vocabulary.txt has 51863 tokens"),
     "no tokenizer": (model(no_tokenizer), "error", "model", "tokenizer.json is missing"),
     "a model nobody knows": (setting(WHISPER_MODEL="tiny-en"), "error", "budget", "no model is called 'tiny-en'"),
-    "a budget too small": (setting(MEMORY_BUDGET_MB="150"), "error", "budget", "the engine of tiny.en needs 15"),
+    "a budget too small": (setting(MEMORY_BUDGET_MB="150"), "error", "budget", "the engine of tiny.en needs 160"),
     "a budget nobody grants": (setting(MEMORY_BUDGET_MB="9999999"), "error", "memory", "is more than the"),
     "the port in use": (port_in_use, "error", "port", "is in use by another program"),
     "another machine's address": (setting(HOST="203.0.113.1"), "error", "port", "can't be listened on"),
