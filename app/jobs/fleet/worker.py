@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import mmap
 import random
 import signal
@@ -183,6 +184,8 @@ def _wait_for_redis() -> bool:
 
 def _set_up_logging(**_: object) -> None:
     logs.begin(settings)
+    for name in ("celery.worker.strategy", "celery.app.trace"):  # it would be all that an idle worker says
+        logging.getLogger(name).addFilter(lambda record: LOOK_AFTER not in record.getMessage())
 
 
 def _note_processes(conf: Any, options: dict[str, Any], **_: object) -> None:
@@ -213,7 +216,7 @@ def _close_sweep(**_: object) -> None:
 for name in (PREFIX + TRANSCRIBE, PREFIX + SPEAK, PART, PERFORM):
     app.task(perform, name=name, **RETRIES)
 app.task(join, name=JOIN, **RETRIES)
-app.task(look_after, name=LOOK_AFTER, ignore_result=True)
+app.task(look_after, name=LOOK_AFTER, ignore_result=True, send_events=False)
 app.task(requeue, name=REQUEUE)
 for when, what in (
     (signals.setup_logging, _set_up_logging),
