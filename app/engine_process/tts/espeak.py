@@ -127,11 +127,11 @@ class Espeak:
     def _on_audio(
         self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[Event]"
     ) -> int:
-        for event in itertools.takewhile(
-            lambda one: one.type != NO_EVENT, map(events.__getitem__, itertools.count())
-        ):
+        number = 0
+        while events and (event := events[number]).type != NO_EVENT:
             if event.type == WORD:
                 self._begun.append((event.text_position, event.milliseconds / 1000))
+            number += 1
         if samples and count > 0:
             self._heard.append(ctypes.string_at(samples, 2 * count))
         return 0
