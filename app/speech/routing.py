@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from .. import cgroup
@@ -15,7 +17,14 @@ from ..engine.budget import Budget
 from ..engine.launch import COMMON, WHISPER, program
 from ..engine.process import Engine
 from ..engine.protocol import Message
-from ..errors import Conflict, ModelCannotTranslate, ModelMissing, ModelNotFound
+from ..errors import (
+    Conflict,
+    InsufficientMemory,
+    ModelCannotTranslate,
+    ModelMissing,
+    ModelNotFound,
+    ServiceError,
+)
 from . import models
 from .transcription import LocalTranscriber, Survey, Transcription, TranscriptionRequest
 
@@ -45,13 +54,12 @@ class LocalModels:
         if not self._settings.allow_model_fetch:
             return self.listed
         with self._lock:
-            for name in (
-                {*models.installed(self._model_dir)} - {one.model for one in self.listed} - {*self._fetched}
-            ):
-                if model := models.describe(name, self._model_dir):
-                    cost_mb = round(model.cost_mb + models.SESSION_MB * self._settings.engine_seats)
-                    self._fetched[name] = self._transcriber(model, cost_mb, f"whisper-{name}")
-                    self._fetched[name].engine.observer = self.observer
+            known = {one.model for one in self.listed} | {*self._fetched}
+            for name in {*models.installed(self._model_dir)} - known:
+                alone = replace(self._settings, whisper_model=name, whisper_language="")
+                ((model, cost_mb),) = models.choose(alone, math.inf)
+                self._fetched[name] = self._transcriber(model, cost_mb, f"whisper-{name}")
+                self._fetched[name].engine.observer = self.observer
             return [*self.listed, *self._fetched.values()]
 
     def remove(self, name: str) -> None:
@@ -72,7 +80,7 @@ class LocalModels:
         Begin, with the model that is asked for, or else the first of the list that can.
 
         ModelNotFound: no model has that name. ModelCannotTranslate: none knows the language. ModelMissing: the one that
-        does is not on this machine.
+        does is not on this machine. InsufficientMemory: it can never fit.
         """
         first, other = self.choose(request)
         begins_at = request.resume["seconds"] if request.resume else request.clip[0] if request.clip else 0.0
@@ -130,7 +138,7 @@ class LocalModels:
             )
         here = [one for one in able if one.engine.is_running or not self._problem(one)]
         if not here:
-            raise ModelMissing(self._problem(able[0]))
+            raise self._problem(able[0]) or ModelMissing(able[0].model)
         others = [] if request.model or here[0].multilingual or among == {"en"} else here
         return here[0], next((one for one in others if one.multilingual), None)
 
@@ -148,24 +156,26 @@ class LocalModels:
         problems = {one.model: self._problem(one) for one in self.listed}
         computed = {one.model: f" (encoder: {one.encoder})" if one.encoder else "" for one in self.listed}
         well = ", ".join(name + computed[name] for name, problem in problems.items() if not problem)
-        ill = "; ".join(problem for problem in problems.values() if problem)
+        ill = "; ".join(problem.message for problem in problems.values() if problem)
         if problems[self.model] or not well:
             return Check("transcription", f"{ill}; {well} transcribes instead" if well else ill, self.model)
         return Check("transcription", detail=f"{well} ({ill})" if ill else well)
 
-    def _problem(self, one: LocalTranscriber) -> str:
-        """Why the model can't be used, and what to do; empty where it can."""
+    def _problem(self, one: LocalTranscriber) -> ServiceError | None:
+        """Why the model can't be used, and what to do; None where it can."""
         path = models.find(one.path, self._model_dir)
         if path is None:
-            return f"the model {one.model} is not in {self._model_dir}; {models.how_to_fetch(one.model)}"
+            remedy = models.how_to_fetch(one.model)
+            return ModelMissing(f"the model {one.model} is not in {self._model_dir}; {remedy}")
         if models.uses_library(self._settings) and not (path / models.WEIGHTS).is_file():
             remedy = models.how_to_fetch(one.model)
-            return f"{models.WEIGHTS}, which faster-whisper reads, is not in {path}; {remedy}"
+            return ModelMissing(f"{models.WEIGHTS}, which faster-whisper reads, is not in {path}; {remedy}")
         room_mb = models.room_mb(self._budget.limit_mb, self._settings.memory_reserve_mb)
         if one.engine.program.cost_mb > room_mb:
             share = models.share_text(self._settings, self._budget.limit_mb)
-            return f"the engine of {one.model} needs {one.engine.program.cost_mb:.0f} MB; {share}"
-        return ""
+            cost_mb = one.engine.program.cost_mb
+            return InsufficientMemory(f"the engine of {one.model} needs {cost_mb:.0f} MB; {share}")
+        return None
 
     def _transcriber(self, model: models.Model, cost_mb: float, engine_name: str) -> LocalTranscriber:
         settings = self._settings

@@ -194,12 +194,26 @@ def test_a_default_that_is_not_on_the_disk_is_a_failure_that_names_who_answers(t
         speech.close()
 
 
-def test_a_model_that_can_never_fit_is_refused_with_the_numbers():
+def test_a_model_that_is_neither_here_nor_fits_is_refused():
     speech = build(300.0, whisper_model="tiny.en,large-v3")
     try:
         assert "large-v3" in speech.checks()[0].detail
         with pytest.raises(ModelMissing, match="large-v3"):
             heard(speech, JAPANESE, language="ja")
+    finally:
+        speech.close()
+
+
+@needs_base
+def test_a_model_that_is_here_and_can_never_fit_is_refused_with_the_numbers():
+    speech = build(220.0)
+    try:
+        assert "the engine of base needs" in speech.checks()[0].detail
+        with pytest.raises(
+            InsufficientMemory, match=r"the engine of base needs \d+ MB; the budget is 220 MB"
+        ):
+            heard(speech, JAPANESE, model="base")
+        assert heard(speech, JAPANESE)[0].model == "tiny.en", "as where it is the only one"
     finally:
         speech.close()
 
