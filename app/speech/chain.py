@@ -146,8 +146,10 @@ class Chain:
     def _engines(self, requested: str | None) -> list[str]:
         """The engines that may be asked, best first."""
         if requested in (None, "auto"):
-            return [self._first] if self._first in SYNTHESIZERS else list(self.voices.engines)
-        if requested not in self.engines:
+            if self._first not in SYNTHESIZERS:
+                return list(self.voices.engines)
+            requested = self._first
+        if requested not in self.engines or requested not in self.voices.engines:
             why = "is unknown"
             if requested in ONLINE:
                 why = f"is off here (TTS_ENGINE={self._first} keeps texts on this machine)"

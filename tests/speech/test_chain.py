@@ -167,6 +167,8 @@ def test_an_engine_that_was_not_fetched_is_refused_with_what_fetches_it():
         InvalidRequest, match=r"voices fetch kokoro.*accepted: auto, gtts, neural, pico, espeak"
     ):
         asked(engine="kokoro")
+    with pytest.raises(InvalidRequest, match="voices fetch kokoro"):
+        asked("kokoro")
 
 
 def test_a_language_that_kokoro_does_not_speak_is_refused_with_those_it_does(with_kokoro):
