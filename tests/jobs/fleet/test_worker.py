@@ -167,6 +167,21 @@ def test_a_long_recording_is_done_in_parts_and_joined(fleet, minute):
     assert fleet.store.counts(time.time()).queued == 0
 
 
+@pytest.mark.long
+def test_a_whole_job_comes_before_the_parts_of_one_that_came_earlier(fleet, four_minutes):
+    fleet.submit("hours", four_minutes)
+    until(lambda: fleet.store.get("hours").seconds_done > 0, "a part is begun", said=fleet.said)
+    done = [part.state for part in fleet.store.parts(fleet.store.get("hours"))].count(SUCCEEDED)
+    fleet.submit("short")
+    assert fleet.ended("short").state == SUCCEEDED
+    parts = fleet.store.parts(fleet.store.get("hours"))
+    assert len(parts) == 5
+    assert [part.state for part in parts].count(
+        SUCCEEDED
+    ) <= done + 2  # that which ran, and one taken with it
+    assert fleet.ended("hours").state == SUCCEEDED
+
+
 def test_a_cancelled_job_stops_and_the_next_begins(fleet, minute):
     fleet.submit("unwanted", minute)
     until(lambda: fleet.store.get("unwanted").seconds_done > 0, "it has begun", said=fleet.said)
