@@ -140,7 +140,7 @@ class CeleryQueue:
     def send(self, job: Job) -> None:
         """Send the task of *job*, a part for one; where it has parts, the one that joins them. BrokerUnavailable."""
         if job.extra.get("parts"):
-            self._send(JOIN, [None, job.id], job.id, behind=True)
+            self._send(JOIN, [None, job.id], job.id, behind=False)
         else:
             self._send(
                 PART if is_part(job.id) else PREFIX + job.kind, [job.id], job.id, behind=is_part(job.id)

@@ -108,9 +108,9 @@ def perform(task: Any, id: str) -> dict[str, Any]:
         return _outcome(task, id, failures=0)
     failures = job.failures
     if divided := this.performer.perform(job, lambda job: _tell(task, job)):
-        behind = priority(settings.celery_broker_url, behind=True)
+        behind, first = (priority(settings.celery_broker_url, behind=last) for last in (True, False))
         header = [app.tasks[PART].s(part.id).set(task_id=part.id, priority=behind) for part in divided]
-        task.replace(chord(header, app.tasks[JOIN].s(id).set(priority=behind)))
+        task.replace(chord(header, app.tasks[JOIN].s(id).set(priority=first)))
     if is_part(id) and not task.request.chord:  # it was sent again, alone, and the chord does not count it
         this.performer.have_joined(id)
     return _outcome(task, id, failures)

@@ -41,7 +41,7 @@ def taken(url, name=QUEUE.name):
         (Job("a", "transcribe", {}), "pam_voice.transcribe", QUEUE.name),
         (Job("a", "speak", {}), "pam_voice.speak", QUEUE.name),
         (Job("a~1~0", "transcribe", {}), "pam_voice.part", BEHIND),
-        (Job("a", "transcribe", {}, extra={"parts": 2}), "pam_voice.join", BEHIND),
+        (Job("a", "transcribe", {}, extra={"parts": 2}), "pam_voice.join", QUEUE.name),
     ],
 )
 def test_a_task_has_the_name_of_its_work_and_the_id_of_its_job(queue, redis_server, job, task, list):
