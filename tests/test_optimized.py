@@ -40,6 +40,7 @@ COMMANDS = {
     "models": (["models", "list"], b"tiny.en"),
     "speak": (["speak", "Hello.", "-o", "-", "-f", "wav", "--engine", "espeak"], b"RIFF"),
     "transcribe": (["transcribe", str(AUSTEN_SHORT.path), "-f", "json"], b'"segments"'),
+    "voices": (["voices", "list", "en"], b"espeak:en"),
 }
 
 
