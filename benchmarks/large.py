@@ -111,8 +111,9 @@ def write(file: BinaryIO, values: dict[str, npt.NDArray[Any]]) -> None:
 
 
 def settings(model: str, place: str) -> dict[str, str]:
-    """Random weights make text without end, and four attempts at every window."""
-    return {"WHISPER_MODEL": model, "MODEL_DIR": place, "ENGINE_TIMEOUT_SECONDS": "900"}
+    """Random weights make text without end, and four attempts at every window: that takes its time."""
+    patience = {"ENGINE_TIMEOUT_SECONDS": "900", "CLIENT_WAIT_SECONDS": "3600"}
+    return {"WHISPER_MODEL": model, "MODEL_DIR": place, **patience}
 
 
 def measure(quick: bool) -> Iterator[Row]:

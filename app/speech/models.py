@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..cgroup import processors
 from ..config import ConfigError, Settings, platform
 from ..engine.budget import budget_source
+from ..engine.launch import PACKED_BYTES
 
 CONFIG = "config.json"
 # A model as it is published, and the two files it is made into (`engine_process/stt/convert.py`). An engine reads
@@ -83,6 +84,11 @@ class Model(NamedTuple):
     def decoder_weights(self) -> int:
         """Their number; a layer has 4 matrices for the text before, 4 for the sound, and 8 in its feed-forward part."""
         return (VOCABULARY + 2 * TOKENS + 16 * self.width * self.decoder_layers) * self.width
+
+    @property
+    def packed_mb(self) -> int:
+        """What more the engine needs where the decoder's weights are packed for MKL."""
+        return round(PACKED_BYTES * self.decoder_weights / (1 << 20))
 
     @property
     def encoder_weights(self) -> int:

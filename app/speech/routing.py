@@ -14,7 +14,7 @@ from ..checks import Check
 from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
-from ..engine.launch import COMMON, WHISPER, program
+from ..engine.launch import COMMON, PACKED, WHISPER, program, uses_mkl
 from ..engine.process import Engine
 from ..engine.protocol import Message
 from ..errors import (
@@ -39,9 +39,18 @@ class LocalModels:
     def __init__(self, settings: Settings, budget: Budget) -> None:
         self._settings, self._budget = settings, budget
         self._model_dir = Path(settings.model_dir)
+        chosen = models.choose(settings, budget.limit_mb)
+        # Weights are packed where MKL multiplies and all models fit the budget side by side with them.
+        room_mb = models.room_mb(budget.limit_mb, settings.memory_reserve_mb)
+        packs = uses_mkl() and sum(cost_mb + model.packed_mb for model, cost_mb in chosen) <= room_mb
+        self._environment = PACKED if packs else WHISPER
         self.listed = [
-            self._transcriber(model, cost_mb, "whisper" if not number else f"whisper-{model.label}")
-            for number, (model, cost_mb) in enumerate(models.choose(settings, budget.limit_mb))
+            self._transcriber(
+                model,
+                cost_mb + (model.packed_mb if packs else 0),
+                "whisper" if not number else f"whisper-{model.label}",
+            )
+            for number, (model, cost_mb) in enumerate(chosen)
         ]
         self.model = self.listed[0].model
         self.observer = Observer()
@@ -186,7 +195,7 @@ class LocalModels:
             "threads": settings.stt_threads or cgroup.processors(),
             "encoder": settings.whisper_encoder,
         }
-        environment = WHISPER
+        environment = self._environment
         if models.uses_library(settings):
             options |= {
                 "backend": settings.whisper_backend,
