@@ -20,6 +20,7 @@ from pathlib import Path
 import jiwer
 
 from app.config import Settings
+from app.speech.fetch import fetch
 
 from .recordings import long_recording
 from .service import Service, processors
@@ -57,7 +58,7 @@ def measure_clips(folder: Path) -> Iterator[Row]:
     counted, wrong = {"stock": 0, "ours": 0}, {}
     for model in ("tiny.en", "base"):
         heard_here = [clip for clip in clips if (clip["language"] == "en") == (model == "tiny.en")]
-        path = str(Path(Settings.from_env().model_dir) / model)
+        path = str(fetch(model, Path(Settings.from_env().model_dir), whole=True))
         with (
             Stock("whisper", path, str(processors())) as stock,
             Service({"WHISPER_MODEL": model, "WHISPER_BEAM_SIZE": "1"}) as service,

@@ -40,16 +40,20 @@ def measure(quick: bool) -> Iterator[Row]:
     lengths = [long_recording(2 if quick else 10)]
     with Service() as service:
         yield from figures(Server("this service", service.pid, asked(service)), lengths)
-    usual = Service(
+    with usual() as service:
+        yield from figures(Server("Flask + faster-whisper", service.pid, asked(service)), lengths)
+    with Wyoming() as wyoming:
+        yield from figures(Server("wyoming-faster-whisper", wyoming.pid, wyoming.transcribe), lengths)
+
+
+def usual() -> Service:
+    """Flask with faster-whisper in its web process."""
+    return Service(
         {"STOCK_MODEL": str(published_whisper())},
         application="usual:app",
         folder=Path(__file__).parent,
         options=("--worker-class", "gthread", "--threads", "24", "--timeout", "600"),
     )
-    with usual:
-        yield from figures(Server("Flask + faster-whisper", usual.pid, asked(usual)), lengths)
-    with Wyoming() as wyoming:
-        yield from figures(Server("wyoming-faster-whisper", wyoming.pid, wyoming.transcribe), lengths)
 
 
 def figures(server: Server, recordings: list[Recording]) -> Iterator[Row]:
