@@ -89,6 +89,15 @@ def test_another_language_is_heard_by_the_model_that_knows_it(speech, tmp_path):
 
 
 @needs_base
+def test_a_foreign_sentence_said_again_and_again_is_not_english(speech, tmp_path):
+    """Its English text becomes likelier each time."""
+    path = tmp_path / "repeated.wav"
+    path.write_bytes(recordings.wav(np.concatenate([*decode(str(JAPANESE), 60)] * 5)))
+    found, _ = heard(speech, path)
+    assert (found.model, found.language) == ("base", "ja")
+
+
+@needs_base
 def test_english_that_is_hardly_understood_is_english_all_the_same(speech, tmp_path):
     """The other model hears which language it is, and gives it back."""
     found, _ = heard(speech, hardly_heard(tmp_path))

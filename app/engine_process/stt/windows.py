@@ -148,7 +148,9 @@ class Transcriber:
             tried.append((doubt, hypothesis))
             # A doubtful short window is heard again, and decided upon then.
             if self.may_be_foreign and not (is_short and doubt) and (doubt or not hypothesis.silence):
-                if doubt in (Doubt.SILENCE, Doubt.LOOP) or hypothesis.avg_logprob < SURELY_ENGLISH:
+                # Said again and again, a foreign sentence has an English text that becomes more and more likely.
+                unsure = hypothesis.repetitive or hypothesis.avg_logprob < SURELY_ENGLISH
+                if unsure or doubt in (Doubt.SILENCE, Doubt.LOOP):
                     raise Foreign
                 self.may_be_foreign = False
             if is_short or not doubt:
