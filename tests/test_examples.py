@@ -39,6 +39,9 @@ NOT_RUN = {
     "# on the web and on every worker: a persistent Redis": "needs several machines; docs/jobs.md has it on one",
     "heroku create": "needs an account at Heroku",
     'echo "API_KEYS=$(openssl rand -hex 24)" >> .env && docker': "needs Docker; benchmarks/image.py runs its steps",
+    ".venv/bin/python -m app voices fetch kokoro": "downloads 90 MB; tests/speech and tests/cli do the same",
+    "celery -A app.jobs.fleet.worker inspect active": "needs a worker with jobs, and their ids",
+    ".venv/bin/pip install flower": "Flower and what it needs are no part of the project",
     "API_KEY=... scripts/smoke.sh https://": "needs a service on the internet; the same is run on the one here",
 }
 # Programs that go on until somebody ends them, and the port each answers at.
@@ -105,9 +108,9 @@ class Reader:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for name in list(self._terminals):
-            self.end(name)
-        self._lock.close()
+        with self._lock:
+            for name in list(self._terminals):
+                self.end(name)
 
     def here(self, text: str) -> str:
         """*text* with this machine's ports."""
@@ -163,6 +166,8 @@ class Reader:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # Who starts the tests with `&` has their processes ignore Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
         def answers() -> bool:
