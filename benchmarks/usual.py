@@ -16,7 +16,7 @@ def model():
     return WhisperModel(os.environ["STOCK_MODEL"], device="cpu", compute_type="int8")
 
 
-@app.get("/health")
+@app.get("/health/live")
 def health():
     """That it answers."""
     return "ok"
