@@ -58,8 +58,11 @@ def heard(connection: socket.socket) -> bytes:
         b"",
         b"GET /health HTTP/1.1\r\nHost: x\r\nX-Half: ",
         UPLOAD + b"Content-Length: 20000000\r\n\r\nRIFF",
-        UPLOAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nRI",
-        b'POST /api/v1/pam/voice/speak HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n{"text": "',
+        pytest.param(UPLOAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nRI", marks=pytest.mark.long),
+        pytest.param(
+            b'POST /api/v1/pam/voice/speak HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n{"text": "',
+            marks=pytest.mark.long,
+        ),
         b"POST /nothing/here HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n{",
         b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n",

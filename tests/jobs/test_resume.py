@@ -54,7 +54,14 @@ def done(store, files, speech, clock, recording, accept):
     return done
 
 
-@pytest.mark.parametrize("params", [{}, {"word_timestamps": True}, {"prompt": "Jane Austen", "beam_size": 2}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        pytest.param({"word_timestamps": True}, marks=pytest.mark.long),
+        pytest.param({"prompt": "Jane Austen", "beam_size": 2}, marks=pytest.mark.long),
+    ],
+)
 def test_an_interrupted_job_has_the_text_and_the_times_of_one_that_was_not(done, store, params):
     whole, undisturbed = done(**params)
     again, resumed = done(interruptions=2, **params)

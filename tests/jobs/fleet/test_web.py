@@ -90,6 +90,7 @@ def test_a_key_makes_a_repeated_post_the_same_job(server):
     assert ended(server, first)[1]["attempts"] == 1
 
 
+@pytest.mark.long
 def test_the_dead_are_listed_and_can_be_brought_back(server):
     _, job = ended(server, server.upload(JOBS, b"Dear sir, this is a letter."))
     assert job["state"] == "failed"
