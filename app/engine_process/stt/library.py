@@ -70,7 +70,9 @@ class FasterWhisperEngine(WhisperEngine):
         """Whether the first segment says that another model is to transcribe: see `WhisperEngine.transcribe`."""
         if self.vocabulary.multilingual:
             return language == "en"
-        return bool(segment.avg_logprob < SURELY_ENGLISH or segment.compression_ratio > REPETITIVE)
+        # Above temperature 0 the library draws samples, because the text without was unlikely or repeated itself.
+        unsure = segment.temperature > 0 or segment.compression_ratio > REPETITIVE
+        return bool(unsure or segment.avg_logprob < SURELY_ENGLISH)
 
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
         """Messages: length, start, then segment and progress for each segment, then end; None between them."""
@@ -112,7 +114,8 @@ class FasterWhisperEngine(WhisperEngine):
         if header.get("hand_over"):
             begins = list(itertools.islice(found, 1))
             found = itertools.chain(begins, found)
-            if begins and self.is_for_another(begins[0], about.language):
+            unheard = spoken and not begins and not self.vocabulary.multilingual
+            if unheard or (begins and self.is_for_another(begins[0], about.language)):
                 yield HANDED_OVER
                 return
         yield self.start(
