@@ -35,7 +35,7 @@ LEAD_SECONDS = 20.0
 HANDED_OVER = Message({"kind": "handed_over"})
 # Whisper was trained on 30 s. Models for English hear a short recording as well with 5 s of silence after it; with 2 or
 # 3 s they repeat themselves more often. docs/decisions/0070-short-windows.md has the figures.
-PADDING_FRAMES = 500
+PADDING_FRAMES, SHORT_FRAMES = 500, 1500
 
 
 class WhisperEngine:
@@ -210,7 +210,7 @@ class WhisperEngine:
             if transcriber is not None:
                 # Not after the window before: the end of a recording would wait until all others had their turn.
                 yield None
-            is_short = transcriber is None and frames + PADDING_FRAMES < WINDOW_FRAMES
+            is_short = transcriber is None and frames <= SHORT_FRAMES
             is_short = is_short and not (self.vocabulary.multilingual or header.get("temperature"))
             encoded = self.encode(
                 recording, frame, frames, frames + PADDING_FRAMES if is_short else WINDOW_FRAMES
