@@ -1,0 +1,78 @@
+"""Live transcription: audio in as it is spoken, words out meanwhile; the values that go in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SERVER_VAD, SEMANTIC_VAD = "server_vad", "semantic_vad"
+
+
+class TurnDetection(NamedTuple):
+    """
+    When a turn ends: after so much silence; with "semantic_vad" after more, where the sentence looks unfinished.
+
+    *threshold* is the probability from which the detector's chunk counts as speech; *eagerness* is "low", "medium",
+    "high" or "auto" and counts for "semantic_vad" only.
+    """
+
+    kind: str = SERVER_VAD
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+    eagerness: str = "auto"
+
+
+class LiveRequest(NamedTuple):
+    """
+    What is to be made of the audio of a live session.
+
+    *encoding* is "pcm" (signed 16 bits, little-endian, mono, at *rate* Hz), "ulaw" or "alaw" (8 bits). Without a
+    *model*, the first that can does it; without a *language* each turn's is heard, one of *languages* where there are
+    any. Without *turn_detection* a turn ends with a Commit. Without *deltas* a turn's text comes at its end only.
+    """
+
+    model: str | None = None
+    language: str | None = None
+    languages: Sequence[str] = ()
+    prompt: str | None = None
+    hotwords: str | None = None
+    encoding: str = "pcm"
+    rate: int = 24000
+    turn_detection: TurnDetection | None = TurnDetection()
+    deltas: bool = True
+
+
+class Audio(NamedTuple):
+    """At most a second of audio; *behind*, where more of it already waits, so that deltas are left out."""
+
+    samples: bytes
+    behind: bool = False
+
+
+class Commit(NamedTuple):
+    """What came since the last turn is a turn."""
+
+
+class Clear(NamedTuple):
+    """What came since the last turn is dropped."""
+
+
+LiveInput = Audio | Commit | Clear | LiveRequest  # a LiveRequest takes the place of the one before
+
+
+class LiveEvent(NamedTuple):
+    """
+    Something that happened in a live session; *start* and *end* in seconds of its audio.
+
+    *kind*: "speech_started" (start), "speech_stopped" (end), "committed" (start, end: a turn is over, and its text
+    comes), "delta" (text: words that stand, to be joined to those before), "completed" (text of the whole turn,
+    language, start, end; after each "committed", in the same order), "cleared", "empty" (a Commit with less than 100 ms
+    of audio, which is no turn).
+    """
+
+    kind: str
+    text: str = ""
+    start: float = 0.0
+    end: float = 0.0
+    language: str | None = None
