@@ -97,10 +97,10 @@ def speak(client: FlaskClient, text: str) -> None:
 numbers = iter(range(1000))
 # The files a request may enter, at most, where that is decided, and the request.
 WAYS: dict[str, tuple[int | None, Callable[[FlaskClient], object]]] = {
-    "health": (None, lambda client: checked(client.get("/health"))),
+    "health": (8, lambda client: checked(client.get("/health"))),
     "transcribe": (18, lambda client: upload(client, f"{VOICE}/transcribe")),
     "transcribe, OpenAI": (18, lambda client: upload(client, "/v1/audio/transcriptions", model="whisper-1")),
-    "transcribe, events": (None, lambda client: upload(client, f"{VOICE}/transcribe", stream="true")),
+    "transcribe, events": (20, lambda client: upload(client, f"{VOICE}/transcribe", stream="true")),
     "speak": (18, lambda client: speak(client, f"Number {next(numbers)}.")),
     "speak, cached": (18, lambda client: speak(client, "Said before.")),
     "job": (28, job),

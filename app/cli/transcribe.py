@@ -136,7 +136,7 @@ def render(transcription: "Transcription", segments: "Iterable[Segment]", format
 
 def as_json(transcription: "Transcription", segments: "list[Segment]") -> str:
     """What `POST /api/v1/pam/voice/transcribe` answers."""
-    from ..speech.serializers import segment_dict, transcription_dict
+    from ..speech.transcription import segment_dict, transcription_dict
 
     shown = [segment_dict(one) for one in segments]
     answer = {**transcription_dict(transcription, segments), "segments": shown}

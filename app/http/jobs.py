@@ -13,7 +13,7 @@ from werkzeug.wsgi import FileWrapper
 from ..errors import InvalidRequest, JobNotFound, QueueFull, UnsupportedFormat
 from ..jobs import STATES
 from ..speech.chain import SpeakRequest
-from ..speech.serializers import segment_dict
+from ..speech.transcription import segment_dict
 from . import async_jobs, params
 from .hooks import AppResponse, client_waits, services
 from .params import Choice, Number, Text

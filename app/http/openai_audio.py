@@ -19,8 +19,7 @@ from ..speech.chain import FORMATS as AUDIO_FORMATS
 from ..speech.chain import SpeakRequest
 from ..speech.fetching import check_room, fetch_aside
 from ..speech.models import CATALOGUE, find
-from ..speech.serializers import join_text
-from ..speech.transcription import Segment, Transcription, TranscriptionRequest
+from ..speech.transcription import Segment, Transcription, TranscriptionRequest, join_text
 from ..speech.voices import OPENAI_VOICES
 from . import async_jobs, params
 from .hooks import client_waits, services

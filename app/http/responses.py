@@ -10,8 +10,7 @@ from ..errors import ServiceError
 from ..speech import subtitles
 from ..speech.audio import SynthesisResult
 from ..speech.chain import SpeakRequest
-from ..speech.serializers import join_text
-from ..speech.transcription import Segment, Transcription, TranscriptionRequest
+from ..speech.transcription import Segment, Transcription, TranscriptionRequest, join_text
 from .hooks import AppResponse, client_waits, meter, services
 from .params import Fields
 from .requests import Upload, client_patience

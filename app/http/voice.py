@@ -13,9 +13,13 @@ from flask import Blueprint, Response, jsonify, request
 from ..checks import Check, overall
 from ..errors import InvalidRequest, ServiceError
 from ..speech.chain import SpeakRequest
-from ..speech.serializers import segment_dict, transcription_dict
 from ..speech.synthesis import COSTS_MB
-from ..speech.transcription import Transcription, TranscriptionRequest
+from ..speech.transcription import (
+    Transcription,
+    TranscriptionRequest,
+    segment_dict,
+    transcription_dict,
+)
 from ..speech.voices import ENGINES
 from . import async_jobs, params
 from .hooks import AppResponse, client_waits, services
@@ -91,9 +95,11 @@ def _expected(fields: Fields) -> TranscriptionRequest:
     json=WARM,
 )
 def warm_up() -> Response:
-    state = services().speech.warm(_expected(receive_fields(example='{"language": "en"}')))
-    shown = {} if state is None else {"engine": state.name, "model": state.model, "state": state.state}
-    return jsonify(status="another server transcribes" if state is None else "warm", **shown)
+    engine = services().speech.warm(_expected(receive_fields(example='{"language": "en"}')))
+    if engine is None:
+        return jsonify(status="another server transcribes")
+    state = engine.state()
+    return jsonify(status="warm", engine=state.name, model=state.model, state=state.state)
 
 
 def _transcribe(fields: Fields, upload: Upload) -> Response:

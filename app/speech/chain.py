@@ -80,7 +80,8 @@ class Chain:
         self._check(request)
         engines = self._engines(request.engine)
         alias = (request.voice or "").strip().lower()
-        voices = [] if alias in OPENAI_VOICES else self._requested_voices(request, engines)
+        is_alias = alias in OPENAI_VOICES
+        voices = [] if is_alias else self._requested_voices(request, engines)
         requested = self._tag(request.language or (voices[0].language if voices else self._language))
         letters = Counter[str]() if request.text.isascii() else count(request.text)
         tag = language_of(request.text, letters, requested, chosen=bool(request.language or voices))
@@ -96,7 +97,7 @@ class Chain:
             for engine in engines
             if (
                 voice := by_engine.get(engine)
-                or self.voices.alias(alias, tag, engine)
+                or (self.voices.alias(alias, tag, engine) if is_alias else None)
                 or self.voices.speaking(tag, engine)
             )
         ]

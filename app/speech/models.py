@@ -280,6 +280,12 @@ def uses_library(settings: Settings) -> bool:
     return settings.whisper_backend == "faster-whisper"
 
 
+def files(path: Path, settings: Settings) -> list[Path]:
+    """What an engine reads of the model at *path*."""
+    in_two = is_converted(path) and not uses_library(settings)
+    return [path / name for name in ((CONFIG, DECODER, ENCODER) if in_two else (CONFIG, WEIGHTS))]
+
+
 def is_converted(path: Path) -> bool:
     """Whether the model at *path* is in two files."""
     return (path / ENCODER).is_file() and (path / DECODER).is_file()

@@ -41,8 +41,8 @@ class LocalModels:
         self._model_dir = Path(settings.model_dir)
         chosen = models.choose(settings, budget.limit_mb)
         # Weights are packed where MKL multiplies and all models fit the budget side by side with them.
-        room_mb = models.room_mb(budget.limit_mb, settings.memory_reserve_mb)
-        packs = uses_mkl() and sum(cost_mb + model.packed_mb for model, cost_mb in chosen) <= room_mb
+        self._room_mb = models.room_mb(budget.limit_mb, settings.memory_reserve_mb)
+        packs = uses_mkl() and sum(cost_mb + model.packed_mb for model, cost_mb in chosen) <= self._room_mb
         self._environment = PACKED if packs else WHISPER
         self.listed = [
             self._transcriber(
@@ -172,17 +172,17 @@ class LocalModels:
 
     def _problem(self, one: LocalTranscriber) -> ServiceError | None:
         """Why the model can't be used, and what to do; None where it can."""
-        path = models.find(one.path, self._model_dir)
-        if path is None:
-            remedy = models.how_to_fetch(one.model)
-            return ModelMissing(f"the model {one.model} is not in {self._model_dir}; {remedy}")
-        if models.uses_library(self._settings) and not (path / models.WEIGHTS).is_file():
-            remedy = models.how_to_fetch(one.model)
-            return ModelMissing(f"{models.WEIGHTS}, which faster-whisper reads, is not in {path}; {remedy}")
-        room_mb = models.room_mb(self._budget.limit_mb, self._settings.memory_reserve_mb)
-        if one.engine.program.cost_mb > room_mb:
+        if not one.is_here():
+            path, remedy = models.find(one.path, self._model_dir), models.how_to_fetch(one.model)
+            if path is None:
+                return ModelMissing(f"the model {one.model} is not in {self._model_dir}; {remedy}")
+            one.files = models.files(path, self._settings)
+            if not one.is_here():
+                return ModelMissing(
+                    f"{models.WEIGHTS}, which faster-whisper reads, is not in {path}; {remedy}"
+                )
+        if (cost_mb := one.engine.program.cost_mb) > self._room_mb:
             share = models.share_text(self._settings, self._budget.limit_mb)
-            cost_mb = one.engine.program.cost_mb
             return InsufficientMemory(f"the engine of {one.model} needs {cost_mb:.0f} MB; {share}")
         return None
 

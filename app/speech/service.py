@@ -11,7 +11,7 @@ from ..checks import Check
 from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
-from ..engine.process import Engine, EngineState
+from ..engine.process import Engine
 from ..errors import LocalWhisperDisabled, ModelNotFound
 from . import whisper_languages
 from .audio import SynthesisResult
@@ -112,9 +112,9 @@ class Speech:
         if isinstance(self.transcriber, LocalModels):
             self.transcriber.choose(request)
 
-    def warm(self, request: TranscriptionRequest) -> EngineState | None:
+    def warm(self, request: TranscriptionRequest) -> Engine | None:
         """
-        Have the engine that *request* needs started by the time it is asked, where there is room; what it does now.
+        Have the engine that *request* needs started by the time it is asked, where there is room; which it is.
 
         None where another server transcribes. The errors of `choose`.
         """
@@ -122,7 +122,7 @@ class Speech:
             return None
         engine = self.transcriber.choose(request)[0].engine
         engine.warm()
-        return engine.state()
+        return engine
 
     def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey | None:
         """Where the recording may be cut into parts; None where another server transcribes, which takes it whole."""

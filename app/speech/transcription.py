@@ -3,9 +3,10 @@
 import math
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ..config import Settings
@@ -177,9 +178,14 @@ class LocalTranscriber:
     def __init__(self, engine: Engine, model: Model, settings: Settings) -> None:
         self.engine, self.model, self.path = engine, model.label, model.name
         self.multilingual, self._settings = model.multilingual, settings
+        self.files: list[Path] = []  # of the model, once they were found
         self.encoder = (
             ""  # what computes it, "kernels", "numpy" or "ctranslate2": the engine says so when it begins
         )
+
+    def is_here(self) -> bool:
+        """Whether the model is where it was found."""
+        return bool(self.files) and all(map(os.path.isfile, self.files))
 
     def work(self, request: TranscriptionRequest) -> Work:
         """What there is to do, as far as the recording's size tells."""
@@ -239,3 +245,24 @@ class LocalTranscriber:
 def _segment(found: Header) -> Segment:
     fields = {name: found[name] for name in Segment.__dataclass_fields__ if name != "words"}
     return Segment(**fields, words=[Word(**word) for word in found["words"] or ()])
+
+
+def join_text(segments: Iterable[Segment]) -> str:
+    """The text of all *segments*."""
+    return "".join(segment.text for segment in segments).strip()
+
+
+def transcription_dict(done: Transcription, segments: Iterable[Segment]) -> dict[str, object]:
+    """Text, language, duration in seconds and model of a transcription that has ended."""
+    return {
+        "text": join_text(segments),
+        "language": done.language,
+        "duration": round(done.duration_seconds, 2),
+        "model": done.model,
+    }
+
+
+def segment_dict(found: Segment) -> dict[str, object]:
+    """A segment; its words only where they were asked for."""
+    words = {"words": [asdict(word) for word in found.words]} if found.words else {}
+    return {"start": round(found.start, 2), "end": round(found.end, 2), "text": found.text.strip(), **words}

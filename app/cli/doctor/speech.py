@@ -195,7 +195,7 @@ def _library_problem() -> str:
 
 def trial(services: Services) -> Iterator[Finding]:
     """Whether the words that are spoken come back as text."""
-    from ...speech.serializers import join_text
+    from ...speech.transcription import join_text
 
     began = time.monotonic()
     try:
