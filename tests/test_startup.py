@@ -345,3 +345,19 @@ def test_a_relative_path_of_a_model_is_the_caller_s(tmp_path):
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_start_imports_nothing_that_a_health_check_does_without(tmp_path):
+    code = """
+import sys
+from app import create_app
+from app.config import Settings
+app = create_app(Settings(data_dir=sys.argv[1]))
+app.test_client().get("/health/live")
+print(*sorted(set(sys.argv[2:]) & set(sys.modules)))
+"""
+    engines = ["numpy", "av", "ctranslate2", "onnxruntime", "gtts"]
+    later = ["psutil", "sqlite3", "redis", "celery", "kombu", "smart_open", "asyncio"]
+    command = [sys.executable, "-c", code, str(tmp_path), *engines, *later]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr

@@ -153,11 +153,13 @@ class Metrics(Observer):
         return merged
 
     def note(self, metric: str, value: float, *labels: str) -> None:
-        """Count *value*, whatever the kind of the metric; then do what follows from it."""
+        """Count *value*, whatever the kind of the metric; then do what follows from it, if anything happened."""
         found = self._metrics[metric]
         child = found.labels(*labels) if labels else found
         if isinstance(child, Counter):
             child.inc(value)
+            if not value:  # a series that is only to be there
+                return
         elif isinstance(child, Gauge):
             child.set(value)
         else:

@@ -127,3 +127,12 @@ def test_slots_are_assigned_again_and_files_removed(slots):
 
 def test_one_worker_needs_no_files():
     assert WorkerSlots(1).directory is None
+
+
+def test_a_series_that_is_only_to_be_there_is_no_event(monitoring):
+    said = []
+    monitoring.metrics.then["engine_exits_total"] = lambda: said.append("event")
+    monitoring.metrics.note("engine_exits_total", 0, "whisper-base", "died")
+    assert said == []
+    monitoring.metrics.note("engine_exits_total", 1, "whisper-base", "died")
+    assert said == ["event"]
