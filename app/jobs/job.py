@@ -181,9 +181,8 @@ def part_ids(job: Job) -> list[str]:
 
     They contain the attempt of *job*: parts of an earlier attempt are not mixed up with those of a later one.
     """
-    return [
-        f"{job.id}{PART_MARK}{job.attempt}{PART_MARK}{number}" for number in range(job.extra.get("parts", 0))
-    ]
+    group = f"{job.id}{PART_MARK}{job.attempt}"
+    return [f"{group}{PART_MARK}{number}" for number in range(job.extra.get("parts", 0))]
 
 
 def is_part(id: str) -> bool:
@@ -300,13 +299,13 @@ class Store(Protocol):
         """Queue a running job again, with its failures; False when the attempt is no longer the current one."""
         return self.change(job.id, lambda stored: stored.put_back(job, due_at)) is not None
 
-    def requeue(self, id: str) -> bool:
-        """Queue a failed or cancelled job again, as new; False when it is in another state."""
-        return self.change(id, Job.requeue) is not None
+    def requeue(self, id: str) -> Job | None:
+        """Queue a failed or cancelled job again, as new, and return it; None when it is in another state."""
+        return self.change(id, Job.requeue)
 
-    def cancel(self, id: str, now: float) -> bool:
-        """Cancel a queued or running job; False when it had ended."""
-        return self.change(id, lambda job: job.cancel(now)) is not None
+    def cancel(self, id: str, now: float) -> Job | None:
+        """Cancel a queued or running job, and return it; None when it had ended."""
+        return self.change(id, lambda job: job.cancel(now))
 
     def claim_webhook(self, job: Job, due_at: float) -> bool:
         """

@@ -94,9 +94,9 @@ class Jobs:
 
     def cancel(self, job: Job) -> bool:
         """Cancel it; False when it had ended."""
-        if not self.store.cancel(job.id, self.clock()):
+        if (cancelled := self.store.cancel(job.id, self.clock())) is None:
             return False
-        self.queue.changed(job)
+        self.queue.changed(cancelled)
         return True
 
     def remove(self, job: Job) -> None:
@@ -106,11 +106,11 @@ class Jobs:
 
     def requeue(self, job: Job) -> None:
         """Queue it again; Conflict unless it failed or was cancelled."""
-        if not self.store.requeue(job.id):
+        if (queued := self.store.requeue(job.id)) is None:
             raise Conflict(
                 f"the job is {job.state}; only one that is {FAILED} or {CANCELLED} can be queued again"
             )
-        self.queue.changed(job)
+        self.queue.changed(queued)
 
     def result(self, job: Job) -> BinaryIO:
         """The result's file, opened; Conflict when there is none yet, or will be none."""

@@ -12,7 +12,7 @@ from ...speech.cutting import cut
 from ...speech.service import Speech
 from ...speech.transcription import Segment, TranscriptionRequest
 from ..files import read_segments, segment_line
-from ..job import FAILED, RUNNING, SUCCEEDED, TRANSCRIBE, Files, Job, is_part, part_ids
+from ..job import FAILED, RUNNING, SUCCEEDED, TRANSCRIBE, Files, Job, is_part, part_ids, whole_id
 from .store import RedisStore
 
 log = logging.getLogger(__name__)
@@ -82,11 +82,11 @@ def join(id: str, store: RedisStore, files: Files, now: float) -> None:
         files.drop_recording(job.id)
 
 
-def fail(part: Job, store: RedisStore, files: Files, now: float) -> None:
-    """End the job that *part* belongs to with the error of the part."""
-    job = store.get(part.extra["part_of"])
-    if job is not None and part.id in part_ids(job):
-        _end(job, store, files, FAILED, now, part)
+def fail(part: Job, store: RedisStore, files: Files, now: float) -> Job | None:
+    """End the job that *part* belongs to with the error of the part; the job, None when it had ended."""
+    job = store.get(whole_id(part.id))
+    ended = job is not None and part.id in part_ids(job) and _end(job, store, files, FAILED, now, part)
+    return job if ended else None
 
 
 def _segments(part: Job, files: Files) -> Iterator[Segment]:

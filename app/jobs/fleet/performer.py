@@ -14,7 +14,7 @@ from ...errors import BrokerUnavailable
 from ...memory import Throttle
 from ...speech.service import Speech
 from .. import runner
-from ..job import FAILED, QUEUED, RUNNING, SUCCEEDED, Files, Job, is_part, process_name, whole_id
+from ..job import FAILED, QUEUED, RUNNING, SUCCEEDED, Files, Job, is_part, process_name
 from . import parts
 from .queue import VISIBILITY_SECONDS, CeleryQueue
 from .records import BEAT_SECONDS, LEASE_SECONDS
@@ -145,18 +145,15 @@ class Performer:
 
     def _failed_part(self, id: str) -> None:
         """A job fails with the first of its parts that has failed for good."""
-        if is_part(id) and (part := self.store.get(id)) is not None and part.state == FAILED:
-            parts.fail(part, self.store, self.files, time.time())
+        part = self.store.get(id) if is_part(id) else None
+        if part is None or part.state != FAILED:
+            return
+        if (job := parts.fail(part, self.store, self.files, time.time())) is not None:
+            self.queue.changed(job)
 
     def join(self, id: str) -> None:
         """End the job *id* with the results of its parts, if all have succeeded."""
         parts.join(id, self.store, self.files, time.time())
-
-    def have_joined(self, part_id: str) -> None:
-        """Send the task that joins the job of a part, if that was the last of its parts."""
-        job = self.store.get(whole_id(part_id))
-        if job is not None and self._can_be_joined(job):
-            self.queue.send(job)
 
     def _can_be_joined(self, job: Job) -> bool:
         parts = self.store.parts(job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from kombu import Exchange, Queue
@@ -14,9 +14,12 @@ from kombu.utils.uuid import uuid
 
 from ...config import Settings
 from ...errors import BrokerUnavailable
-from ..job import QUEUED, Job, is_part
+from ..job import PART_MARK, QUEUED, Job, is_part, whole_id
 from .store import RedisStore
 from .transactions import ANSWER_SECONDS, CONNECT_SECONDS
+
+if TYPE_CHECKING:
+    from celery.canvas import Signature
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +132,12 @@ class CeleryQueue:
             raise _unavailable(error) from None
 
     def changed(self, job: Job) -> None:
-        """Send the task of a queued job; one that can't be sent now is sent by a worker later."""
-        if job.state != QUEUED:
+        """
+        Send the task of a queued job; one that can't be sent now is sent by a worker later.
+
+        Of a job in parts, the task that joins them: it tells Celery that the job was cancelled, or has failed.
+        """
+        if job.state != QUEUED and not job.extra.get("parts"):
             return
         try:
             self.send(job)
@@ -139,24 +146,49 @@ class CeleryQueue:
 
     def send(self, job: Job) -> None:
         """Send the task of *job*, a part for one; where it has parts, the one that joins them. BrokerUnavailable."""
-        if job.extra.get("parts"):
+        if is_part(job.id):
+            self._send(PART, [job.id], job.id, behind=True, **self._place(job))
+        elif job.extra.get("parts"):
             self._send(JOIN, [None, job.id], job.id, behind=False)
         else:
-            self._send(
-                PART if is_part(job.id) else PREFIX + job.kind, [job.id], job.id, behind=is_part(job.id)
-            )
+            self._send(PREFIX + job.kind, [job.id], job.id, behind=False)
         self._store.note_sent(job.id)
+
+    def chord(self, parts: list[Job]) -> Signature:
+        """The tasks of *parts*, all of a job, and the one that joins them."""
+        from celery import chord, group  # a worker has them, the web needs none
+
+        behind = priority(self._app.conf.broker_url, behind=True)
+        header = [self._app.signature(PART, [one.id], task_id=one.id, priority=behind) for one in parts]
+        canvas = chord(header, self._join(parts[0]))
+        canvas.tasks = group(header, app=self._app, task_id=parts[0].id.rpartition(PART_MARK)[0])
+        return canvas
+
+    def _join(self, part: Job) -> Signature:
+        id, first = whole_id(part.id), priority(self._app.conf.broker_url, behind=False)
+        return self._app.signature(JOIN, [id], task_id=id, priority=first)
+
+    def _place(self, part: Job) -> dict[str, Any]:
+        """What a message of *part* has in the chord, which may itself have been swallowed before it was sent."""
+        group, index = part.id.rsplit(PART_MARK, 1)
+        self._app.backend.set_chord_size(group, part.extra["of"])
+        id = whole_id(part.id)
+        return {
+            "group_id": group,
+            "group_index": int(index),
+            "chord": self._join(part),
+            "root_id": id,
+            "parent_id": id,
+        }
 
     def look_after(self, now: float) -> None:
         """Have a worker look after jobs that wait in vain: once all messages that were sent by *now* have come."""
         for behind in (False, True):
             self._send(LOOK_AFTER, [now, behind], uuid(), behind=behind, ignore_result=True)
 
-    def _send(
-        self, task: str, args: list[Any], id: str, *, behind: bool, ignore_result: bool = False
-    ) -> None:
+    def _send(self, task: str, args: list[Any], id: str, *, behind: bool, **options: Any) -> None:
         # Celery's message without `send_task`, which loads its events for it: 1.1 MB less in a web worker.
-        message = self._app.amqp.as_task_v2(id, task, args, ignore_result=ignore_result)
+        message = self._app.amqp.as_task_v2(id, task, args, **options)
         try:
             with self._lock:
                 self._connection.Producer().publish(

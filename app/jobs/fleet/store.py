@@ -229,7 +229,7 @@ class RedisStore(Store):
 
         def edit(stored: Job) -> bool:
             stored.extra = {**stored.extra, "parts": len(params)}
-            extra = {**job.extra, "part_of": job.id}
+            extra = {**job.extra, "of": len(params)}
             made[:] = [
                 Job(id, job.kind, one, owner=job.owner, created_at=job.created_at, extra=extra)
                 for id, one in zip(part_ids(stored), params, strict=True)

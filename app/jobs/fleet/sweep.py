@@ -50,6 +50,12 @@ class Sweep:
             except Exception:
                 log.exception("sweep failed")
 
+    def cancel(self, id: str) -> None:
+        """Cancel a job."""
+        if (job := self._store.cancel(id, time.time())) is not None:
+            log.info("job=%s was revoked", id)
+            self._queue.changed(job)
+
     def sweep(self, now: float) -> None:
         """Do all of it once. *now* is in seconds since 1970."""
         self._store.note_worker(self._name)

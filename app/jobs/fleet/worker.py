@@ -11,7 +11,7 @@ import signal
 import time
 from typing import Any, NoReturn
 
-from celery import chord, signals, states
+from celery import signals
 from celery.exceptions import Ignore, Reject
 from kombu.exceptions import OperationalError
 from redis import RedisError
@@ -22,7 +22,7 @@ from ...engine.budget import budget_mb, weigh_web
 from ...errors import ServiceError
 from ...speech.service import Speech
 from ..build import build_fleet
-from ..job import CANCELLED, FAILED, QUEUED, SPEAK, SUCCEEDED, TRANSCRIBE, Job, is_part
+from ..job import CANCELLED, FAILED, QUEUED, SPEAK, SUCCEEDED, TRANSCRIBE, Job, whole_id
 from ..webhooks import Webhooks
 from .performer import NotNow, Performer
 from .queue import (
@@ -34,7 +34,6 @@ from .queue import (
     PREFIX,
     REQUEUE,
     celery_app,
-    priority,
 )
 from .sweep import Sweep
 
@@ -108,11 +107,7 @@ def perform(task: Any, id: str) -> dict[str, Any]:
         return _outcome(task, id, failures=0)
     failures = job.failures
     if divided := this.performer.perform(job, lambda job: _tell(task, job)):
-        behind, first = (priority(settings.celery_broker_url, behind=last) for last in (True, False))
-        header = [app.tasks[PART].s(part.id).set(task_id=part.id, priority=behind) for part in divided]
-        task.replace(chord(header, app.tasks[JOIN].s(id).set(priority=first)))
-    if is_part(id) and not task.request.chord:  # it was sent again, alone, and the chord does not count it
-        this.performer.have_joined(id)
+        task.replace(this.performer.queue.chord(divided))
     return _outcome(task, id, failures)
 
 
@@ -132,30 +127,30 @@ def look_after(sent_at: float, behind: bool) -> None:
 
 def requeue(id: str) -> bool:
     """Do a job again that failed or was cancelled, as `POST .../jobs/ID/requeue` does; whether it is queued now."""
-    store, queue = this.performer.store, this.performer.queue
-    if store.requeue(id) and (job := store.get(id)) is not None:
-        queue.changed(job)
-        return True
-    return False
+    if (job := this.performer.store.requeue(id)) is not None:
+        this.performer.queue.changed(job)
+    return job is not None
 
 
 def _outcome(task: Any, id: str, failures: int) -> dict[str, Any]:
     """What came of a message for the job *id*, as Celery says it; it had so many *failures* before."""
     job = this.performer.store.get(id)
-    if job is not None and job.state == SUCCEEDED:
+    if job is None or job.state == CANCELLED:  # or a part whose job has ended
+        task.backend.mark_as_revoked(id, "cancelled")
+        task.send_event("task-cancelled")  # Flower shows a later "revoked" as the progress before it
+        raise Ignore
+    if job.state == SUCCEEDED:
         return job.result
-    if job is not None and job.state == FAILED:
+    if job.state == FAILED:
         error = job.error or {}
         raise JobFailed(f"{error.get('code')}: {error.get('message')}")
-    if job is not None and job.state == QUEUED:
+    if job.state == QUEUED:
         if this.is_leaving():
             raise Reject("the worker ends", requeue=True)
         if job.failures > failures:
             raise AttemptFailed(f"after {job.failures} failures")
         raise task.retry(countdown=_countdown(job.due_at - time.time()))
-    if job is not None and job.state == CANCELLED:
-        task.update_state(state=states.REVOKED)
-    raise Ignore  # cancelled, removed, held by another worker, or waiting for its parts
+    raise Ignore  # held by another worker, or waiting for its parts
 
 
 def _come_back(task: Any, seconds: float) -> NoReturn:
@@ -203,6 +198,12 @@ def _ignore_sigterm(**_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+def _cancel(request: Any, **_: object) -> None:
+    """A task that was revoked, by `celery control revoke` or in Flower; that of a part takes its job with it."""
+    if this.sweep is not None:
+        this.sweep.cancel(whole_id(request.id))
+
+
 def _close_engines(**_: object) -> None:
     if this.made is not None:
         this.made.close()
@@ -223,6 +224,7 @@ for when, what in (
     (signals.celeryd_init, _note_processes),
     (signals.worker_ready, _start_sweep),
     (signals.worker_process_init, _ignore_sigterm),
+    (signals.task_revoked, _cancel),
     (signals.worker_shutting_down, this.leave),
     (signals.worker_process_shutdown, _close_engines),
     (signals.worker_shutdown, _close_sweep),

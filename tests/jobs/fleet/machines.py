@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from app.config import PROJECT, Settings
 from app.jobs.build import build_fleet
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import FINISHED, TRANSCRIBE, Job
+from app.jobs.service import Jobs
 from tests.processes import children, descendants, free_port, until
 from tests.recordings import AUSTEN_SHORT, CLIPS, wav
 from tests.server import secrets_in
@@ -121,6 +123,7 @@ class Fleet:
         self.workers: list[Worker] = []
         self.settings = Settings.from_env(self.environment)
         self.store, self.files, self.queue = build_fleet(self.settings)
+        self.jobs = Jobs(self.store, self.files, self.queue, 1 << 40, threading.Semaphore())
 
     def worker(self, *options: str) -> Worker:
         self.workers.append(Worker(self.environment, "--hostname", f"w{len(self.workers)}@here", *options))

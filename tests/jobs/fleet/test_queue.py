@@ -1,16 +1,20 @@
 """Tasks that the web sends, in Celery's own words."""
 
+import base64
 import json
+import threading
 
 import pytest
 
 from app.config import Settings
 from app.errors import BrokerUnavailable
+from app.jobs.files import LocalFiles
 from app.jobs.fleet.queue import BEFORE, QUEUE, CeleryQueue, celery_app, priority, transport_options
 from app.jobs.fleet.records import SENT
 from app.jobs.fleet.store import RedisStore
 from app.jobs.fleet.transactions import connect
-from app.jobs.job import CANCELLED, Job
+from app.jobs.job import CANCELLED, FAILED, Job
+from app.jobs.service import Jobs
 from tests.processes import free_port
 
 from .machines import Redis
@@ -40,7 +44,6 @@ def taken(url, name=QUEUE.name):
     [
         (Job("a", "transcribe", {}), "pam_voice.transcribe", QUEUE.name),
         (Job("a", "speak", {}), "pam_voice.speak", QUEUE.name),
-        (Job("a~1~0", "transcribe", {}), "pam_voice.part", BEHIND),
         (Job("a", "transcribe", {}, extra={"parts": 2}), "pam_voice.join", QUEUE.name),
     ],
 )
@@ -48,6 +51,42 @@ def test_a_task_has_the_name_of_its_work_and_the_id_of_its_job(queue, redis_serv
     queue.send(job)
     headers = taken(redis_server.url, list)["headers"]
     assert (headers["task"], headers["id"], headers["ignore_result"]) == (task, job.id, False)
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # by Celery
+@pytest.mark.parametrize("index", [0, 2])
+def test_a_part_that_is_sent_again_has_its_place_in_the_chord(redis_server, store, index):
+    app = celery_app(Settings(celery_broker_url=redis_server.url), worker=True)
+    queue = CeleryQueue(app, store)
+    parts = [Job(f"a~3~{number}", "transcribe", {}, extra={"of": 3}) for number in range(3)]
+    queue.chord(parts).apply_async(task_id="a", root_id="a")
+    first = [taken(redis_server.url, BEHIND) for _ in parts][index]
+    size = f"{app.backend.group_keyprefix.decode()}a~3.s"
+    with connect(redis_server.url) as client:
+        assert client.get(size) == "3"
+        client.delete(size)
+        queue.send(parts[index])
+        assert client.get(size) == "3"
+    again = taken(redis_server.url, BEHIND)
+    for name in ("task", "id", "group", "group_index", "root_id", "ignore_result"):
+        assert again["headers"][name] == first["headers"][name], name
+    (args, _, embedded), (args_before, _, before) = (
+        json.loads(base64.b64decode(message["body"])) for message in (again, first)
+    )
+    assert args == args_before == [f"a~3~{index}"]
+    for name in ("task", "args"):
+        assert embedded["chord"][name] == before["chord"][name]
+    for name in ("task_id", "priority"):
+        assert embedded["chord"]["options"][name] == before["chord"]["options"][name]
+    queue.close()
+
+
+def test_a_job_that_is_queued_again_is_sent_at_once(queue, redis_server, store, tmp_path):
+    jobs = Jobs(store, LocalFiles(tmp_path), queue, 1 << 30, threading.Semaphore())
+    store.add(Job("a", "speak", {}, created_at=100.0), 1 << 30)
+    store.finish(store.claim("a", 200.0, "w"), FAILED, 300.0)
+    jobs.requeue(jobs.get("a", ""))
+    assert taken(redis_server.url)["headers"]["id"] == "a"
 
 
 def test_parts_are_behind_whole_jobs_whichever_way_a_broker_counts():

@@ -18,6 +18,8 @@ from tests.recordings import AUSTEN_SHORT
 from .machines import read_aloud_text, started
 from .rabbitmq import RabbitMQ
 
+BEHIND = f"{QUEUE.name}\x06\x169"  # kombu's name for the list of those with priority 9
+
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
@@ -78,6 +80,34 @@ def test_celery_knows_a_job_by_its_id_its_state_and_its_result(fleet, minute):
     assert "invalid_audio" in str(known("none").result)
 
 
+def test_celery_knows_how_a_job_in_parts_ended_that_did_not_succeed(fleet, minute, four_minutes):
+    known = celery_app(fleet.settings, worker=True).AsyncResult
+    for id, recording in (("unheard", minute), ("dropped", four_minutes)):
+        fleet.submit(id, recording)
+        until(lambda id=id: fleet.store.get(id).extra.get("parts"), "it is divided", said=fleet.said)
+        if id == "unheard":
+            fleet.files.drop_recording(id)
+        else:
+            fleet.jobs.cancel(fleet.store.get(id))
+        until(lambda id=id: known(id).ready(), "Celery knows that it has ended", said=fleet.said)
+    assert (fleet.store.get("unheard").state, known("unheard").state) == (FAILED, "FAILURE")
+    assert "is gone" in str(known("unheard").result)
+    assert (fleet.store.get("dropped").state, known("dropped").state) == (CANCELLED, "REVOKED")
+
+
+def test_a_job_that_is_revoked_is_cancelled(fleet, half_minute):
+    """Begun, by what Flower calls to terminate it; and while it waits."""
+    control = celery_app(fleet.settings, worker=True).control
+    fleet.submit("begun", half_minute)
+    fleet.submit("waits")
+    until(lambda: fleet.store.get("begun").seconds_done > 0, "it is under way", said=fleet.said)
+    control.revoke("waits")
+    control.revoke("begun", terminate=True)
+    assert fleet.ended("begun").state == fleet.ended("waits").state == CANCELLED
+    fleet.submit("next")
+    assert fleet.ended("next").state == SUCCEEDED
+
+
 def test_a_dead_job_is_requeued_by_celery_too(fleet):
     fleet.submit("dead", Path(__file__))
     fleet.ended("dead")
@@ -113,6 +143,23 @@ def test_a_job_whose_messages_were_swallowed_is_done(tmp_path, minute, divided):
         job = fleet.ended("a", 240)
         assert (job.state, job.failures) == (SUCCEEDED, 0)
         assert understood(job.text, read_aloud_text(3) if divided else AUSTEN_SHORT.text)
+
+
+@pytest.mark.long
+def test_parts_that_were_lost_are_done_again_and_counted_by_their_chord(tmp_path, four_minutes):
+    """One whose message was swallowed, and one whose worker was killed: Celery joins, as if nothing had been."""
+    with started(tmp_path / "f", JOB_PART_MINUTES="1") as fleet, connect(fleet.redis.url) as client:
+        first = fleet.worker()
+        fleet.submit("a", four_minutes)
+        until(lambda: fleet.store.get("a").seconds_done > 0, "a part is begun", said=fleet.said)
+        first.kill()
+        assert client.rpop(BEHIND)
+        fleet.worker()
+        job = fleet.ended("a", 240)
+        assert (job.state, job.extra["parts"]) == (SUCCEEDED, 5)
+        assert understood(job.text, read_aloud_text(10))
+        until(lambda: not client.keys("celery-taskset-meta-*"), "the chord is over", said=fleet.said)
+        assert "job=a waits" not in fleet.said()  # nobody else had to send the task that joins
 
 
 @pytest.mark.long
