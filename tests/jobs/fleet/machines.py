@@ -29,7 +29,7 @@ from tests.server import secrets_in
 
 END_SECONDS = 40
 NO_REDIS = "redis-server is not installed; `make test` as root installs it"
-WORKER = (sys.executable, "-m", "celery", "-A", "app.jobs.fleet.worker", "worker")
+CELERY = (sys.executable, "-m", "celery", "-A", "app.jobs.fleet.worker")
 
 
 class Redis:
@@ -72,7 +72,7 @@ class Worker:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [*WORKER, *self._options],
+            [*CELERY, "worker", *self._options],
             cwd=PROJECT,
             env=self._environment,
             stdout=self.output,
