@@ -25,7 +25,7 @@ from .. import logs, memory
 from ..errors import ServiceError
 from . import runner
 from .files import OF_WORKERS, LocalFiles
-from .job import FAILED, Job, process_name
+from .job import Job, process_name
 from .store_sqlite import SqliteStore
 from .webhooks import Webhooks
 
@@ -148,18 +148,14 @@ class JobWorker:
         """Put back the jobs of a worker that is dead, and remove files that belong to no job."""
         now = self._clock()
         for job in self._store.abandoned():
-            if job.count_failure() < self._settings.job_attempts:
-                self._store.put_back(job, now)
+            message = "the service ended {} times while it worked on this (JOB_ATTEMPTS)"
+            if not runner.lost(job, self._store, now, self._settings.job_attempts, message, "service_ended"):
                 self._files.drop_unfinished(job.id)
                 log.warning(
                     "job=%s was being worked on when the service ended; done again from %.0f s",
                     job.id,
                     job.resume.get("seconds", 0.0),
                 )
-            else:
-                message = f"the service ended {job.failures} times while it worked on this (JOB_ATTEMPTS)"
-                error = {"message": message, "code": "service_ended", "param": None}
-                self._store.finish(job, FAILED, now, error)
         self._sweep(now)
         self._sweep_at = now + ORPHAN_SECONDS + 1
         if self._store.next_webhook_at() is not None:  # from here on its own thread knows when

@@ -223,6 +223,19 @@ def _failed(
         log.warning("job=%s failed: %s; it is tried again", job.id, error.code)
 
 
+def lost(job: Job, store: Store, now: float, attempts: int, message: str, code: str) -> bool:
+    """
+    The worker of *job* is gone: it is queued again, or has failed if it lost *attempts* workers; whether it has failed.
+
+    *message*, with how many workers that were, and *code* are then its error.
+    """
+    if job.count_failure() < attempts:
+        store.put_back(job, now)
+        return False
+    said = {"message": message.format(job.failures), "code": code, "param": None}
+    return store.finish(job, FAILED, now, said)
+
+
 def _end(job: Job, store: Store, state: str, now: float, error: ServiceError | None = None) -> bool:
     said = None if error is None else {"message": error.message, "code": error.code, "param": error.param}
     ended = store.finish(job, state, now, said)

@@ -9,7 +9,7 @@ import pytest
 from app.config import Settings
 from app.engine import Observer
 from app.engine_process.stt.decode import decode
-from app.jobs.fleet.parts import join_segments
+from app.jobs.fleet.performer import join_segments
 from app.speech.cutting import cut
 from app.speech.service import Speech
 from app.speech.transcription import Clip, TranscriptionRequest

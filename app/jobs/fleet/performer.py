@@ -1,26 +1,48 @@
-"""Does the job of a task, or one part of a long job, in a process of a worker; and looks after jobs nobody does."""
+"""What a worker does: the job of a task or one part of it, the join of parts, and what nobody else looks after."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from ...access.limits import Allowance
 from ...config import Settings
-from ...errors import BrokerUnavailable
+from ...errors import BrokerUnavailable, ClientGone, ServiceError
 from ...memory import Throttle
+from ...speech.cutting import cut
 from ...speech.service import Speech
+from ...speech.transcription import Segment, TranscriptionRequest
 from .. import runner
-from ..job import FAILED, QUEUED, RUNNING, SUCCEEDED, Files, Job, is_part, process_name
-from . import parts
+from ..files import read_segments, segment_line
+from ..job import (
+    FAILED,
+    QUEUED,
+    RUNNING,
+    SUCCEEDED,
+    TRANSCRIBE,
+    Files,
+    Job,
+    is_part,
+    part_ids,
+    process_name,
+    whole_id,
+)
+from ..webhooks import Webhooks
 from .queue import VISIBILITY_SECONDS, CeleryQueue
 from .records import BEAT_SECONDS, LEASE_SECONDS
 from .store import RedisStore
 
+log = logging.getLogger(__name__)
+
 TOLD_SECONDS = 2.0  # from one progress that Celery is told to the next
+SWEEP_SECONDS = 2.0
+LOOK_SECONDS = 15.0  # from one look after jobs to the next, by whichever worker
+LEAST_BYTES_A_SECOND = 500  # of a recording; AMR at its lowest rate, 4.75 kbit/s, has 594
 
 
 class NotNow(Exception):
@@ -89,22 +111,14 @@ class Performer:
                 self.pause(2 * BEAT_SECONDS)  # after Redis itself was away, its holder needs time to renew
             if self.store.is_held(id):
                 raise NotNow(LEASE_SECONDS)
-            self._lost(job)
+            message = "{} workers were lost while they worked on it"
+            if runner.lost(
+                job, self.store, time.time(), self.settings.job_attempts, message, "internal_error"
+            ):
+                self._end_with_part(id)
+            else:
+                log.warning("job=%s attempt=%d lost its worker; another goes on with it", id, job.attempt)
         raise NotNow(LEASE_SECONDS)
-
-    def _lost(self, job: Job) -> None:
-        """Its worker is gone: it is queued, or has failed too often."""
-        if job.count_failure() < self.settings.job_attempts:
-            runner.log.warning(
-                "job=%s attempt=%d lost its worker; another goes on with it", job.id, job.attempt
-            )
-            self.store.put_back(job, time.time())
-            return
-        message = f"{job.failures} workers were lost while they worked on it"
-        self.store.finish(
-            job, FAILED, time.time(), {"message": message, "code": "internal_error", "param": None}
-        )
-        self._failed_part(job.id)
 
     def perform(self, job: Job, tell: Callable[[Job], None]) -> list[Job]:
         """
@@ -120,44 +134,97 @@ class Performer:
                     tell(job)
                 return not (lost.is_set() or self.leaving())
 
-            divided = parts.split(
+            if parts := self._divide(job, should_continue):
+                return parts
+            runner.run(
                 job,
                 self.store,
                 self.files,
                 self.speech,
-                part_seconds=self.settings.job_part_minutes * 60,
-                should_continue=should_continue,
+                allowance=self.allowance,
+                attempts=self.settings.job_attempts,
+                time_limit_seconds=self.settings.job_time_limit_minutes * 60,
+                retry_seconds=lambda failures: 0.0,  # Celery waits before it sends the task again
+                is_running=should_continue,
             )
-            if not divided:
-                runner.run(
-                    job,
-                    self.store,
-                    self.files,
-                    self.speech,
-                    allowance=self.allowance,
-                    attempts=self.settings.job_attempts,
-                    time_limit_seconds=self.settings.job_time_limit_minutes * 60,
-                    retry_seconds=lambda failures: 0.0,  # Celery waits before it sends the task again
-                    is_running=should_continue,
-                )
-        self._failed_part(job.id)
-        return divided
+        self._end_with_part(job.id)
+        return []
 
-    def _failed_part(self, id: str) -> None:
+    def _divide(self, job: Job, should_continue: Callable[[], bool]) -> list[Job]:
+        """
+        The parts of *job*, queued in the store; none when it is to be run as a whole.
+
+        To find the pauses the recording is decoded once more, which is a fiftieth of the work. It is not done for
+        recordings that are too small to be long.
+        """
+        part_seconds = self.settings.job_part_minutes * 60
+        too_small = job.size_bytes < part_seconds * LEAST_BYTES_A_SECOND
+        if job.kind != TRANSCRIBE or is_part(job.id) or not part_seconds or too_small:
+            return []
+        try:
+            with self.files.recording(job.id) as path:
+                request = TranscriptionRequest(path=path, background=True, **job.params)
+                survey = self.speech.survey(request, should_continue)
+        except (ServiceError, ClientGone, OSError):
+            return []  # run as a whole the job meets the same error, and the runner reports it
+        if survey is None or survey.duration_seconds <= part_seconds:
+            return []
+        clips = cut(survey.pauses, survey.duration_seconds, part_seconds)
+        if len(clips) == 1:
+            return []
+        # Each part alone might take its few words for another language.
+        params = {**job.params, "language": survey.language or job.params.get("language")}
+        parts = self.store.split(job, [{**params, "clip": clip} for clip in clips])
+        log.info("job=%s is done in %d parts", job.id, len(parts))
+        return parts
+
+    def join(self, id: str) -> None:
+        """
+        End the job *id* with the joined results of its parts, if all of them have succeeded.
+
+        Several workers may do it at the same time: the store accepts one of them.
+        """
+        job = self.store.get(id)
+        if job is None or job.state != RUNNING or not (parts := self._done_parts(job)):
+            return
+        try:
+            with self.files.new_result(id) as output:
+                for segment in join_segments(self._segments(part) for part in parts):
+                    output.write(segment_line(segment))
+                job.result_bytes = output.tell()
+        except FileNotFoundError:
+            log.info("job=%s was joined by another worker", id)
+            return
+        job.result, job.seconds_done = {**parts[-1].result}, parts[-1].result["duration"]
+        if self._end(job, SUCCEEDED, parts[-1]):
+            self.files.drop_recording(id)
+
+    def _segments(self, part: Job) -> Iterator[Segment]:
+        with self.files.result(part.id) as lines:
+            yield from read_segments(lines)
+
+    def _done_parts(self, job: Job) -> list[Job]:
+        """The parts of *job* when all have succeeded; before that, none."""
+        parts = self.store.parts(job)
+        done = len(parts) == job.extra.get("parts") and all(part.state == SUCCEEDED for part in parts)
+        return parts if done else []
+
+    def _end_with_part(self, id: str) -> None:
         """A job fails with the first of its parts that has failed for good."""
         part = self.store.get(id) if is_part(id) else None
         if part is None or part.state != FAILED:
             return
-        if (job := parts.fail(part, self.store, self.files, time.time())) is not None:
+        job = self.store.get(whole_id(id))
+        if job is not None and id in part_ids(job) and self._end(job, FAILED, part):
             self.queue.changed(job)
 
-    def join(self, id: str) -> None:
-        """End the job *id* with the results of its parts, if all have succeeded."""
-        parts.join(id, self.store, self.files, time.time())
-
-    def _can_be_joined(self, job: Job) -> bool:
-        parts = self.store.parts(job)
-        return bool(parts) and all(part.state == SUCCEEDED for part in parts)
+    def _end(self, job: Job, state: str, part: Job) -> bool:
+        ended = self.store.finish(replace(job, failures=part.failures), state, time.time(), part.error)
+        if ended:
+            log.info("job=%s %s in %d parts", job.id, state, job.extra["parts"])
+            for id in part_ids(job):
+                self.files.remove(id)
+        return ended
 
     def look_after(self, sent_at: float, *, behind: bool) -> None:
         """
@@ -169,11 +236,9 @@ class Performer:
         waiting_since, lost_since = sent_at - VISIBILITY_SECONDS, sent_at - 2 * LEASE_SECONDS
         for job in self.store.overdue(waiting_since, lost_since):
             divided = bool(job.extra.get("parts"))
-            if (divided or is_part(job.id)) != behind:
+            if (divided or is_part(job.id)) != behind or (divided and not self._done_parts(job)):
                 continue
-            if divided and not self._can_be_joined(job):
-                continue
-            runner.log.warning("job=%s waits, and its message is gone; another is sent", job.id)
+            log.warning("job=%s waits, and its message is gone; another is sent", job.id)
             self.queue.send(job)
         if not behind:
             for id in self.store.finished_before(time.time() - self.settings.job_ttl_hours * 3600):
@@ -184,3 +249,51 @@ class Performer:
         """End the engines."""
         with contextlib.suppress(OSError):
             self.speech.close()
+
+
+class Sweep(threading.Thread):
+    """What a worker's main process does every few seconds: it says that it is there, and has jobs looked after."""
+
+    def __init__(self, store: RedisStore, queue: CeleryQueue, webhooks: Webhooks) -> None:
+        super().__init__(name="sweep", daemon=True)
+        self._store, self._queue, self._webhooks = store, queue, webhooks
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Sweep until it is closed."""
+        while not self._ended.wait(SWEEP_SECONDS):
+            try:
+                self.sweep(time.time())
+            except BrokerUnavailable as error:
+                log.warning("sweep: %s", error.message)
+            except Exception:
+                log.exception("sweep failed")
+        with contextlib.suppress(BrokerUnavailable):
+            self._store.forget_worker(process_name())
+
+    def sweep(self, now: float) -> None:
+        """Do all of it once. *now* is in seconds since 1970."""
+        self._store.note_worker(process_name())
+        webhook_at = self._store.next_webhook_at()
+        if webhook_at is not None and webhook_at <= now:
+            self._webhooks.wake()
+        if self._store.begin_look(LOOK_SECONDS):
+            self._queue.look_after(now)
+
+    def cancel(self, id: str) -> None:
+        """Cancel the job *id*, or that of this part."""
+        if (job := self._store.cancel(whole_id(id), time.time())) is not None:
+            log.info("job=%s was revoked", job.id)
+            self._queue.changed(job)
+
+    def close(self) -> None:
+        """Stop."""
+        self._ended.set()
+        self.join()
+        self._webhooks.close()
+
+
+def join_segments(parts: Iterable[Iterable[Segment]]) -> Iterator[Segment]:
+    """The segments of all *parts*, in order, as those of one recording."""
+    for number, segment in enumerate(itertools.chain.from_iterable(parts), 1):
+        yield replace(segment, id=number)

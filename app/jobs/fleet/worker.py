@@ -22,9 +22,9 @@ from ...engine.budget import budget_mb, weigh_web
 from ...errors import ServiceError
 from ...speech.service import Speech
 from ..build import build_fleet
-from ..job import CANCELLED, FAILED, QUEUED, SPEAK, SUCCEEDED, TRANSCRIBE, Job, whole_id
+from ..job import CANCELLED, FAILED, QUEUED, SPEAK, SUCCEEDED, TRANSCRIBE, Job
 from ..webhooks import Webhooks
-from .performer import NotNow, Performer
+from .performer import NotNow, Performer, Sweep
 from .queue import (
     JOIN,
     LONGEST_COUNTDOWN_SECONDS,
@@ -35,7 +35,6 @@ from .queue import (
     REQUEUE,
     celery_app,
 )
-from .sweep import Sweep
 
 settings = startup.settings_or_exit(worker=True)
 app = celery_app(settings, worker=True)
@@ -201,7 +200,7 @@ def _ignore_sigterm(**_: object) -> None:
 def _cancel(request: Any, **_: object) -> None:
     """A task that was revoked, by `celery control revoke` or in Flower; that of a part takes its job with it."""
     if this.sweep is not None:
-        this.sweep.cancel(whole_id(request.id))
+        this.sweep.cancel(request.id)
 
 
 def _close_engines(**_: object) -> None:

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from app.jobs.fleet.parts import join_segments
+from app.jobs.fleet.performer import join_segments
 from app.speech.cutting import REACH_SECONDS, cut
 from app.speech.transcription import Clip, Segment
 

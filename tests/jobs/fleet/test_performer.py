@@ -7,9 +7,8 @@ import pytest
 
 from app.config import Settings
 from app.jobs.files import LocalFiles
-from app.jobs.fleet.performer import NotNow, Performer
+from app.jobs.fleet.performer import NotNow, Performer, Sweep
 from app.jobs.fleet.records import PREFIX, SENT
-from app.jobs.fleet.sweep import Sweep
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, Job
 from app.jobs.webhooks import Webhooks
