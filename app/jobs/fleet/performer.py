@@ -34,8 +34,7 @@ from ..job import (
 )
 from ..webhooks import Webhooks
 from .queue import VISIBILITY_SECONDS, CeleryQueue
-from .records import BEAT_SECONDS, LEASE_SECONDS
-from .store import RedisStore
+from .store import BEAT_SECONDS, LEASE_SECONDS, RedisStore
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
-
-import redis
-from redis.client import Pipeline
+from typing import Any
 
 from .. import STATES
 from ..job import (
@@ -18,21 +15,29 @@ from ..job import (
     RECORD_BYTES,
     RUNNING,
     STORED_NAMES,
+    SUCCEEDED,
+    THROUGHPUT_JOBS,
     WEBHOOKS_READ,
     Counts,
     Job,
     Store,
     Throughput,
+    from_record,
+    is_part,
     part_ids,
     require_room,
+    to_record,
 )
-from .records import LEASE_SECONDS, SENT, forget, key, read, renew, write
 from .transactions import wrap_redis_errors
 
+PREFIX = "pam-voice:"
+SENT = f"{PREFIX}sent"  # when the message of each job that has not ended was sent last, or is to be sent
+# A worker renews the lease on its job this often, and has lost the job when it did not for so long.
+BEAT_SECONDS, LEASE_SECONDS = 2.5, 10.0
 PAGE_READ = 100
 OVERDUE_READ = 1000  # messages that are looked at once
 WITHOUT_TEXT = [name for name in STORED_NAMES if name != "text"]
-Scored = list[tuple[str, float]]
+Client = Any  # redis-py's answers are typed for its asynchronous client, too
 
 
 @wrap_redis_errors
@@ -45,7 +50,7 @@ class RedisStore(Store):
     wrap_redis_errors. Nothing is asked before the first call.
     """
 
-    def __init__(self, client: redis.Redis, keep_retrying: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, client: Client, keep_retrying: Callable[[], bool] = lambda: False) -> None:
         self._redis, self.keep_retrying = client, keep_retrying
 
     def check(self) -> None:
@@ -59,7 +64,7 @@ class RedisStore(Store):
     def add(self, job: Job, limit_bytes: int) -> Job:
         used = key("used", job.owner, job.idempotency_key)
 
-        def adding(pipe: Pipeline) -> Job:
+        def adding(pipe: Client) -> Job:
             # It may have been added before Redis went away, and could not say so.
             for id in (*([str(pipe.get(used))] if job.idempotency_key else []), job.id):
                 if (same := _load(pipe, id)) is not None:
@@ -71,19 +76,20 @@ class RedisStore(Store):
             write(pipe, job, None)
             return job
 
-        return self._transaction(adding, used, key("bytes")) or job
+        kept: Job = self._redis.transaction(adding, used, key("bytes"), value_from_callable=True)
+        return kept
 
     def change(
         self,
         id: str,
         edit: Callable[[Job], bool],
         segments: Sequence[bytes] = (),
-        then: Callable[[Pipeline, Job], None] = lambda pipe, job: None,
+        then: Callable[[Client, Job], None] = lambda pipe, job: None,
     ) -> Job | None:
         """As of every Store; *then* adds to the transaction."""
 
-        def changing(pipe: Pipeline) -> Job | None:
-            stored = cast("dict[str, str | None]", pipe.hgetall(key("job", id)))
+        def changing(pipe: Client) -> Job | None:
+            stored = pipe.hgetall(key("job", id))
             before, job = read(stored), read(stored)
             if before is None or job is None or not edit(job):
                 return None
@@ -94,22 +100,19 @@ class RedisStore(Store):
             then(pipe, job)
             return job
 
-        return self._transaction(changing, key("job", id))
+        changed: Job | None = self._redis.transaction(changing, key("job", id), value_from_callable=True)
+        return changed
 
     def remove(self, id: str) -> None:
-        def removing(pipe: Pipeline) -> None:
+        def removing(pipe: Client) -> None:
             if (job := _load(pipe, id)) is not None:
                 pipe.multi()
                 forget(pipe, job)
 
-        self._transaction(removing, key("job", id))
-
-    def _transaction(self, make: Callable[[Pipeline], Job | None], *watched: str) -> Job | None:
-        made = self._redis.transaction(cast("Any", make), *watched, value_from_callable=True)
-        return cast("Job | None", made)
+        self._redis.transaction(removing, key("job", id))
 
     def find(self, owner: str, idempotency_key: str) -> Job | None:
-        id = cast("str | None", self._redis.get(key("used", owner, idempotency_key)))
+        id = self._redis.get(key("used", owner, idempotency_key))
         return self.get(id) if id and idempotency_key else None
 
     def get(self, id: str) -> Job | None:
@@ -130,22 +133,20 @@ class RedisStore(Store):
 
     def some_segments(self, id: str, first: int) -> list[str]:
         """PAGE_READ of them at the most, from number *first* on."""
-        return cast("list[str]", self._redis.lrange(key("segments", id), first, first + PAGE_READ - 1))
+        lines: list[str] = self._redis.lrange(key("segments", id), first, first + PAGE_READ - 1)
+        return lines
 
     def page(self, owner: str, *, state: str, before: str, limit: int) -> list[Job]:
         """Jobs of *owner*; those made at the same time are ordered by their ids."""
         index, newest, wanted = key("jobs", owner, state), "+inf", limit
         if before:
             # Not by its rank: it may have left this state since the page before.
-            created = cast("str | None", self._redis.hget(key("job", before), "created_at"))
+            created = self._redis.hget(key("job", before), "created_at")
             if created is None:
                 return []
             newest, moment = created, float(created)
             limit += self._redis.zcount(index, created, created)
-        scored = cast(
-            "Scored",
-            self._redis.zrevrangebyscore(index, newest, "-inf", start=0, num=limit, withscores=True),
-        )
+        scored = self._redis.zrevrangebyscore(index, newest, "-inf", start=0, num=limit, withscores=True)
         ids = [id for id, score in scored if not before or (score, id) < (moment, before)]
         return [job for job, _ in self._without_texts(ids[:wanted])]
 
@@ -158,7 +159,7 @@ class RedisStore(Store):
         return int(queued or 0) + int(running) - (started is not None)
 
     def throughput(self, kind: str) -> Throughput | None:
-        took = [json.loads(line) for line in cast("list[str]", self._redis.lrange(key("pace", kind), 0, -1))]
+        took = [json.loads(line) for line in self._redis.lrange(key("pace", kind), 0, -1)]
         if not took:
             return None
         seconds, size = sum(one[0] for one in took), sum(one[1] for one in took)
@@ -172,10 +173,10 @@ class RedisStore(Store):
 
     def webhooks_due(self, now: float) -> list[Job]:
         ids = self._redis.zrangebyscore(key("webhooks"), "-inf", now, start=0, num=WEBHOOKS_READ)
-        return [job for id in cast("list[str]", ids) if (job := _load(self._redis, id)) is not None]
+        return [job for id in ids if (job := _load(self._redis, id)) is not None]
 
     def next_webhook_at(self) -> float | None:
-        first = cast("Scored", self._redis.zrange(key("webhooks"), 0, 0, withscores=True))
+        first = self._redis.zrange(key("webhooks"), 0, 0, withscores=True)
         return first[0][1] if first else None
 
     def counts(self, now: float) -> Counts:
@@ -206,7 +207,7 @@ class RedisStore(Store):
 
     def renew_lease(self, job: Job) -> bool:
         """Renew the lease on *job*; False when the attempt is no longer the current one."""
-        state, attempt = cast("list[str | None]", self._redis.hmget(key("job", job.id), ["state", "attempt"]))
+        state, attempt = self._redis.hmget(key("job", job.id), ["state", "attempt"])
         if state != json.dumps(RUNNING) or attempt != json.dumps(job.attempt):
             return False
         renew(self._redis, job)
@@ -236,7 +237,7 @@ class RedisStore(Store):
             ]
             return stored.is_held_by(job)
 
-        def keep(pipe: Pipeline, stored: Job) -> None:
+        def keep(pipe: Client, stored: Job) -> None:
             for part in made:
                 write(pipe, part, None)
             pipe.zadd(SENT, dict.fromkeys(part_ids(stored), time.time()))
@@ -255,14 +256,10 @@ class RedisStore(Store):
         """
         queued = self._redis.zrange(key("state", QUEUED), 0, PAGE_READ, withscores=True)
         if queued:  # by a release before, which noted nothing
-            self._redis.zadd(SENT, dict(cast("Scored", queued)), nx=True)
+            self._redis.zadd(SENT, dict(queued), nx=True)
         latest = max(waiting_since, lost_since)
-        sent = dict(
-            cast(
-                "Scored",
-                self._redis.zrangebyscore(SENT, "-inf", latest, start=0, num=OVERDUE_READ, withscores=True),
-            )
-        )
+        oldest = self._redis.zrangebyscore(SENT, "-inf", latest, start=0, num=OVERDUE_READ, withscores=True)
+        sent = dict(oldest)
         limits = {QUEUED: waiting_since, RUNNING: lost_since}
         return [
             job
@@ -295,5 +292,91 @@ class RedisStore(Store):
         return [(job, bool(held)) for job, held in zip(jobs, found[1::2], strict=True) if job is not None]
 
 
-def _load(client: redis.Redis, id: str) -> Job | None:
-    return read(cast("dict[str, str | None]", client.hgetall(key("job", id))))
+def _load(client: Client, id: str) -> Job | None:
+    return read(client.hgetall(key("job", id)))
+
+
+def key(*names: str) -> str:
+    """Our name for something in Redis, where others may keep things too: `job` ID, `state` STATE, `lease` ID ..."""
+    return PREFIX + ":".join(names)
+
+
+def indexes(job: Job) -> list[str]:
+    """The sets of its owner's jobs that *job* is in: of all of them, and of those in its state."""
+    return [] if is_part(job.id) else [key("jobs", job.owner, ""), key("jobs", job.owner, job.state)]
+
+
+def write(pipe: Client, job: Job, before: Job | None) -> None:
+    """Store what is different from *before*, and put the job into the sets it now belongs to."""
+    old = {} if before is None else to_record(before)
+    record = to_record(job).items()
+    changed: dict[Any, Any] = {
+        name: json.dumps(value) for name, value in record if before is None or value != old[name]
+    }
+    if changed:
+        pipe.hset(key("job", job.id), mapping=changed)
+    if before is not None and before.resume and not job.resume:
+        pipe.delete(key("segments", job.id))
+    if before is None or before.state != job.state:
+        if before is not None:
+            leave(pipe, before)
+        if not (is_part(job.id) and job.state in FINISHED):
+            moments = {QUEUED: job.created_at, RUNNING: job.started_at}
+            pipe.zadd(key("state", job.state), {job.id: moments.get(job.state, job.finished_at) or 0.0})
+        for index in indexes(job):
+            pipe.zadd(index, {job.id: job.created_at})
+        if job.state == RUNNING:
+            renew(pipe, job)
+            pipe.zadd(SENT, {job.id: job.started_at or 0.0})
+        elif job.state == QUEUED:
+            pipe.zadd(SENT, {job.id: max(job.created_at if before is None else 0.0, job.due_at)})
+        elif job.state == SUCCEEDED and not is_part(job.id):
+            took = (job.finished_at or 0.0) - (job.started_at or 0.0)
+            pipe.lpush(key("pace", job.kind), json.dumps([took, job.size_bytes]))
+            pipe.ltrim(key("pace", job.kind), 0, THROUGHPUT_JOBS - 1)
+    if job.webhook_state == "pending":
+        pipe.zadd(key("webhooks"), {job.id: job.webhook_due_at or 0.0})
+    else:
+        pipe.zrem(key("webhooks"), job.id)
+    count(pipe, job, 0 if before is None else before.file_bytes, job.file_bytes)
+
+
+def leave(pipe: Client, job: Job) -> None:
+    """Remove it from the sets of its state; the parts of a job that no longer runs are deleted."""
+    for index in indexes(job)[1:]:
+        pipe.zrem(index, job.id)
+    pipe.delete(key("lease", job.id))
+    ids = part_ids(job)
+    for state in (QUEUED, RUNNING, *({job.state} - {QUEUED, RUNNING})):
+        pipe.zrem(key("state", state), job.id, *ids)
+    pipe.zrem(SENT, job.id, *ids)
+    if ids:
+        pipe.delete(*(key(kind, id) for id in ids for kind in ("job", "lease", "segments")))
+
+
+def forget(pipe: Client, job: Job) -> None:
+    """Delete it, and all that points to it."""
+    leave(pipe, job)
+    for name in (*indexes(job), key("webhooks")):
+        pipe.zrem(name, job.id)
+    pipe.delete(key("job", job.id), key("segments", job.id))
+    if job.idempotency_key:
+        pipe.delete(key("used", job.owner, job.idempotency_key))
+    count(pipe, job, job.file_bytes, 0)
+
+
+def count(pipe: Client, job: Job, before: int, now: int) -> None:
+    """Add to the bytes of all files. Only whole jobs count: files of parts are gone as soon as they are joined."""
+    if now != before and not is_part(job.id):
+        pipe.incrby(key("bytes"), now - before)
+
+
+def renew(client: Client, job: Job) -> None:
+    """Take the lease on *job*, or renew it. Redis's own clock ends it: those of the machines may differ."""
+    client.set(key("lease", job.id), job.attempt, px=round(LEASE_SECONDS * 1000))
+
+
+def read(stored: dict[str, str | None]) -> Job | None:
+    """The job of a hash; None where the hash is empty, because the job was deleted."""
+    values = {name: json.loads(value) for name, value in stored.items() if value is not None}
+    return from_record(values) if "id" in values else None

@@ -8,7 +8,7 @@ import pytest
 from app.config import Settings
 from app.jobs.files import LocalFiles
 from app.jobs.fleet.performer import NotNow, Performer, Sweep
-from app.jobs.fleet.records import PREFIX, SENT
+from app.jobs.fleet.store import PREFIX, SENT
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, Job
 from app.jobs.webhooks import Webhooks

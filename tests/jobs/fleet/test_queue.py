@@ -10,8 +10,7 @@ from app.config import Settings
 from app.errors import BrokerUnavailable
 from app.jobs.files import LocalFiles
 from app.jobs.fleet.queue import BEFORE, QUEUE, CeleryQueue, celery_app, priority, transport_options
-from app.jobs.fleet.records import SENT
-from app.jobs.fleet.store import RedisStore
+from app.jobs.fleet.store import SENT, RedisStore
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, FAILED, Job
 from app.jobs.service import Jobs

@@ -6,8 +6,7 @@ import threading
 import pytest
 
 from app.errors import BrokerUnavailable
-from app.jobs.fleet.records import PREFIX
-from app.jobs.fleet.store import RedisStore
+from app.jobs.fleet.store import PREFIX, RedisStore
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, SUCCEEDED, Job, part_ids
 from tests.processes import free_port
