@@ -23,9 +23,7 @@ MOST_ADDRESSES = 3  # of one name that are tried
 DELIVERED, FAILED, REFUSED = "delivered", "failed", "refused"  # failed: worth another try; refused: not
 
 LONGEST_URL = 2000
-URL = re.compile(
-    r"[A-Za-z0-9\-._~:/?\[\]!$&'()*+,;=%@]+"
-)  # RFC 3986 without the fragment, which is never sent
+URL = re.compile(r"[A-Za-z0-9\-._~:/?\[\]!$&'()*+,;=%@]+")  # RFC 3986 without the fragment: it is never sent
 NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 # What is not of the public internet by IANA's registries of special-purpose addresses (RFC 6890), multicast and

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from ..config import Settings
 
 KEPT_FREE_BYTES = 32 << 20  # of the disk, for the database, results, and everybody else
-LOOK_SECONDS = (
-    30.0  # from one look at shared storage to the next: each is three requests, which may be paid for
-)
+LOOK_SECONDS = 30.0  # from one look at shared storage to the next: each is three requests, maybe paid for
 RECORDING, RESULT = "recording", "result"
 OF_WORKERS = "of-workers"  # a file that says: Redis knows of jobs in this directory
 CHUNK_BYTES = 1 << 20
@@ -98,7 +96,6 @@ class LocalFiles:
         self.upload_directory: str | None = str(directory)
 
     def check_room(self, size_bytes: int) -> None:
-        """InsufficientStorage when *size_bytes* more would leave less than KEPT_FREE_BYTES of the disk."""
         free = free_bytes(self.directory)
         if free - size_bytes < KEPT_FREE_BYTES:
             raise InsufficientStorage(
@@ -107,7 +104,6 @@ class LocalFiles:
             )
 
     def problem(self) -> str:
-        """Whether the directory can be written to, and has room."""
         return local_problem(self.directory, "DATA_DIR or JOB_STORAGE_URL")
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
@@ -131,14 +127,12 @@ class LocalFiles:
 
     @contextmanager
     def recording(self, id: str) -> Iterator[str]:
-        """Its path, for a part that of the whole; FileNotFoundError."""
         path = self._path(whole_id(id), RECORDING)
         path.stat()
         yield str(path)
 
     @contextmanager
     def new_result(self, id: str) -> Iterator[BinaryIO]:
-        """A file that becomes the result."""
         path = self._path(id, RESULT)
         path.parent.mkdir(exist_ok=True, mode=0o700)
         with atomic_write(path, durable=True) as file:
@@ -189,20 +183,17 @@ class SharedStorage:
         """Shared storage has room, or says so when it is written to."""
 
     def problem(self) -> str:
-        """Whether a byte that is written can be read, as of the last LOOK_SECONDS."""
         if self._look_now():
             reason = try_byte(self)
             self._problem = f"no file can be written and read at JOB_STORAGE_URL: {reason}" if reason else ""
         return self._problem
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
-        """Send *upload*."""
         upload.seek(0)
         self._send(upload, self._at(id, RECORDING))
 
     @contextmanager
     def recording(self, id: str) -> Iterator[str]:
-        """The path of a copy on this machine; FileNotFoundError."""
         with tempfile.NamedTemporaryFile(dir=self._directory, buffering=0) as here:
             with self._open(whole_id(id), RECORDING) as there:
                 shutil.copyfileobj(there, here, CHUNK_BYTES)
@@ -210,7 +201,6 @@ class SharedStorage:
 
     @contextmanager
     def new_result(self, id: str) -> Iterator[BinaryIO]:
-        """A file that is sent when the block ends."""
         with tempfile.TemporaryFile(dir=self._directory) as here:
             yield here
             here.seek(0)

@@ -51,7 +51,7 @@ class Job:
     text: str = ""  # of a transcript, as far as it is known
     resume: dict[str, Any] = field(
         default_factory=dict
-    )  # where the next attempt goes on; empty: at the beginning
+    )  # where the next attempt goes on, if not at the start
     result: dict[str, Any] = field(default_factory=dict)  # facts about the result beside its bytes
     error: dict[str, Any] | None = None  # message, code and param, as in an error response
     size_bytes: int = 0  # of its recording, or of its text

@@ -116,9 +116,7 @@ class JobWorker:
             self._has_lock.set()
             with contextlib.suppress(FileExistsError):
                 os.mkfifo(self._wakeup_path, 0o600)
-            pipe = os.open(
-                self._wakeup_path, os.O_RDWR | os.O_NONBLOCK
-            )  # open for writing, too, so it never ends
+            pipe = os.open(self._wakeup_path, os.O_RDWR | os.O_NONBLOCK)  # for writing, too, so it never ends
             try:
                 self._serve(pipe)
             finally:

@@ -45,9 +45,7 @@ DATABASE, BROKEN, COPY = "jobs.sqlite3", ".broken-", "job.json"
 CACHE_KB = 64  # of pages in memory, where SQLite's default is 2 MB
 BUSY_SECONDS = 5.0  # how long a change of another process is waited for
 
-SCHEMA = (
-    1  # of the database, in its user_version (which is 0 in all releases before); a newer one is not touched
-)
+SCHEMA = 1  # of the database, in its user_version (0 in all releases before); a newer one is not touched
 JSON_COLUMNS = ("asked", "resume", "result", "error", "extra")
 # The text is last: to read what is stored after a long one, SQLite goes through all its pages.
 COLUMNS = (*(name for name in STORED_NAMES if name != "text"), "text")

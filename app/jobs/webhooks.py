@@ -72,9 +72,7 @@ def payload(job: Job) -> bytes:
         "error": job.error,
     }
     event = {"type": f"job.{job.state}", "timestamp": data["finished_at"], "data": data}
-    return json.dumps(
-        event, separators=(",", ":")
-    ).encode()  # ASCII: whatever a text has in it, it can be sent
+    return json.dumps(event, separators=(",", ":")).encode()  # ASCII: whatever is in a text can be sent
 
 
 def signed_headers(secret: str, job: Job, body: bytes, now: float) -> dict[str, str]:

@@ -26,11 +26,10 @@ log = logging.getLogger(__name__)
 # The names of tasks, as Flower and `celery inspect` show them; those of jobs end with the job's kind.
 PREFIX = "pam_voice."
 PART, JOIN, LOOK_AFTER, REQUEUE = (PREFIX + name for name in ("part", "join", "look_after", "requeue"))
-PERFORM = PREFIX + "perform"  # any job, in messages of 0.2.0 and before; understood for one release
 
-BEFORE = Queue(
-    "pam-voice", Exchange("pam-voice", type="direct"), routing_key="pam-voice"
-)  # of the same releases
+# Any job, in messages of 0.2.0 and before, and their queue; understood for one release.
+PERFORM = PREFIX + "perform"
+BEFORE = Queue("pam-voice", Exchange("pam-voice", type="direct"), routing_key="pam-voice")
 QUEUE = Queue("pam-voice.jobs", Exchange("pam-voice.jobs", type="direct"), routing_key="jobs", max_priority=9)
 
 # A broker without connections to its workers gives a message out again when it was not acknowledged for so long; who

@@ -104,6 +104,10 @@ def perform(task: Any, id: str) -> dict[str, Any]:
         _come_back(task, wait.seconds)
     if job is None:
         return _outcome(task, id, failures=0)
+    if job.attempt > 1:
+        task.send_event(
+            "task-retried", exception=f"attempt {job.attempt}"
+        )  # else Flower shows the end before it
     failures = job.failures
     if divided := this.performer.perform(job, lambda job: _tell(task, job)):
         task.replace(this.performer.queue.chord(divided))
@@ -135,7 +139,7 @@ def _outcome(task: Any, id: str, failures: int) -> dict[str, Any]:
     """What came of a message for the job *id*, as Celery says it; it had so many *failures* before."""
     job = this.performer.store.get(id)
     if job is None or job.state == CANCELLED:  # or a part whose job has ended
-        task.backend.mark_as_revoked(id, "cancelled")
+        task.backend.mark_as_revoked(task.request.id, "cancelled")
         task.send_event("task-cancelled")  # Flower shows a later "revoked" as the progress before it
         raise Ignore
     if job.state == SUCCEEDED:

@@ -78,6 +78,13 @@ def test_flower_shows_a_job_with_its_name_state_and_progress(tmp_path, four_minu
         assert "invalid_audio" in flower.shows("letter", "FAILURE")["exception"]
         flower.request("POST", "/api/task/async-apply/pam_voice.requeue", '{"args": ["letter"]}')
         until(lambda: fleet.store.get("letter").attempt == 2, "it is done again", said=fleet.said)
+        job = fleet.add("late")
+        fleet.queue.changed(job)
+        assert "is gone" in flower.shows("late", "FAILURE")["exception"]
+        with four_minutes.open("rb") as file:
+            fleet.files.keep_recording("late", file)
+        fleet.jobs.requeue(fleet.store.get("late"))
+        flower.shows("late", "PROGRESS")
 
 
 @pytest.mark.long
