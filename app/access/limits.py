@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..config import ConfigError
@@ -143,7 +142,7 @@ class Meter(NamedTuple):
                 self.allowance.charge(self.caller, estimate if made is None else made)
             closed = True
 
-        return replace(spoken, close=close)
+        return spoken._replace(close=close)
 
 
 def caller(key_id: str, address: str | None) -> str:

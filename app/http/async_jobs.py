@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import secrets
-from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
 from flask import Response, g, jsonify, request, url_for
@@ -46,7 +45,7 @@ def enqueue_text(wanted: SpeakRequest, fields: Fields) -> Response:
     jobs_with_room()
     services().speech.synthesis.chain.attempts(wanted)
     not_kept = ("stream", "background", "timestamps")
-    options = {name: value for name, value in asdict(wanted).items() if name not in not_kept}
+    options = {name: value for name, value in wanted._asdict().items() if name not in not_kept}
     size = len(wanted.text.encode())
     return _accepted(_job("speak", options, fields, size_bytes=size, digest="", format=wanted.format), None)
 

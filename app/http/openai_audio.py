@@ -47,7 +47,7 @@ TRANSCRIBING_MODELS = (
 SPEAKING_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # a dated version of a model
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
-SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in ("id", "words"))
+SEGMENT_FIELDS = tuple(name for name in Segment._fields if name not in ("id", "words"))
 EVENT_BYTES = 24_576  # of audio: some clients take no line over 64 KiB
 
 TRANSLATION = (

@@ -6,7 +6,6 @@ import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -157,7 +156,7 @@ def _timed(wanted: SpeakRequest) -> Response:
         )
     upload = Upload(LARGEST_SPEECH)
     try:
-        with closing(begin_speech(replace(wanted, stream=False))) as spoken:
+        with closing(begin_speech(wanted._replace(stream=False))) as spoken:
             header = PCM_HEADER if wanted.format == "pcm" else b""
             upload.write(header)
             for chunk in spoken.audio:

@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -24,7 +23,7 @@ from ..files import (
     sync_directory,
 )
 from ..memory import Throttle
-from ..speech.transcription import Segment, Word
+from ..speech.transcription import Segment, read_segment
 from .job import Files, is_part, whole_id
 
 if TYPE_CHECKING:
@@ -243,14 +242,14 @@ class SharedStorage:
 
 def segment_line(segment: Segment) -> bytes:
     """*segment* as a transcript has it: a line of JSON for each, so that its length costs no memory."""
-    return json.dumps(asdict(segment), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    record = {**segment._asdict(), "words": [word._asdict() for word in segment.words]}
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def read_segments(lines: Iterable[bytes]) -> Iterator[Segment]:
     """The segments of a transcript, read as they are asked for."""
     for line in lines:
-        found = json.loads(line)
-        yield Segment(**{**found, "words": [Word(**word) for word in found["words"]]})
+        yield read_segment(json.loads(line))
 
 
 def _key(id: str, name: str) -> str:

@@ -14,9 +14,8 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, NamedTuple
 
 from ..engine.protocol import Message
 from ..errors import SynthesisFailed
@@ -38,17 +37,15 @@ ENTRY_SUFFIX = ".audio"
 ABANDONED_SECONDS = 3600  # a part this old has no writer any more
 
 
-@dataclass(frozen=True, slots=True)
-class AudioInfo:
+class AudioInfo(NamedTuple):
     """What is known of finished audio: its length, letters it lacks, until when it may stand in for a better voice."""
 
     duration_seconds: float
-    skipped: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = {}
     stand_in_until: float = 0.0  # Unix time; 0: the first choice spoke
 
 
-@dataclass(frozen=True, slots=True)
-class SynthesisResult:
+class SynthesisResult(NamedTuple):
     """
     Audio in chunks, and who spoke; iterate it once, then `close()` it, which also cancels what is to come.
 
@@ -66,7 +63,7 @@ class SynthesisResult:
     audio: Iterator[bytes]
     close: Callable[[], None]
     cached: bool = False
-    skipped: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = {}
     duration_seconds: float | None = None
     size_bytes: int | None = None
     words: Sequence[tuple[str, float, float]] | None = (
@@ -128,7 +125,7 @@ class CacheWriter:
     def finish(self, info: AudioInfo, path: Path) -> None:
         """Make it an entry, with the name *path*."""
         self._file.seek(0)
-        write_all(self._file, json.dumps({"size": self.size, **asdict(info)}).encode().ljust(INFO_BYTES))
+        write_all(self._file, json.dumps({"size": self.size, **info._asdict()}).encode().ljust(INFO_BYTES))
         give_name(self._file.fileno(), path)
 
     def read(self) -> Iterator[bytes]:
@@ -140,8 +137,7 @@ class CacheWriter:
         self._file.close()
 
 
-@dataclass(slots=True)
-class CacheEntry:
+class CacheEntry(NamedTuple):
     """An entry that was found; `close()` it."""
 
     info: AudioInfo

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..config import SYNTHESIZERS
 from ..engine.scripts import count
@@ -19,8 +19,7 @@ LOWEST, HIGHEST = 0.5, 2.0
 ESPEAK_JAPANESE = frozenset({"kana"})
 
 
-@dataclass(frozen=True, slots=True)
-class SpeakRequest:
+class SpeakRequest(NamedTuple):
     """
     A text and how to speak it; None leaves the choice to the service. Only Pico and espeak-ng have a *pitch*.
 
@@ -41,8 +40,7 @@ class SpeakRequest:
     timestamps: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One synthesizer that could do it, with the voice it would use."""
 
     engine: str

@@ -8,7 +8,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -237,8 +236,8 @@ class Synthesis:
         try:
             if request.stream:
                 stream.begin()
-                return replace(
-                    result, skipped=stream.skipped, audio=self._until_end(stream, writer, result, began)
+                return result._replace(
+                    skipped=stream.skipped, audio=self._until_end(stream, writer, result, began)
                 )
             stream.complete()
         except BaseException as error:
@@ -249,8 +248,7 @@ class Synthesis:
                 raise short or SynthesisFailed(f"no audio within {seconds:.0f} s") from None
             raise
         self._finished(stream, None if request.timestamps else writer, result, began)
-        return replace(
-            result,
+        return result._replace(
             skipped=stream.skipped,
             audio=writer.read() if writer else iter(()),
             duration_seconds=stream.duration_seconds,

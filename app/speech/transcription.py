@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,8 +20,7 @@ from .models import Model
 BYTES_PER_SECOND = 8000
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word and when it was spoken, in seconds of the recording."""
 
     word: str
@@ -30,8 +29,7 @@ class Word:
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """
     A stretch of speech as Whisper cuts it.
 
@@ -49,7 +47,7 @@ class Segment:
     avg_logprob: float
     compression_ratio: float
     no_speech_prob: float
-    words: list[Word] = field(default_factory=list)
+    words: Sequence[Word] = ()
 
 
 class Clip(NamedTuple):
@@ -123,7 +121,7 @@ class Transcription:
             found = message.header
             kind = found["kind"]
             if kind == "segment":
-                yield _segment(found)
+                yield read_segment(found)
             elif kind == "length":
                 length = self.work.left = found["seconds"] or self.work.left or 0.0
             elif kind == "progress":
@@ -242,9 +240,10 @@ class LocalTranscriber:
         }
 
 
-def _segment(found: Header) -> Segment:
-    fields = {name: found[name] for name in Segment.__dataclass_fields__ if name != "words"}
-    return Segment(**fields, words=[Word(**word) for word in found["words"] or ()])
+def read_segment(found: Header) -> Segment:
+    """The segment in a message of the engine, or in a line of a transcript."""
+    words = [Word(**word) for word in found["words"] or ()]
+    return Segment(**{**{name: found[name] for name in Segment._fields}, "words": words})
 
 
 def join_text(segments: Iterable[Segment]) -> str:
@@ -264,5 +263,5 @@ def transcription_dict(done: Transcription, segments: Iterable[Segment]) -> dict
 
 def segment_dict(found: Segment) -> dict[str, object]:
     """A segment; its words only where they were asked for."""
-    words = {"words": [asdict(word) for word in found.words]} if found.words else {}
+    words = {"words": [word._asdict() for word in found.words]} if found.words else {}
     return {"start": round(found.start, 2), "end": round(found.end, 2), "text": found.text.strip(), **words}

@@ -15,7 +15,7 @@ def allowance(clock):
     return Allowance(60, LocalCounters(clock=clock))
 
 
-SEGMENT = dict.fromkeys(Segment.__dataclass_fields__, 0)
+SEGMENT = dict.fromkeys(Segment._fields, 0)
 
 
 def transcription(*kinds, begins_at=0.0):

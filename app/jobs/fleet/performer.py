@@ -295,4 +295,4 @@ class Sweep(threading.Thread):
 def join_segments(parts: Iterable[Iterable[Segment]]) -> Iterator[Segment]:
     """The segments of all *parts*, in order, as those of one recording."""
     for number, segment in enumerate(itertools.chain.from_iterable(parts), 1):
-        yield replace(segment, id=number)
+        yield segment._replace(id=number)
