@@ -191,10 +191,9 @@ class JobWorker:
         return 0.0
 
     def _seconds_until_due(self, now: float) -> float | None:
-        due, end = self._store.next_due(), self._store.next_end()
+        due = self._store.next_due(self._lifetime)
         times = [self._sweep_at] if self._sweep_at else []
         times += [due] if due is not None else []
-        times += [end + self._lifetime] if end is not None else []
         return max(0.0, min(times) - now) + 0.001 if times else None
 
     def _sweep(self, now: float) -> None:

@@ -180,13 +180,11 @@ class SqliteStore(Store):
         with self._lock:
             return [id for (id,) in self._connection.execute(query, (when,))]
 
-    def next_end(self) -> float | None:
-        """When the first of the finished jobs ended."""
-        return self._moment("SELECT min(finished_at) FROM jobs WHERE finished_at IS NOT NULL")
-
-    def next_due(self) -> float | None:
-        """When the first of the queued jobs may be claimed."""
-        return self._moment("SELECT min(due_at) FROM jobs WHERE state = 'queued'")
+    def next_due(self, lifetime: float) -> float | None:
+        """When the first queued job may be claimed, or the first of the finished ones ended *lifetime* seconds ago."""
+        query = """SELECT min(moment) FROM (SELECT min(due_at) AS moment FROM jobs WHERE state = 'queued' UNION ALL
+                    SELECT min(finished_at) + ? FROM jobs WHERE finished_at IS NOT NULL)"""
+        return self._moment(query, lifetime)
 
     def abandoned(self) -> list[Job]:
         """Jobs that are running; for the one process that runs jobs, before it claims any: their worker is dead."""
@@ -287,8 +285,8 @@ class SqliteStore(Store):
         rows = self._connection.execute(f"SELECT {', '.join(columns)} FROM jobs WHERE {where}", values)
         return [from_columns(dict(zip(columns, row, strict=True))) for row in rows]
 
-    def _moment(self, query: str) -> float | None:
-        found: float | None = self._value(query)
+    def _moment(self, query: str, *values: object) -> float | None:
+        found: float | None = self._value(query, *values)
         return found
 
     def _value(self, query: str, *values: object) -> Any:

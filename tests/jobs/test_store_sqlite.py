@@ -23,23 +23,26 @@ def test_the_one_that_came_first_is_begun_first_and_only_once(store, accept):
 def test_what_is_not_due_is_not_begun_and_holds_up_nobody(store, accept):
     first, second = accept(), accept()
     store.put_back(store.claim_next(1.0, "w"), due_at=50.0)
-    assert store.next_due() == 0.0
+    assert store.next_due(1.0) == 0.0
     assert store.claim_next(1.0, "w").id == second.id
-    assert store.next_due() == 50.0
+    assert store.next_due(1.0) == 50.0
     assert store.claim(first.id, 49.0, "w") is None
     assert store.claim_next(50.0, "w").id == first.id
 
 
 def test_jobs_whose_time_is_over_are_found(store, accept):
-    job = accept()
-    accept()
+    job, later = accept(), accept()
+    store.put_back(store.claim(later.id, 1.0, "w"), 900.0)
     store.cancel(job.id, 100.0)
-    assert store.next_end() == 100.0
+    assert store.next_due(20.0) == 120.0
     assert store.finished_before(100.0) == []
     assert store.finished_before(101.0) == [job.id]
     store.remove(job.id)
     assert store.get(job.id) is None
-    assert store.next_end() is None
+    assert store.next_due(20.0) == 900.0
+    store.cancel(later.id, 800.0)
+    store.remove(later.id)
+    assert store.next_due(20.0) is None
 
 
 def test_another_process_sees_every_change_at_once(store, accept, directory):

@@ -309,9 +309,8 @@ def indexes(job: Job) -> list[str]:
 def write(pipe: Client, job: Job, before: Job | None) -> None:
     """Store what is different from *before*, and put the job into the sets it now belongs to."""
     old = {} if before is None else to_record(before)
-    record = to_record(job).items()
-    changed: dict[Any, Any] = {
-        name: json.dumps(value) for name, value in record if before is None or value != old[name]
+    changed = {
+        name: json.dumps(value) for name, value in to_record(job).items() if not old or value != old[name]
     }
     if changed:
         pipe.hset(key("job", job.id), mapping=changed)
@@ -347,7 +346,7 @@ def leave(pipe: Client, job: Job) -> None:
         pipe.zrem(index, job.id)
     pipe.delete(key("lease", job.id))
     ids = part_ids(job)
-    for state in (QUEUED, RUNNING, *({job.state} - {QUEUED, RUNNING})):
+    for state in {QUEUED, RUNNING, job.state}:
         pipe.zrem(key("state", state), job.id, *ids)
     pipe.zrem(SENT, job.id, *ids)
     if ids:

@@ -43,6 +43,7 @@ def taken(url, name=QUEUE.name):
     [
         (Job("a", "transcribe", {}), "pam_voice.transcribe", QUEUE.name),
         (Job("a", "speak", {}), "pam_voice.speak", QUEUE.name),
+        (Job("a~1~0", "transcribe", {}), "pam_voice.part", BEHIND),
         (Job("a", "transcribe", {}, extra={"parts": 2}), "pam_voice.join", QUEUE.name),
     ],
 )
