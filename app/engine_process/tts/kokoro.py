@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...engine import protocol
+from ...memory import trim_heap
 from .english import normalize
 from .espeak import Espeak
-from .neural import to_16_bit, trim_heap
+from .neural import to_16_bit
 from .phonemes import PIECE_LIMIT, Piece, pieces
 from .synthesizer import SpeechOptions, TimedWord, gain
 

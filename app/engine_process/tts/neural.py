@@ -1,7 +1,5 @@
 """The natural voice that needs no network: hibari-tts, English, on onnxruntime."""
 
-import contextlib
-import ctypes
 import hashlib
 import json
 from collections.abc import Iterator
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...engine import protocol
+from ...memory import trim_heap
 from .english import normalize
 from .pronunciation import build_g2p
 from .synthesizer import SpeechOptions, gain
@@ -95,7 +94,7 @@ class Neural:
         made._g2p = build_g2p(assets, british=VOICES[name]["british"])
         made.vocab = json.loads((assets / "vocab.json").read_text())
         made.sess = session(path, self._threads)
-        trim_heap()
+        trim_heap()  # loading left 13 MB behind
         return made
 
 
@@ -108,12 +107,6 @@ def session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def trim_heap() -> None:
-    """Return to the system what loading left behind (13 MB), where the C library can."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def split_phonemes(chunks: list[str]) -> Iterator[str]:
