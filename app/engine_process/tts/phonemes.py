@@ -1,10 +1,12 @@
 """
 What Kokoro reads: phonemes in its own alphabet, in pieces that end where a speaker would breathe.
 
-espeak-ng says how a text is pronounced; its IPA becomes the alphabet Kokoro was trained with as misaki 0.9.4 has it
-(misaki/espeak.py, Apache-2.0: EspeakFallback for English, EspeakG2P for the others).
+espeak-ng says how a text is pronounced, in French with fewer liaisons than it makes by itself; its IPA becomes the
+alphabet Kokoro was trained with as misaki 0.9.4 has it (misaki/espeak.py, Apache-2.0: EspeakFallback for English,
+EspeakG2P for the others).
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -69,6 +71,17 @@ ARTICLES = {
     "it": "il lo la i gli le un uno una mio sua suo questo questa non molto si",
     "pt": "o os as um uma meu minha seu sua este esta não muito se",
 }
+
+# French words after which a silent consonant is said before a vowel. espeak-ng says it after nouns and verbs, too
+# ("le pont-t a", "les arbres-z au"), where speakers don't.
+LINKED = frozenset(
+    "les des aux ces mes tes ses nos vos leurs nous vous ils elles est sont ont était suis avons avez deux trois six "
+    "dix vingt cent cents quelques plusieurs quels quelles certains certaines autres mêmes tout chaque dans sans sous "
+    "chez dès pas plus moins très trop mieux assez quand dont comment pendant et petit petits petites grand grands "
+    "grandes gros bons bonnes beaux belles nouveaux nouvelles vieux vieilles mauvais anciens jeunes premiers "
+    "dernières".split()
+)
+LINK = re.compile(r"[sxztd] [aeiouyhàâéèêëîïôûœæ]")
 
 DROPPED = re.compile(r"[\"“”„«»¡¿‹›]|(?<!\w)['’‘]|['’‘](?!\w)")
 BRACKET = re.compile(r"[()\[\]{}]")
@@ -137,7 +150,8 @@ def strongest(marks: str) -> str:
 
 def split(words: list[str], mark: str, language: str, espeak: Espeak, limit: int) -> Iterator[Piece]:
     """*words* of one clause in pieces of at most *limit* phonemes, cut where one would breathe."""
-    said = translate(espeak.phonemes(" ".join(words), READERS[language]), language)
+    text = " ".join(unlinked(words) if language == "fr" else words)
+    said = translate(espeak.phonemes(text, READERS[language]), language)
     if not said:
         return
     parts = -(-(len(said) + 1) // limit)
@@ -163,6 +177,14 @@ def join(first: Piece, second: Piece, limit: int) -> Piece | None:
     if first.is_cut or len(phonemes) + len(second.mark) > limit:
         return None
     return second._replace(words=first.words + second.words, phonemes=phonemes)
+
+
+def unlinked(words: list[str]) -> Iterator[str]:
+    """French *words*, with a comma after those that are not linked to a vowel that follows."""
+    for word, following in itertools.pairwise([*words, ""]):
+        bare = re.split("['’]", word.lower())[-1]
+        linked = bare in LINKED or not LINK.match(f"{bare[-1:]} {following.lower()}")
+        yield word if linked else f"{word},"
 
 
 def breath(words: list[str], share: float, language: str) -> int:

@@ -89,6 +89,23 @@ def test_no_pause_is_made_where_another_voice_goes_on(espeak):
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("le pont a été construit", "pˈɔ̃ a"),
+        ("les arbres au printemps", "lez ˈaʁbʁ o"),
+        ("Les chats et les chiens", "ʃˈa e"),
+        ("ils mangent une pomme", "mˈɑ̃ʒ yn"),
+        ("C'est un ami de deux ans", "sɛt œ̃n amˈi də dˈøz ˈɑ̃"),
+        ("nos petits enfants", "pətˈiz ɑ̃fˈɑ̃"),
+        ("quand il dort chez elle", "kɑ̃t il dˈɔʁ ʃez ˈɛl"),
+    ],
+)
+def test_french_words_are_linked_where_speakers_link_them(espeak, text, said):
+    (piece,) = pieces(text, "fr", espeak)
+    assert piece.phonemes.count(said) == 1
+
+
+@pytest.mark.parametrize(
     ("ipa", "language", "expected"),
     [
         ("ðə kwˈɪk bɹˈa^ʊn", "en-us", "ðə kwˈɪk bɹˈWn"),
