@@ -1,4 +1,4 @@
-"""How soon speech comes, what the service weighs while it speaks, and whether it can be understood."""
+"""How soon speech comes, and whether it can be understood; `voices.py` weighs the service meanwhile."""
 
 import statistics
 import tempfile
@@ -10,7 +10,6 @@ from .recordings import ROOT
 from .service import Answer, Service
 from .stock import stock_neural
 from .table import Row, main
-from .weighing import Peak
 
 PROSE = [line for line in (ROOT / "tests" / "data" / "prose.txt").read_text().splitlines() if line]
 SENTENCES = [paragraph.split(". ")[0] + "." for paragraph in PROSE]  # twenty, each on another subject
@@ -19,11 +18,10 @@ NO_CACHE = {"TTS_CACHE_MB": "0", "ENGINE_IDLE_SECONDS": "600"}
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """First bytes, weights, the cache, time beside the library, and speech heard again."""
+    """First bytes, the cache, time beside the library, and speech heard again."""
     rounds = 5 if quick else 20
     yield from first_bytes(rounds)
     yield from cold_start(3 if quick else 7)
-    yield from weights()
     yield from cache_hits(rounds)
     yield from beside_library(3 if quick else 9)
     yield from heard_again(SENTENCES[:5] if quick else SENTENCES)
@@ -49,15 +47,6 @@ def cold_start(rounds: int) -> Iterator[Row]:
             times.append(speak(service, "espeak", SENTENCES[number]).first_byte_seconds * 1000)
             service.wait_until_engines_left()
     yield Row("first byte, espeak, engine not running", statistics.median(times), "ms", 400.0)
-
-
-def weights() -> Iterator[Row]:
-    """Of the whole service while it speaks the longest text it takes; each engine in a fresh process."""
-    for engine, limit in (("espeak", 75.0), ("neural", 280.0)):
-        for form in ("wav", "mp3"):
-            with Service(NO_CACHE) as service, Peak(service.pid) as peak:
-                speak(service, engine, " ".join(PROSE)[:4000], form)
-            yield Row(f"peak while {engine} speaks, {form}", peak.total_mb, "MB", limit)
 
 
 def cache_hits(rounds: int) -> Iterator[Row]:
