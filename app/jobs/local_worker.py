@@ -175,7 +175,7 @@ class JobWorker:
         if job is None:
             return self._seconds_until_due(now)
         logs.request_id.set(job.id)
-        runner.run(
+        runner.Attempt(
             job,
             self._store,
             self._files,
@@ -185,7 +185,7 @@ class JobWorker:
             time_limit_seconds=self._settings.job_time_limit_minutes * 60,
             is_running=self._is_running,
             clock=self._clock,
-        )
+        ).run()
         logs.request_id.set("-")
         memory.give_back()  # what the job left in the heap; while jobs queue, no engine becomes idle and does it
         return 0.0

@@ -24,7 +24,7 @@ def run(store, files, speech, clock):
         if words:
             speech.words = list(words)
         job = store.claim_next(clock(), "w")
-        runner.run(job, store, files, speech, **{"attempts": 3, "clock": clock, **options})
+        runner.Attempt(job, store, files, speech, **{"attempts": 3, "clock": clock, **options}).run()
         return store.get(job.id)
 
     return run
@@ -171,11 +171,11 @@ def test_an_attempt_that_was_given_away_changes_nothing(store, files, speech, ac
     lost = store.claim_next(clock(), "w")
     store.put_back(store.get(lost.id), 0.0)
     current = store.claim_next(clock(), "w")
-    runner.run(lost, store, files, speech, attempts=3, clock=clock)
+    runner.Attempt(lost, store, files, speech, attempts=3, clock=clock).run()
     assert store.get(lost.id).state == "running"
     with files.recording(lost.id):
         pass
-    runner.run(current, store, files, speech, attempts=3, clock=clock)
+    runner.Attempt(current, store, files, speech, attempts=3, clock=clock).run()
     assert store.get(lost.id).state == SUCCEEDED
 
 
@@ -185,12 +185,11 @@ def test_who_lost_the_job_in_its_last_moment_does_not_replace_the_result(store, 
 
     def given_to_another_who_is_done():
         store.put_back(store.get(job.id), 0.0)
-        runner.run(
-            store.claim_next(clock(), "w"), store, files, TellingSpeech(["right"]), attempts=3, clock=clock
-        )
+        claimed = store.claim_next(clock(), "w")
+        runner.Attempt(claimed, store, files, TellingSpeech(["right"]), attempts=3, clock=clock).run()
 
     speech.words = ["wrong", given_to_another_who_is_done]
-    runner.run(lost, store, files, speech, attempts=3, clock=clock)
+    runner.Attempt(lost, store, files, speech, attempts=3, clock=clock).run()
     with files.result(job.id) as file:
         assert [segment.text for segment in read_segments(file)] == [" right"]
     assert store.get(job.id).text == "right"

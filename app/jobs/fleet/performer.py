@@ -135,7 +135,7 @@ class Performer:
 
             if parts := self._divide(job, should_continue):
                 return parts
-            runner.run(
+            runner.Attempt(
                 job,
                 self.store,
                 self.files,
@@ -145,7 +145,7 @@ class Performer:
                 time_limit_seconds=self.settings.job_time_limit_minutes * 60,
                 retry_seconds=lambda failures: 0.0,  # Celery waits before it sends the task again
                 is_running=should_continue,
-            )
+            ).run()
         self._end_with_part(job.id)
         return []
 
