@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.jobs.files import read_segments
-from app.jobs.fleet.queue import BEFORE, QUEUE, celery_app
+from app.jobs.fleet.queue import BEFORE, QUEUE, CeleryQueue, celery_app
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, TRANSCRIBE, Job
 from app.speech.transcription import Clip
@@ -78,6 +78,24 @@ def test_celery_knows_a_job_by_its_id_its_state_and_its_result(fleet, minute):
     until(lambda: known("none").ready(), "Celery knows that it has failed", said=fleet.said)
     assert known("none").state == "FAILURE"
     assert "invalid_audio" in str(known("none").result)
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # by Celery
+def test_parts_that_were_done_and_not_counted_are_counted_when_their_messages_come_again(fleet):
+    """As when a worker is killed that has just ended one."""
+    fleet.add("uncounted")
+    clips = [{"clip": Clip(0.0, 40.0)}, {"clip": Clip(40.0, 75.0)}]
+    parts = fleet.store.split(fleet.store.claim("uncounted", time.time(), "w"), clips)
+    queue = CeleryQueue(celery_app(fleet.settings, worker=True), fleet.store)
+    for part in parts:
+        part = fleet.store.claim(part.id, time.time(), "w")
+        with fleet.files.new_result(part.id):
+            part.result = {"duration": part.params["clip"][1]}
+        fleet.store.finish(part, SUCCEEDED, time.time())
+        queue.send(part)
+    queue.close()
+    assert fleet.ended("uncounted").result == {"duration": 75.0}
+    assert "job=uncounted waits" not in fleet.said()  # Celery has sent the task that joins
 
 
 def test_celery_knows_how_a_job_in_parts_ended_that_did_not_succeed(fleet, minute, four_minutes):
