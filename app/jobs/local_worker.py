@@ -168,9 +168,7 @@ class JobWorker:
         for id in self._store.finished_before(now - self._lifetime):
             self._files.remove(id)
             self._store.remove(id)
-        webhook_at = self._store.next_webhook_at()
-        if webhook_at is not None and webhook_at <= now:
-            self._webhooks.wake()
+        self._webhooks.wake_if_due(now)
         job = self._store.claim_next(now, process_name())
         if job is None:
             return self._seconds_until_due(now)

@@ -136,6 +136,12 @@ class Webhooks:
                 self._thread.start()
             self._changed.notify_all()
 
+    def wake_if_due(self, now: float) -> None:
+        """Wake where the store says that one is due."""
+        due_at = self._store.next_webhook_at()
+        if due_at is not None and due_at <= now:
+            self.wake()
+
     def close(self) -> None:
         """Stop; what was being sent is due again when the service is back."""
         with self._changed:

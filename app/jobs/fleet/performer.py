@@ -273,9 +273,7 @@ class Sweep(threading.Thread):
     def sweep(self, now: float) -> None:
         """Do all of it once. *now* is in seconds since 1970."""
         self._store.note_worker(process_name())
-        webhook_at = self._store.next_webhook_at()
-        if webhook_at is not None and webhook_at <= now:
-            self._webhooks.wake()
+        self._webhooks.wake_if_due(now)
         if self._store.begin_look(LOOK_SECONDS):
             self._queue.look_after(now)
 
