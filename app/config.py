@@ -355,6 +355,11 @@ class Settings:
         least=0.1,
         most=600,
     )
+    realtime_sessions: int = setting(
+        4, "live sessions (WebSockets that transcribe) at a time, over all web workers; 0: none", most=256
+    )
+    realtime_minutes: int = setting(60, "how long one may last", least=1, most=1440)
+    realtime_idle_seconds: int = setting(300, "one in which nothing is sent for this long is closed", least=1)
     upload_dir: str = setting(
         "",
         "directory for uploads while they are worked on; empty: the system's temporary one",
@@ -420,6 +425,11 @@ class Settings:
         return cls(**values)
 
     @property
+    def live_sessions_here(self) -> int:
+        """How many live sessions one web worker may have: each takes a thread, and half are for other requests."""
+        return min(self.realtime_sessions, self.web_threads // 2)
+
+    @property
     def fleet_redis_url(self) -> str:
         """Redis where jobs stand that workers share; empty where the broker is no Redis and none is named."""
         broker = self.celery_broker_url
@@ -474,6 +484,12 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.engine_seats >= settings.web_threads:
         # Else a busy engine takes the thread that answers the health check.
         problems.append("ENGINE_SEATS: must be less than WEB_THREADS")
+    most = settings.live_sessions_here * settings.web_concurrency
+    if most < settings.realtime_sessions != Settings.realtime_sessions:
+        problems.append(
+            f"REALTIME_SESSIONS: {settings.realtime_sessions} is more than {most}, half of the threads "
+            "(WEB_THREADS, of each of WEB_CONCURRENCY workers): the rest is for other requests"
+        )
     if settings.celery_broker_url and not settings.fleet_redis_url:
         problems.append(
             "REDIS_URL: must be set, too: workers share what they know of jobs in Redis, and CELERY_BROKER_URL is none"

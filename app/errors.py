@@ -6,7 +6,9 @@ Every error of ours with its status and code, and how each is answered over HTTP
     │   ├── InvalidAudio               invalid_audio
     │   ├── UnsupportedFormat          unsupported_format
     │   ├── ModelCannotTranslate       model_cannot_translate
-    │   └── NothingToSay               nothing_to_say
+    │   ├── NothingToSay               nothing_to_say
+    │   ├── NoConversation             no_conversation
+    │   └── InputAudioBufferCommitEmpty    input_audio_buffer_commit_empty
     ├── Unauthorized               401 invalid_api_key
     ├── Forbidden                  403 forbidden
     ├── NotFound                   404 not_found
@@ -15,6 +17,10 @@ Every error of ours with its status and code, and how each is answered over HTTP
     ├── Conflict                   409 conflict
     ├── TooLarge                   413 upload_too_large
     │   └── AudioTooLong               audio_too_long
+    ├── UpgradeRequired            426 upgrade_required
+    ├── SessionEnded               408 session_ended
+    │   ├── SessionExpired             session_expired
+    │   └── SessionIdle                session_idle
     ├── RateLimited                429 rate_limit_exceeded
     │   └── AudioLimited               audio_limit_exceeded
     ├── InsufficientStorage        507 insufficient_storage
@@ -95,6 +101,14 @@ class NothingToSay(InvalidRequest):
     """The text has nothing in it that can be spoken."""
 
 
+class NoConversation(InvalidRequest):
+    """A live session was asked for what only a conversation with a model has."""
+
+
+class InputAudioBufferCommitEmpty(InvalidRequest):
+    """A turn was ended that has less than 100 ms of audio; OpenAI's name for it."""
+
+
 class Unauthorized(ServiceError):
     """The API key is missing or unknown."""
 
@@ -135,6 +149,26 @@ class TooLarge(ServiceError):
 
 class AudioTooLong(TooLarge):
     """The recording has too many minutes."""
+
+
+class UpgradeRequired(ServiceError):
+    """A WebSocket's address was asked for by plain HTTP."""
+
+    status = 426
+
+
+class SessionEnded(ServiceError):
+    """A live session was closed by the service."""
+
+    status = 408
+
+
+class SessionExpired(SessionEnded):
+    """It lasted for REALTIME_MINUTES."""
+
+
+class SessionIdle(SessionEnded):
+    """Nothing was sent in it for REALTIME_IDLE_SECONDS."""
 
 
 class RateLimited(ServiceError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from . import memory
 from .access import Access
+from .access.sessions import LiveSessions
 from .checks import BackgroundChecks, Check
 from .config import Settings
 from .engine.budget import budget_mb, weigh_web
@@ -38,6 +39,7 @@ class Services:
     settings: Settings
     speech: Speech
     access: Access
+    live: LiveSessions
     root_pid: int = field(default_factory=os.getpid)  # gunicorn's master, once its hook has told
     started_at: float = field(default_factory=time.time)
     monitoring: Monitoring | None = None
@@ -53,11 +55,15 @@ class Services:
     def build(cls, settings: Settings) -> Services:
         """Everything, from the settings; nothing is started yet. ConfigError: the model can't fit the budget."""
         speech = Speech.build(settings, budget_mb(settings) / settings.web_concurrency, weigh_web)
-        services = cls(settings, speech, Access(settings))
+        slot = own_slot()
+        live = LiveSessions(
+            settings.realtime_sessions, settings.live_sessions_here, slot.memory.live, slot.number
+        )
+        services = cls(settings, speech, Access(settings), live)
         if settings.monitoring:
             from .monitoring.monitoring import Monitoring  # 1.5 MB of prometheus_client
 
-            services.monitoring = Monitoring(own_slot(), services.processes)
+            services.monitoring = Monitoring(slot, services.processes)
             speech.watch(services.monitoring.metrics)
         return services
 

@@ -9,6 +9,7 @@ from ..config import Settings
 from .counters import LocalCounters, RedisCounters
 from .keys import SHORT, Keys
 from .limits import Allowance, RateLimiter
+from .tickets import Tickets
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class Access:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.keys = Keys(settings.api_keys)
+        self.keys, self.tickets = Keys(settings.api_keys), Tickets(settings.api_keys)
         counted = settings.rate_limit or settings.audio_seconds_per_hour
         self.redis = RedisCounters(settings.redis_url) if settings.redis_url and counted else None
         # One table each: whoever is refused often must not drive out what was charged.

@@ -26,6 +26,9 @@ LOOKS = frozenset((
     "/metrics", "/api/status", "/api/memory", "/memory", "/api/memory/history", "/api/monitoring/performance",
     "/api/monitoring/production", "/api/monitoring/security",
 ))  # fmt: skip
+# What becomes a WebSocket; the keys of POST /v1/realtime/client_secrets are for these alone.
+SOCKETS = frozenset(("/v1/realtime", f"{VOICE}/live"))
+SUBPROTOCOL = "openai-insecure-api-key."  # a browser's WebSocket has no other place for its key
 UNCOUNTED = PAGES | HEALTH | LOOKS
 # What makes or hears audio, when it is posted to; the test speaks when it is asked for by GET, too.
 AUDIO = frozenset((
@@ -45,14 +48,16 @@ def register(app: Flask, access: Access) -> None:
         if request.method == "OPTIONS":  # a browser asks without a key whether it may ask with one
             return
         rule = _usual(request.url_rule.rule) if request.url_rule is not None else ""
-        g.key_id = access.keys.find(_presented()) if access.keys else ""
+        g.key_id = access.keys.find(presented()) if access.keys else ""
+        if rule in SOCKETS and not g.key_id and (ticket := access.tickets.find(presented())):
+            g.key_id = ticket.key_id
         is_open = rule in OPEN and request.method in ("GET", "HEAD")
         refused = bool(access.keys) and not g.key_id and not is_open
         if access.rates is not None and (refused or rule not in UNCOUNTED):  # guessing is limited, too
             g.rate_limit = access.rates.count(caller())
         if refused:
             raise _refusal()
-        if rule in AUDIO and (request.method == "POST" or rule == SPEAKS_WHEN_READ):
+        if (rule in AUDIO and (request.method == "POST" or rule == SPEAKS_WHEN_READ)) or rule in SOCKETS:
             access.allowance.check(caller())
 
     if access.rates is not None:
@@ -68,18 +73,21 @@ def register(app: Flask, access: Access) -> None:
 def _usual(rule: str) -> str:
     """OpenAI's own form of a route that is also there under `/openai`, and without `/v1`."""
     rule = rule.removeprefix("/openai")
-    return f"/v1{rule}" if rule.startswith(("/audio/", "/models")) else rule
+    return f"/v1{rule}" if rule.startswith(("/audio/", "/models", "/realtime")) else rule
 
 
-def _presented() -> Iterator[str]:
-    """The keys the request brings: OpenAI's clients send the first header, others the second, some both."""
+def presented() -> Iterator[str]:
+    """The keys the request brings: OpenAI's clients send the first header, others the second, browsers the third."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():
         yield credentials.strip()
     if key := request.headers.get("X-API-Key", "").strip():
         yield key
+    for one in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+        if one.strip().startswith(SUBPROTOCOL):
+            yield one.strip().removeprefix(SUBPROTOCOL)
 
 
 def _refusal() -> Unauthorized:
-    wrong = "the API key is not valid" if any(_presented()) else "an API key is needed"
+    wrong = "the API key is not valid" if any(presented()) else "an API key is needed"
     return Unauthorized(f"{wrong}; send one as Authorization: Bearer KEY, or as X-API-Key: KEY")

@@ -220,6 +220,8 @@ def register(app: Flask, settings: Settings) -> None:
         if isinstance(body, list):
             record.sent_bytes = sum(map(len, body))  # the header that says so would have to be parsed, 1 µs
             _note(record, own.began, monitoring)
+        elif record.status == 101:  # a session, which is no request that takes long
+            _note(record, own.began, monitoring)
         else:
             _count_bytes(response, record)
             response.call_on_close(partial(_note, record, own.began, monitoring))

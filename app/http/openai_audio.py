@@ -38,7 +38,7 @@ from .sse import LAST, Background, error_event, event, event_stream
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
 # The same routes once more: Groq's client has the first path built in, and some clients strip the /v1.
-ALIASES = {"openai_alias": "/openai/v1", "bare_alias": ""}
+ALIASES = {"alias": "/openai/v1", "bare_alias": ""}
 
 TRANSCRIBING_MODELS = (
     "whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize", "gpt-transcribe",
@@ -132,7 +132,7 @@ def _expected(task: str, fields: Fields) -> TranscriptionRequest:
 def _options(task: str, given: dict[str, Any]) -> dict[str, Any]:
     """What a TranscriptionRequest is made of, but for the recording's path."""
     return {
-        "model": _local_name(given["model"]),
+        "model": local_name(given["model"]),
         "task": task,
         "language": language_code(given.get("language")),
         "languages": given.get("languages[]", []),
@@ -143,7 +143,7 @@ def _options(task: str, given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _local_name(name: str) -> str | None:
+def local_name(name: str) -> str | None:
     """The model here that *name* stands for, None for OpenAI's, which leave the choice; ModelNotFound for no name."""
     if SNAPSHOT.sub("", name) in TRANSCRIBING_MODELS:
         return None

@@ -26,6 +26,8 @@ Json = dict[str, Any]  # an object of any shape
 TAGS = {
     "voice": ("Voice", "Recordings to text, text to speech"),
     "jobs": ("Jobs", "The same as jobs: accepted at once, done in the background"),
+    "live": ("Live", "What is said while it is spoken, over WebSockets"),
+    "realtime": ("Live", "What is said while it is spoken, over WebSockets"),
     "openai_audio": (
         "OpenAI",
         "The same by OpenAI's API: its clients need only this server as their base URL",
@@ -41,6 +43,7 @@ KEYS: Schema = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+SWITCHED = {101: "The connection is a WebSocket from here on; docs/realtime.md has its messages"}
 PARTS = {206: "The part that Range asks for", 304: "It is still that of If-None-Match"}
 SEND_JSON = "-H 'Content-Type: application/json'"
 LATER = "A job, because of `Prefer: respond-async`; Location has its address"
@@ -49,6 +52,7 @@ REASONS = {
     401: "The service has API_KEYS, and none of them was sent",
     403: "The settings do not allow it; the message names them",
     404: "Nothing here has that name, or it is turned off",
+    426: "It is a WebSocket's address",
     409: "The job's state does not allow it, or the Idempotency-Key was used for something else",
     413: "The upload has too many bytes, or the recording too many minutes",
     416: "The Range begins after the end; Content-Range says where that is",
@@ -233,6 +237,15 @@ OPERATIONS: dict[str, Operation] = {
     "openai_audio.speech": Operation(
         media={**AUDIO, **EVENTS}, job=LATER,
         curl=f"{SEND_JSON} -d '{{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}}' -o hello.mp3",
+    ),
+    "realtime.connect": Operation(statuses=SWITCHED, errors=(400, 403, 404, 426, 503)),
+    "live.plain": Operation(statuses=SWITCHED, errors=(403, 404, 426, 503)),
+    "realtime.client_secrets": Operation(
+        object_(value=str, expires_at=int, session=Json), curl=f"{SEND_JSON} -d '{{}}'"
+    ),
+    "realtime.transcription_sessions": Operation(
+        object_(id=str, client_secret=object_(value=str, expires_at=int)),
+        curl=f"{SEND_JSON} -d '{{\"input_audio_format\": \"pcm16\"}}'",
     ),
     "openai_audio.models": Operation(object_(object={"const": "list"}, data=array(MODEL))),
     "openai_audio.model": Operation(MODEL),

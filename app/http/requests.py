@@ -104,6 +104,33 @@ SPEAK = (
     Choice("timestamps", "word: JSON, with the audio in base64 and the time of each word", of=("word",)),
     Flag("stream", "false: the audio is sent when it is complete, with its length", True),
 )
+# Turn detection, as both APIs have it.
+DETECTION = (
+    Number("threshold", "the detector's probability from which a sound is speech", 0.5, most=1),
+    Number(
+        "prefix_padding_ms", "what a turn has of the time before its speech", 300, most=10_000, whole=True
+    ),
+    Number("silence_duration_ms", "the silence that ends a turn", 500, most=60_000, whole=True),
+    Choice(
+        "eagerness",
+        "of semantic_vad, how soon: silence of at most 8, 4 or 2 s; auto is medium",
+        "auto",
+        of=("low", "medium", "high", "auto"),
+    ),
+)
+TURNS = ("server_vad", "semantic_vad", "none")
+LIVE = (
+    Text("model", "a local model's name, or one of OpenAI's"),
+    Text("language", "ISO 639-1 code or English name; heard at each turn if it is not given"),
+    Languages("languages[]", "the languages it may be, where it is heard"),
+    Text("prompt", "text that came before, in the style the text should have"),
+    Text("hotwords", "words that are likely to occur"),
+    Choice("encoding", "signed 16 bits little-endian, or 8 bits of G.711", "pcm", of=("pcm", "ulaw", "alaw")),
+    Number("rate", "samples a second; of ulaw and alaw 8000", 16_000, least=8000, most=48_000, whole=True),
+    Choice("turns", "what ends a turn: silence, silence that grows, or commit only", "server_vad", of=TURNS),
+    *DETECTION,
+    Flag("interim", "also the words of a turn that is not over", True),
+)
 
 
 class Upload:

@@ -302,6 +302,7 @@ def _samples(watched: Monitoring, seconds: float) -> list[dict[str, object]]:
             "pss_mb": sample.pss_mb,
             "total_mb": round(sum(sample.pss_mb.values()), 1),
             "cgroup_mb": sample.cgroup_mb,
+            "sessions": sample.sessions,
         }
         for sample in watched.history.samples(seconds)
     ]

@@ -35,17 +35,21 @@ COUNTERS: dict[str, tuple[str, ...]] = {
     "engine_starts_total": ("Engine processes started", "engine"),
     "engine_exits_total": ("Engine processes ended, by reason", "engine", "reason"),
     "engine_refusals_total": ("Sessions refused, by reason", "engine", "reason"),
+    "realtime_audio_seconds_total": ("Audio of live sessions",),
+    "realtime_refusals_total": ("Live sessions refused for want of room, by reason", "reason"),
     "python_gc_collections_total": ("Garbage collections in web workers", "generation"),
 }
 GAUGES: dict[str, tuple[str, ...]] = {
     "http_requests_in_progress": ("Requests being answered",),
     "speech_breaker_open": ("Workers whose circuit breaker is open", "synthesizer"),
+    "realtime_sessions": ("Live sessions that are open",),
     "engine_sessions": ("Sessions running or waiting in an engine", "engine"),
 }
 HISTOGRAMS = {
     "http_request_duration_seconds": ("From a request's head to the end of its answer", "method", "route"),
     "speech_real_time_factor_ratio": ("Seconds of work for a second of audio", "task"),
     "engine_wait_seconds": ("Until a session's first turn", "engine"),
+    "realtime_lag_seconds": ("From when audio of a live session came until it was heard",),
     "engine_cold_start_seconds": ("From a process's start to its first answer", "engine"),
 }
 BUCKETS = {"http_request_duration_seconds": LATENCY_BUCKETS, "speech_real_time_factor_ratio": FACTOR_BUCKETS}
@@ -63,6 +67,7 @@ FROM_THE_START: dict[str, list[tuple[str, ...]]] = {
         ("probe",), ("unknown_path",), ("invalid_audio",), ("upload_too_large",), ("audio_too_long",),
         ("unsupported_format",), ("oversized_body",), ("authentication_failed",), ("forbidden",), ("rate_limited",),
     ],
+    "realtime_refusals_total": [("queue_full",)],
     "speech_cache_requests_total": [("hit",), ("miss",)],
     "speech_breaker_open": [("gtts",)],
 }  # fmt: skip

@@ -40,6 +40,7 @@ class Sample(NamedTuple):
     pss_mb: dict[str, float]
     cgroup_mb: float | None
     cpu_seconds: float
+    sessions: int = 0  # that are live
 
 
 class History:
@@ -71,7 +72,8 @@ class History:
         processes = self._processes()
         usage_mb = round(group.usage_bytes / 2**20, 1) if group else None
         cpu = round(sum(process.cpu_seconds for process in processes), 2)
-        self._ring.append([by_role(processes), usage_mb, cpu], now)
+        sessions = int(sum(self._memory.live.tolist()))
+        self._ring.append([by_role(processes), usage_mb, cpu, sessions], now)
 
 
 def by_role(processes: Iterable[Process]) -> dict[str, float]:
@@ -92,7 +94,7 @@ class Monitoring:
         self.metrics = Metrics(slot)
         self.windows = Windows(self.metrics, slot, clock)
         self.history = History(slot, processes, clock)
-        for work in ("engine_wait_seconds", "speech_real_time_factor_ratio"):
+        for work in ("engine_wait_seconds", "speech_real_time_factor_ratio", "realtime_sessions"):
             self.metrics.then[work] = self.history.at_work
         for engine in ("engine_cold_start_seconds", "engine_exits_total"):
             self.metrics.then[engine] = self.history.take

@@ -1,7 +1,7 @@
 """
 What workers share: a region of memory for each, made by gunicorn's master before it forks.
 
-    | workers started, f64 | last change of each worker's counters, f64 | ... to the end of the page |
+    | workers started, f64 | last change of each worker's counters, f64 | ... half a page on: its live sessions, f64 |
     | worker 0: snapshots | errors | slow | refusals | addresses | samples |
     | worker 1: ...
 
@@ -34,7 +34,7 @@ RINGS_BYTES = {
 REGION_BYTES = sum(RINGS_BYTES.values())
 HEADER = struct.Struct("<QQ")  # where the oldest record begins, where the next one goes; both only grow
 RECORD = struct.Struct("<IId")  # length of the JSON, its CRC, when it was written (Unix time)
-MOST_SLOTS = mmap.PAGESIZE // 8 - 1
+MOST_SLOTS = mmap.PAGESIZE // 16 - 1
 
 
 class Record(NamedTuple):
@@ -133,7 +133,9 @@ class SharedMemory:
         self._memory = memoryview(mmap.mmap(-1, mmap.PAGESIZE + slots * REGION_BYTES))
         figures = self._memory[: mmap.PAGESIZE].cast("d")
         self.started = figures[:1]  # how many workers were, so far; only the master counts them
-        self.changed = figures[1:]  # when the worker in each slot counted something (Unix time); 0: never
+        half = len(figures) // 2
+        self.changed = figures[1:half]  # when the worker in each slot counted something (Unix time); 0: never
+        self.live = figures[half:]  # how many live sessions it has
 
     def ring(self, name: str, slot: int) -> Ring:
         """The ring called *name* (of RINGS_BYTES) of the worker in *slot*."""
@@ -191,6 +193,7 @@ class WorkerSlots:
 
     def release(self, number: int) -> None:
         """The worker in that slot ended: what it was doing is not being done any more."""
+        self.memory.live[number] = 0
         for gauges in glob.glob(f"{self.directory}/gauge_*_{number}.db") if self.directory else ():
             os.unlink(gauges)
 

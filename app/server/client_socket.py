@@ -20,6 +20,7 @@ class ClientSocket(socket.socket):
     moved_bytes = 0
     waited_seconds = 0.0
     waiting_since: float | None = None
+    upgraded = False  # it is a WebSocket now: a time of its own for each, and no other request after it
     _head: bytes | None = None  # of an answer, kept until its first part is there
     _at_head = False
 
@@ -88,7 +89,7 @@ class ClientSocket(socket.socket):
 
     def speed(self, now: float) -> float:
         """Bytes a second of waiting; without limit while no thread waits, or none has for PATIENCE_SECONDS."""
-        since = self.waiting_since
+        since = None if self.upgraded else self.waiting_since
         waited = 0.0 if since is None else self.waited_seconds + now - since
         return float("inf") if waited < PATIENCE_SECONDS else self.moved_bytes / waited
 

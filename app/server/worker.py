@@ -8,6 +8,7 @@ still moved by threads, but some are kept for requests without a body, and whoev
 """
 
 import contextlib
+import re
 import selectors
 import socket
 import threading
@@ -40,6 +41,7 @@ SLOW_BYTES_PER_SECOND = 8_000
 LOOK_UP_SECONDS = 0.05  # while requests wait for a thread
 DROPPED_BYTES = 1 << 16  # at a time
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*websocket", re.IGNORECASE)
 NOT_ASCII = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 LONGEST_BODY = 1 << 40  # lengths past it are no lengths, and too much for what counts them
@@ -164,7 +166,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
         """The request on *conn* waits for a thread, most often not at all."""
         self.forget(conn)
         conn.parser.unreader.unread(conn.head)
-        conn.with_body = not conn.head.startswith((b"GET ", b"HEAD ", b"OPTIONS "))
+        # A WebSocket keeps its thread, so it gets none of those either.
+        plain = conn.head.startswith((b"GET ", b"HEAD ", b"OPTIONS ")) and not UPGRADE.search(conn.head)
+        conn.with_body = not plain
         conn.head = b""
         self.held.append(conn)
         self.give_threads()
@@ -210,7 +214,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
         try:
             again = super().handle_request(req, conn)
             conn.sock.end()
-            return again
+            return again and not conn.sock.upgraded
         except BlockingIOError:
             self.log.info("a client was left: nothing moved for %g s", self.client_idle_seconds)
             return False

@@ -1,0 +1,362 @@
+"""
+A live session: what comes on a WebSocket goes to the engine, what that hears goes back; one thread does both.
+
+Imported by the first session. Nothing is queued: as long as the engine is at work nothing is read, what comes
+meanwhile waits in the system's buffer, and when that is full at the client.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from itertools import chain
+from typing import Any, NamedTuple
+
+from ..errors import (
+    EngineDied,
+    InvalidRequest,
+    ServiceError,
+    SessionExpired,
+    SessionIdle,
+    envelope,
+)
+from ..server.client_socket import ClientSocket
+from ..server.websocket import Closed, Part, WebSocket
+from ..services import Services
+from ..speech.live import Audio, Commit, LiveEvent, LiveInput, LiveRequest, TurnDetection
+from ..speech.transcription import TranscriptionRequest
+from . import params
+from .openai_audio import local_name
+from .requests import LIVE, language_code
+
+log = logging.getLogger("app.requests")
+
+PIECE_SECONDS = 0.1  # of audio given to the engine at a time, unless more is there or nothing more comes
+LOOK_UP_SECONDS = 1.0  # how often limits and the worker's end are looked at while nothing comes
+CHARGE_SECONDS = 5.0  # of audio charged to the allowance at a time
+LEAST_TURN_SECONDS = 0.1
+BEHIND_SECONDS = 1.0  # of audio that waits, from which on deltas are left out
+# After the engine failed; what comes meanwhile is not heard. One that died is started again at once, but not when it
+# died before within FAILED_SECONDS.
+REST_SECONDS, FAILED_SECONDS = 5.0, 10.0
+LONGEST_TEXT = 1 << 16  # characters of a message that is no audio
+NORMAL, GOING_AWAY, POLICY, FAILED = 1000, 1001, 1008, 1011  # RFC 6455, section 7.4
+
+
+class Surroundings(NamedTuple):
+    """What a session has from the request it began as."""
+
+    services: Services
+    caller: str
+    ticket: object  # of services.live
+    request_id: str
+    client: ClientSocket
+    received: bytes
+    client_waits: Callable[[], bool]
+
+
+class End(NamedTuple):
+    """Why the service ends a session: the close frame's code, and an error that is told before."""
+
+    code: int
+    error: ServiceError | None = None
+
+
+class Session:
+    """
+    What both protocols share. A protocol says how to `begin`, `take` what comes, `tell` what was heard, `tell_error`,
+    and `fail` the turns that are open.
+
+    *turn_is_open* is kept by the protocol: there is audio whose text is still to come.
+    """
+
+    wire_bytes = 1.0  # on the wire for a byte of audio
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.around, self.settings = surroundings, surroundings.services.settings
+        self.speech = surroundings.services.speech
+        self.socket = WebSocket(surroundings.client, surroundings.received)
+        self.request = LiveRequest()
+        self.began_at = self._active_at = time.monotonic()
+        self.turns = 0  # that were completed
+        self.seconds = 0.0  # of audio that the engine was given
+        self.offset = 0.0  # and that an engine before the present one had
+        self.since_turn = 0.0  # and that came since the last turn was ended by a message
+        self.end: End | None = None
+        self.committing = False  # the engine was told that a turn is over, and has not said so yet
+        self._charged, self._rest_until, self._failed_at = 0.0, 0.0, 0.0
+        self._pcm = bytearray()
+
+    def begin(self) -> None:
+        """Tell the client that it may speak."""
+
+    def take(self, part: Part) -> Iterator[LiveInput]:
+        """What a part of a message means to the engine."""
+        raise NotImplementedError
+
+    def tell(self, event: LiveEvent) -> None:
+        """Tell the client what was heard."""
+        raise NotImplementedError
+
+    def tell_error(self, error: ServiceError) -> None:
+        """Tell the client of an error that ends no turn."""
+        raise NotImplementedError
+
+    def fail(self, error: ServiceError) -> bool:
+        """The engine failed: tell of each turn that was open; whether there was one."""
+        raise NotImplementedError
+
+    def turn_is_open(self) -> bool:
+        """Whether what was spoken last is still to be ended."""
+        raise NotImplementedError
+
+    @property
+    def bytes_per_second(self) -> int:
+        """Of audio."""
+        return self.request.rate * (2 if self.request.encoding == "pcm" else 1)
+
+    def run(self, route: str) -> None:
+        """Serve the session to its end, and log a line about it."""
+        how = "ended"
+        try:
+            self.begin()
+            inputs = self._inputs()
+            for first in inputs:
+                if not isinstance(first, LiveRequest):
+                    self._hear(chain([first], inputs))
+            end = self.end or End(NORMAL)
+            how = end.error.code if end.error else how
+            if end.error:
+                self.tell_error(end.error)
+            self.socket.close(end.code, end.error.message[:100] if end.error else "")
+        except Closed as reason:
+            how = str(reason).replace(" ", "_")
+        except Exception:
+            how = "failed"
+            log.exception("a live session failed")
+            self.socket.close(FAILED, "the service failed")
+        finally:
+            self._charge()
+            seconds = time.monotonic() - self.began_at
+            log.info(
+                "live route=%s ms=%.1f audio_s=%.1f turns=%d end=%s",
+                route, 1000 * seconds, self.seconds, self.turns, how,
+            )  # fmt: skip
+
+    def _hear(self, inputs: Iterator[LiveInput]) -> None:
+        """Have one engine hear *inputs*, to their end or its own."""
+        self.offset = self.seconds
+        try:
+            with closing(self.speech.live(self.request, inputs, self.around.client_waits)) as events:
+                for event in events:
+                    self.turns += event.kind == "completed"
+                    self.committing = self.committing and event.kind not in ("committed", "empty")
+                    self.tell(event)
+        except ServiceError as error:
+            log.warning("live: %s: %s", error.code, error.message)
+            now = time.monotonic()
+            if now - self._failed_at < FAILED_SECONDS or not isinstance(error, EngineDied):
+                self._rest_until = now + (error.retry_after_seconds or REST_SECONDS)
+            self._failed_at = now
+            if not self.fail(error):
+                self.tell_error(error)
+
+    def _inputs(self) -> Iterator[LiveInput]:
+        """What the client sends, as it comes, until the session ends; Closed when it ends by itself."""
+        while self.end is None:
+            self._look_at_limits()
+            parts = self.socket.receive(PIECE_SECONDS if self._pcm else LOOK_UP_SECONDS)
+            for part in parts:
+                self._active_at = time.monotonic()
+                yield from self.take(part)
+            if not parts or len(self._pcm) >= PIECE_SECONDS * self.bytes_per_second:
+                yield from self.flush()
+        yield from self.flush()
+        if self.turn_is_open():
+            yield self.commit()
+
+    def commit(self) -> Commit:
+        """What ends a turn."""
+        self.since_turn, self.committing = 0.0, True
+        return Commit()
+
+    def _look_at_limits(self) -> None:
+        now, settings = time.monotonic(), self.settings
+        if not self.around.services.is_running():
+            self.end = End(GOING_AWAY)
+        elif now - self.began_at > 60 * settings.realtime_minutes:
+            lasted = f"a session lasts for at most {settings.realtime_minutes} minutes (REALTIME_MINUTES)"
+            self.end = End(NORMAL, SessionExpired(lasted))
+        elif now - self._active_at > settings.realtime_idle_seconds:
+            nothing = f"nothing was sent for {settings.realtime_idle_seconds} s (REALTIME_IDLE_SECONDS)"
+            self.end = End(NORMAL, SessionIdle(nothing))
+
+    def add(self, audio: bytes | bytearray) -> Iterator[LiveInput]:
+        """Take *audio* from the client; what is a second by now goes to the engine."""
+        self._pcm += audio
+        while len(self._pcm) >= self.bytes_per_second:
+            yield from self._piece(self.bytes_per_second)
+
+    def flush(self) -> Iterator[LiveInput]:
+        """Give the engine what has come of audio, but for half a sample."""
+        whole = len(self._pcm) if self.request.encoding != "pcm" else len(self._pcm) & ~1
+        if whole:
+            yield from self._piece(whole)
+
+    def drop(self) -> None:
+        """Forget what has come of audio and the engine has not been given."""
+        self._pcm.clear()
+
+    def _piece(self, size: int) -> Iterator[LiveInput]:
+        samples, seconds = bytes(self._pcm[:size]), size / self.bytes_per_second
+        del self._pcm[:size]
+        began = time.monotonic()
+        if began < self._rest_until:
+            return
+        waiting = len(self._pcm) + self.socket.waiting_bytes / self.wire_bytes
+        lag = waiting / self.bytes_per_second
+        self.seconds += seconds
+        self.since_turn += seconds
+        yield Audio(samples, behind=lag > BEHIND_SECONDS)
+        took = time.monotonic() - began
+        self.around.services.live.heard(self.around.ticket, seconds, took)
+        self.speech.observer.note("realtime_lag_seconds", lag + took)
+        if self.seconds - self._charged >= CHARGE_SECONDS:
+            self._charge()
+
+    def _charge(self) -> None:
+        """Charge what was heard since the last time; a session that has used up the allowance ends."""
+        new, self._charged = self.seconds - self._charged, self.seconds
+        self.speech.observer.note("realtime_audio_seconds_total", new)
+        allowance = self.around.services.access.allowance
+        allowance.charge(self.around.caller, new)
+        try:
+            allowance.check(self.around.caller)
+        except ServiceError as error:
+            self.end = self.end or End(POLICY, error)
+
+    def check(self, request: LiveRequest) -> None:
+        """Raise what keeps *request* from being heard here."""
+        language, languages = request.language, list(request.languages)
+        self.speech.choose(
+            TranscriptionRequest("", model=request.model, language=language, languages=languages)
+        )
+
+
+def read_json(text: str) -> dict[str, Any]:
+    """The object that *text* is; InvalidRequest when it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InvalidRequest("a message must be a JSON object")
+    return found
+
+
+class PlainSession(Session):
+    """
+    Our own protocol: audio in binary messages, settings and ends of turns in text, a line of JSON for each text.
+
+    A text is `commit` or `{"type": "commit"}`, which ends a turn, `{"type": "end"}`, which ends the session too, or an
+    object with fields of the query string.
+    """
+
+    def __init__(self, surroundings: Surroundings, fields: Mapping[str, Any]) -> None:
+        super().__init__(surroundings)
+        self._fields = dict(fields)
+        self._interim = True
+        self._text, self._start, self._speaking = "", 0.0, False
+        self._message = ""
+        self._read({})
+
+    def _read(self, fields: Mapping[str, Any]) -> None:
+        """Take on *fields* beside those there are."""
+        wanted = {**self._fields, **fields}
+        given = params.read(LIVE, wanted)
+        detection = TurnDetection(
+            given["turns"], given["threshold"], given["prefix_padding_ms"], given["silence_duration_ms"],
+            given["eagerness"],
+        )  # fmt: skip
+        request = LiveRequest(
+            model=local_name(given["model"]) if given["model"] else None,
+            language=language_code(given["language"]),
+            languages=given["languages[]"],
+            prompt=given["prompt"],
+            hotwords=given["hotwords"],
+            encoding=given["encoding"],
+            rate=given["rate"] if given["encoding"] == "pcm" or "rate" in wanted else 8000,
+            turn_detection=None if given["turns"] == "none" else detection,
+            deltas=given["interim"],
+        )
+        self.check(request)
+        self._fields, self._interim, self.request = wanted, given["interim"], request
+
+    def take(self, part: Part) -> Iterator[LiveInput]:
+        """Binary is audio, at once; a text counts when it is whole."""
+        if isinstance(part.data, bytes | bytearray):
+            yield from self.add(part.data)
+            return
+        if len(self._message) <= LONGEST_TEXT:
+            self._message += part.data
+        if part.finished:
+            text, self._message = self._message, ""
+            try:
+                yield from self._obey(text)
+            except ServiceError as error:
+                self.tell_error(error)
+
+    def _obey(self, text: str) -> Iterator[LiveInput]:
+        if len(text) > LONGEST_TEXT:
+            raise InvalidRequest(f"a text has at most {LONGEST_TEXT} characters; audio is sent in binary")
+        said = {"type": text.strip()} if text.strip() in ("commit", "end") else read_json(text)
+        kind = said.pop("type", "settings")
+        if kind in ("commit", "end"):
+            yield from self.flush()
+            if self.since_turn >= LEAST_TURN_SECONDS or self._speaking:
+                self._start = self._start if self._speaking else round(self.seconds - self.since_turn, 2)
+                yield self.commit()
+            if kind == "end":
+                self.end = End(NORMAL)
+        elif kind == "settings":
+            yield from self.flush()
+            self._read(said)
+            yield self.request
+        else:
+            raise InvalidRequest("type must be one of commit, end, settings", "type")
+
+    def tell(self, event: LiveEvent) -> None:
+        """Only texts are told; turns are seen by their final one."""
+        start, end = (round(self.offset + seconds, 2) for seconds in (event.start, event.end))
+        if event.kind == "speech_started":
+            self._speaking, self._start = True, start
+        elif event.kind == "committed":
+            self._speaking = False
+        elif event.kind == "delta":
+            self._text += event.text
+            if self._interim:
+                self._send(text=self._text.strip(), final=False, start=self._start, end=end)
+        elif event.kind == "completed":
+            self._text = ""
+            self._send(text=event.text.strip(), final=True, start=start, end=end, language=event.language)
+
+    def tell_error(self, error: ServiceError) -> None:
+        """In the envelope that every error has."""
+        self._send(**envelope(error.status, error.code, error.message, error.param))
+
+    def fail(self, error: ServiceError) -> bool:
+        """The error is all that is told of a turn that was open."""
+        self._text, self._speaking, self.since_turn, self.committing = "", False, 0.0, False
+        return False
+
+    def turn_is_open(self) -> bool:
+        """With turn detection, while somebody speaks."""
+        if self.request.turn_detection is not None:
+            return self._speaking
+        return self.since_turn >= LEAST_TURN_SECONDS
+
+    def _send(self, **fields: Any) -> None:
+        self.socket.send(json.dumps(fields, ensure_ascii=False))

@@ -1,0 +1,248 @@
+"""Where live sessions begin: OpenAI's Realtime API, transcription only, and our own in plain form, over WebSockets."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, current_app, g, jsonify, request
+from werkzeug.wsgi import ClosingIterator
+
+from .. import logs
+from ..config import split_list
+from ..errors import (
+    Forbidden,
+    InvalidRequest,
+    LocalWhisperDisabled,
+    ServiceError,
+    UpgradeRequired,
+)
+from . import auth, params
+from .hooks import AppResponse, caller, client_waits, services
+from .params import Field, Number, Text
+from .requests import LIVE, receive_fields
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from .live import Session, Surroundings
+
+log = logging.getLogger("app.requests")
+
+realtime = Blueprint("realtime", __name__, url_prefix="/v1")
+live = Blueprint("live", __name__, url_prefix="/api/v1/pam/voice")
+
+MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+SECRET_SECONDS, LONGEST_SECRET_SECONDS = 600, 7200
+LONGEST_SECRET = 4096  # characters: it is sent in one header
+QUERY = (Text("model", "as for /v1/audio/transcriptions; names of conversation models are ignored"),)
+
+SECRETS = (
+    Field("session", "as session.update has it: what a session begins with", kind={"type": "object"}),
+    Field("expires_after", '{"anchor": "created_at", "seconds": 10 to 7200}', kind={"type": "object"}),
+)
+
+BETA_SECRETS = tuple(
+    Field(name, "as transcription_session.update has it")
+    for name in (
+        "input_audio_format",
+        "input_audio_transcription",
+        "turn_detection",
+        "input_audio_noise_reduction",
+    )
+)
+
+
+@realtime.get(
+    "/realtime", summary="A WebSocket: speech in, its text out, by OpenAI's Realtime API", query=QUERY
+)
+@realtime.get("/realtime", websocket=True)  # to Werkzeug another route
+def connect() -> Response:
+    from_ticket = services().access.tickets.find(auth.presented())
+    model, beta = request.args.get("model", ""), _is_beta()
+    session = from_ticket.session if from_ticket else {}
+
+    def make(surroundings: Surroundings) -> Session:  # its errors are a status
+        from .realtime_events import RealtimeSession
+
+        return RealtimeSession(surroundings, model=model, beta=beta, session=session)
+
+    return _upgrade(make)
+
+
+@live.get("/live", summary="A WebSocket: PCM in, a line of JSON for each piece of text out", query=LIVE)
+@live.get("/live", websocket=True)
+def plain() -> Response:
+    fields = {**request.args.to_dict(), "languages": request.args.getlist("languages")}
+
+    def make(surroundings: Surroundings) -> Session:
+        from .live import PlainSession
+
+        return PlainSession(surroundings, fields)
+
+    return _upgrade(make)
+
+
+def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
+    """The response that makes a WebSocket of this request, and has the session that *make* makes run on it."""
+    if _header_names("Upgrade", "websocket") and _header_names("Connection", "upgrade"):
+        version = request.headers.get("Sec-WebSocket-Version", "")
+    else:
+        version = ""
+    client = request.environ.get("gunicorn.socket")
+    if version != "13" or client is None or request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        return _needs_upgrade()
+    key = request.headers.get("Sec-WebSocket-Key", "")
+    try:
+        if len(base64.b64decode(key, validate=True)) != 16:
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise InvalidRequest("Sec-WebSocket-Key: must be 16 bytes in base64") from None
+    _check_origin()
+    found = services()
+    if found.speech.transcriber is None:
+        raise LocalWhisperDisabled("transcription is off here (DISABLE_LOCAL_WHISPER=true)")
+    if not found.settings.realtime_sessions:
+        raise Forbidden("there are no live sessions here; set REALTIME_SESSIONS to how many there may be")
+    ticket, note = object(), found.speech.observer.note
+    try:
+        found.live.enter(ticket)
+    except ServiceError as error:
+        note("realtime_refusals_total", 1, error.code)
+        raise
+
+    def leave() -> None:
+        found.live.leave(ticket)
+        note("realtime_sessions", len(found.live))
+
+    from .live import Surroundings
+
+    surroundings = Surroundings(
+        services=found, caller=caller(), ticket=ticket, request_id=g.request_id, client=client,
+        received=request.environ["wsgi.input"].reader.unreader.take_buffered(), client_waits=client_waits(),
+    )  # fmt: skip
+    try:
+        session = make(surroundings)
+    except BaseException:
+        leave()
+        raise
+    app, rule = current_app._get_current_object(), request.url_rule  # type: ignore[attr-defined]
+
+    def run() -> Iterator[bytes]:
+        client.upgraded = True
+        yield b""
+        client.end()  # the head is sent
+        logs.request_id.set(surroundings.request_id)
+        with app.app_context():
+            session.run(rule.rule if rule else "")
+        logs.request_id.set("-")
+
+    response = Upgraded(run(), 101)
+    response.call_on_close(leave)
+    note("realtime_sessions", len(found.live))
+    accepted = base64.b64encode(hashlib.sha1(key.encode() + MAGIC).digest()).decode()  # noqa: S324 (RFC 6455)
+    response.headers.update(
+        {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accepted}
+    )
+    del response.headers["Content-Type"]
+    if "realtime" in _offered():
+        response.headers["Sec-WebSocket-Protocol"] = "realtime"
+    return response
+
+
+class Upgraded(AppResponse):
+    """The answer 101, whose body is a session: what is no HTTP any more is written by it and not by the server."""
+
+    def get_app_iter(self, environ: WSGIEnvironment) -> Iterable[bytes]:
+        """The session; Werkzeug leaves out the body of an answer 101."""
+        return ClosingIterator(cast(Iterable[bytes], self.response), self.close)
+
+
+def _needs_upgrade() -> Response:
+    """The answer to what is no WebSocket; a header says what it should be."""
+    error = UpgradeRequired(
+        "this is a WebSocket's address: connect with ws:// or wss://, or send Upgrade: websocket, Connection: Upgrade, "
+        "Sec-WebSocket-Version: 13 and Sec-WebSocket-Key in a GET of HTTP/1.1"
+    )
+    response = cast(Response, current_app.handle_user_exception(error))
+    response.headers.update({"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"})
+    return response
+
+
+def _header_names(header: str, word: str) -> bool:
+    return word in (one.strip().lower() for one in request.headers.get(header, "").split(","))
+
+
+def _offered() -> list[str]:
+    return [one.strip() for one in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+
+
+def _is_beta() -> bool:
+    return _header_names("OpenAI-Beta", "realtime=v1") or "openai-beta.realtime-v1" in _offered()
+
+
+def _check_origin() -> None:
+    """Forbidden where a page of another site asks: browsers let any page open a WebSocket."""
+    origin = request.headers.get("Origin")
+    allowed = split_list(services().settings.cors_origins) if services().settings.cors_origins else []
+    if origin is None or "*" in allowed or origin.rstrip("/").lower() in map(str.lower, allowed):
+        return
+    try:
+        parts = urlsplit(origin)
+        same = (parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme))
+        host = urlsplit(f"{parts.scheme}://{request.headers.get('Host', '')}")
+        if parts.hostname and same == (
+            host.hostname,
+            host.port or {"https": 443, "http": 80}.get(host.scheme),
+        ):
+            return
+    except ValueError:
+        pass
+    raise Forbidden(f"pages of {origin[:200]} may not call this service; CORS_ORIGINS names those that may")
+
+
+@realtime.post(
+    "/realtime/client_secrets", summary="A key for minutes, for a browser's WebSocket", json=SECRETS
+)
+def client_secrets() -> Response:
+    fields = receive_fields(example='{"session": {"type": "transcription"}}')
+    session = _object("session", fields)
+    seconds = _object("expires_after", fields).get("seconds", SECRET_SECONDS)
+    value, expires_at, shown = _secret(session, seconds, beta=False)
+    return jsonify(value=value, expires_at=expires_at, session={**shown, "expires_at": expires_at})
+
+
+@realtime.post(
+    "/realtime/transcription_sessions", summary="The same, as OpenAI's beta had it", json=BETA_SECRETS
+)
+def transcription_sessions() -> Response:
+    session = receive_fields(example='{"input_audio_format": "pcm16"}')
+    value, expires_at, shown = _secret(dict(session), SECRET_SECONDS, beta=True)
+    return jsonify({**shown, "client_secret": {"value": value, "expires_at": expires_at}})
+
+
+def _secret(session: dict[str, Any], seconds: Any, *, beta: bool) -> tuple[str, int, dict[str, Any]]:
+    """A key as it is sent, until when it is good, and the session that begins with it."""
+    from .realtime_events import Configuration
+
+    lasts = Number("expires_after.seconds", "", least=10, most=LONGEST_SECRET_SECONDS, whole=True)
+    seconds = lasts.read({"expires_after.seconds": seconds})
+    configuration = Configuration()
+    configuration.update(session, beta=beta)
+    kept = {"beta": session} if beta else session
+    value, ticket = services().access.tickets.make(g.get("key_id", ""), seconds, kept)
+    if len(value) > LONGEST_SECRET:
+        raise InvalidRequest("session: is too long for a key; send its prompt with session.update", "session")
+    return value, ticket.expires_at, configuration.shown(beta=beta)
+
+
+def _object(name: str, fields: params.Fields) -> dict[str, Any]:
+    found = fields.get(name) or {}
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"{name} must be an object", name)
+    return found
