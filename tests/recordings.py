@@ -282,3 +282,12 @@ BROKEN_OFF: dict[str, Callable[[], bytes]] = {
         "broken_off.flac": "flac",
     }.items()
 }
+
+
+def raw(clip: Clip, rate: int = 24_000, codec: str = "pcm_s16le") -> bytes:
+    """*clip* as a microphone's program sends it: without a header; *codec* may be pcm_mulaw or pcm_alaw."""
+    target = io.BytesIO()
+    muxer = {"pcm_s16le": "s16le", "pcm_mulaw": "mulaw", "pcm_alaw": "alaw"}[codec]
+    with av.open(clip.path) as source, av.open(target, "w", muxer) as output:
+        encode(source, output, output.add_stream(codec, rate, layout="mono"))
+    return target.getvalue()

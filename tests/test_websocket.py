@@ -245,3 +245,34 @@ def test_no_key_is_in_the_log_and_every_session_has_a_line(server):
     with Client(server.port, "/v1/realtime") as client:
         request_id = client.headers["x-request-id"]
     until(lambda: f"request_id={request_id} live route=/v1/realtime" in server.log, "the line of its end")
+
+
+def test_sessions_are_not_cut_off_for_those_who_wait_and_take_no_thread_kept_for_health():
+    """Half of the threads are theirs at most, and slow uploads make way instead of them."""
+    with (
+        Server(TTS_ENGINE="espeak", WEB_THREADS="8", ENGINE_SEATS="2") as server,
+        contextlib.ExitStack() as stack,
+    ):
+        clients = [stack.enter_context(Client(server.port, "/v1/realtime")) for _ in range(4)]
+        slow = f"POST {PLAIN[:-5]}/speak HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{{".encode()
+        for _ in range(12):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            connection.sendall(slow)
+        assert server.get("/health").status == 200
+        until(lambda: "a slow client was cut off" in server.log, "somebody makes way")
+        for client in clients:
+            client.socket.sendall(frame(UPDATE))
+            client.until("session.updated")
+
+
+def test_the_limit_is_that_of_all_workers():
+    with (
+        Server(TTS_ENGINE="espeak", WEB_CONCURRENCY="2", REALTIME_SESSIONS="2") as server,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(2):
+            stack.enter_context(Client(server.port, "/v1/realtime"))
+        for _ in range(8):  # whichever worker it is that is asked
+            with pytest.raises(Refused) as refused:
+                Client(server.port, "/v1/realtime")
+            assert refused.value.status == 503

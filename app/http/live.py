@@ -168,11 +168,11 @@ class Session:
         """What the client sends, as it comes, until the session ends; Closed when it ends by itself."""
         while self.end is None:
             self._look_at_limits()
-            parts = self.socket.receive(PIECE_SECONDS if self._pcm else LOOK_UP_SECONDS)
-            for part in parts:
-                self._active_at = time.monotonic()
+            quiet = True
+            for part in self.socket.receive(PIECE_SECONDS if self._pcm else LOOK_UP_SECONDS):
+                self._active_at, quiet = time.monotonic(), False
                 yield from self.take(part)
-            if not parts or len(self._pcm) >= PIECE_SECONDS * self.bytes_per_second:
+            if quiet or len(self._pcm) >= PIECE_SECONDS * self.bytes_per_second:
                 yield from self.flush()
         yield from self.flush()
         if self.turn_is_open():
@@ -275,7 +275,8 @@ class PlainSession(Session):
 
     def _read(self, fields: Mapping[str, Any]) -> None:
         """Take on *fields* beside those there are."""
-        wanted = {**self._fields, **fields}
+        of_message = {"languages[]" if name == "languages" else name: value for name, value in fields.items()}
+        wanted = {**self._fields, **of_message}
         given = params.read(LIVE, wanted)
         detection = TurnDetection(
             given["turns"], given["threshold"], given["prefix_padding_ms"], given["silence_duration_ms"],

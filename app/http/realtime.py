@@ -78,7 +78,8 @@ def connect() -> Response:
 @live.get("/live", summary="A WebSocket: PCM in, a line of JSON for each piece of text out", query=LIVE)
 @live.get("/live", websocket=True)
 def plain() -> Response:
-    fields = {**request.args.to_dict(), "languages": request.args.getlist("languages")}
+    fields = {name: request.args[name] for name in request.args if name != "languages"}
+    fields["languages[]"] = [*request.args.getlist("languages"), *request.args.getlist("languages[]")]
 
     def make(surroundings: Surroundings) -> Session:
         from .live import PlainSession

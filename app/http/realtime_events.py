@@ -208,9 +208,9 @@ class _within:
 
 
 def _object(fields: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
-    found = fields.get(name)
+    found, where = fields.get(name), f"{path}.{name}".lstrip(".")
     if found is not None and not isinstance(found, dict):
-        raise InvalidRequest(f"{path}.{name} must be an object", f"{path}.{name}")
+        raise InvalidRequest(f"{where} must be an object", where)
     return found or {}
 
 
@@ -335,7 +335,7 @@ class RealtimeSession(Session):
         if skipped:
             most = f"a message has at most {LONGEST_TEXT} characters, unless it is input_audio_buffer.append"
             raise InvalidRequest(most)
-        event = append.event() if append else read_json(text) if text else {}
+        event = append.event() if append else read_json(text)
         sent_id = event.get("event_id")
         sent_id = sent_id[:LONGEST_ID] if isinstance(sent_id, str) else None
         try:
@@ -344,7 +344,7 @@ class RealtimeSession(Session):
             self.tell_error(error, sent_id)
 
     def _obey(self, event: dict[str, Any], sent_id: str | None) -> Iterator[LiveInput]:
-        kind = event.get("type")
+        kind = str(event.get("type"))
         if kind == "input_audio_buffer.append":
             audio = event.get("audio")
             try:

@@ -11,6 +11,7 @@ import socket
 import struct
 import termios
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from wsproto.connection import SERVER, Connection
@@ -63,8 +64,8 @@ class WebSocket:
         found = fcntl.ioctl(self._client, termios.FIONREAD, bytes(4))
         return int(struct.unpack("@i", found)[0])
 
-    def receive(self, seconds: float) -> list[Part]:
-        """What came of messages, waiting for at most *seconds*; often nothing."""
+    def receive(self, seconds: float) -> Iterator[Part]:
+        """The parts of messages that come within *seconds*, often none; what is behind a part is read after it."""
         now = time.monotonic()
         if now >= self._ping_at:
             if now - self._heard_at > GONE_SECONDS:
@@ -74,11 +75,13 @@ class WebSocket:
         received, self._received = self._received, b""
         if not received:
             if not self._poll.poll(1000 * min(seconds, self._ping_at - now)):
-                return []
+                return
             received = self._read()
         self._heard_at = time.monotonic()
         self._protocol.receive_data(received)
-        return [part for event in self._protocol.events() if (part := self._part(event))]
+        for event in self._protocol.events():
+            if (part := self._part(event)) is not None:
+                yield part
 
     def _read(self) -> bytes:
         try:
