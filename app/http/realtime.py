@@ -78,7 +78,7 @@ def connect() -> Response:
 @live.get("/live", summary="A WebSocket: PCM in, a line of JSON for each piece of text out", query=LIVE)
 @live.get("/live", websocket=True)
 def plain() -> Response:
-    fields = {name: request.args[name] for name in request.args if name != "languages"}
+    fields: dict[str, Any] = {name: request.args[name] for name in request.args if name != "languages"}
     fields["languages[]"] = [*request.args.getlist("languages"), *request.args.getlist("languages[]")]
 
     def make(surroundings: Surroundings) -> Session:
