@@ -358,7 +358,7 @@ class Settings:
     realtime_sessions: int = setting(
         4, "live sessions (WebSockets that transcribe) at a time, over all web workers; 0: none", most=256
     )
-    realtime_minutes: int = setting(60, "how long one may last", least=1, most=1440)
+    realtime_minutes: float = setting(60.0, "how long one may last", least=0.01, most=1440)
     realtime_idle_seconds: int = setting(300, "one in which nothing is sent for this long is closed", least=1)
     upload_dir: str = setting(
         "",

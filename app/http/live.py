@@ -123,6 +123,7 @@ class Session:
         how = "ended"
         try:
             self.begin()
+            self.speech.warm(self._wanted(self.request))
             inputs = self._inputs()
             for first in inputs:
                 if not isinstance(first, LiveRequest):
@@ -161,7 +162,7 @@ class Session:
             if now - self._failed_at < FAILED_SECONDS or not isinstance(error, EngineDied):
                 self._rest_until = now + (error.retry_after_seconds or REST_SECONDS)
             self._failed_at = now
-            if not self.fail(error):
+            if not self.fail(error) and not isinstance(error, EngineDied):  # then nothing was lost
                 self.tell_error(error)
 
     def _inputs(self) -> Iterator[LiveInput]:
@@ -188,7 +189,7 @@ class Session:
         if not self.around.services.is_running():
             self.end = End(GOING_AWAY)
         elif now - self.began_at > 60 * settings.realtime_minutes:
-            lasted = f"a session lasts for at most {settings.realtime_minutes} minutes (REALTIME_MINUTES)"
+            lasted = f"a session lasts for at most {settings.realtime_minutes:g} minutes (REALTIME_MINUTES)"
             self.end = End(NORMAL, SessionExpired(lasted))
         elif now - self._active_at > settings.realtime_idle_seconds:
             nothing = f"nothing was sent for {settings.realtime_idle_seconds} s (REALTIME_IDLE_SECONDS)"
@@ -240,9 +241,12 @@ class Session:
 
     def check(self, request: LiveRequest) -> None:
         """Raise what keeps *request* from being heard here."""
-        language, languages = request.language, list(request.languages)
-        self.speech.choose(
-            TranscriptionRequest("", model=request.model, language=language, languages=languages)
+        self.speech.choose(self._wanted(request))
+
+    def _wanted(self, request: LiveRequest) -> TranscriptionRequest:
+        """What decides who hears it."""
+        return TranscriptionRequest(
+            "", model=request.model, language=request.language, languages=[*request.languages]
         )
 
 
@@ -350,8 +354,11 @@ class PlainSession(Session):
 
     def fail(self, error: ServiceError) -> bool:
         """The error is all that is told of a turn that was open."""
+        was_open = self.turn_is_open() or self.committing
         self._text, self._speaking, self.since_turn, self.committing = "", False, 0.0, False
-        return False
+        if was_open:
+            self.tell_error(error)
+        return was_open
 
     def turn_is_open(self) -> bool:
         """With turn detection, while somebody speaks."""

@@ -294,7 +294,8 @@ class RealtimeSession(Session):
 
     def _tell_session(self, what: str, *, beta: bool) -> None:
         prefix = "transcription_session" if beta else "session"
-        expires = int(time.time() - (time.monotonic() - self.began_at)) + 60 * self.settings.realtime_minutes
+        left = 60 * self.settings.realtime_minutes - (time.monotonic() - self.began_at)
+        expires = int(time.time() + left)
         session = {**self._configuration.shown(beta=beta), "expires_at": expires}
         self._send(f"{prefix}.{what}", session=session)
 

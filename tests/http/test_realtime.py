@@ -476,6 +476,30 @@ def test_a_session_ends_when_nothing_is_sent():
         assert client.close_code == 1000
 
 
+def test_a_session_that_lasts_too_long_completes_its_turn_and_says_why_it_ends():
+    with (
+        Server(TTS_ENGINE="espeak", REALTIME_MINUTES="0.05") as server,
+        Client(server.port, OPENAI) as client,
+    ):
+        manual(client)
+        client.append(raw(AUSTEN_SHORT))
+        events = list(client.messages())
+        assert understood(texts(events)[0], AUSTEN_SHORT.text)
+        every_item_is_whole(events)
+        assert events[-1]["error"]["code"] == "session_expired"
+        assert client.close_code == 1000
+
+
+def test_an_upgrade_is_a_request_to_the_rate_limit():
+    with Server(TTS_ENGINE="espeak", RATE_LIMIT="2/hour") as server:
+        for _ in range(2):
+            with Client(server.port, OPENAI) as client:
+                client.until("session.created")
+        with pytest.raises(Refused) as refused:
+            Client(server.port, OPENAI)
+        assert (refused.value.status, refused.value.error["code"]) == (429, "rate_limit_exceeded")
+
+
 @pytest.fixture(scope="module")
 def guarded():
     environment = {"API_KEYS": f"{KEY},{OTHER}", "AUDIO_SECONDS_PER_HOUR": "20", "RATE_LIMIT": "1000/minute"}
