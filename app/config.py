@@ -22,6 +22,7 @@ ENV_FILE = PROJECT / ".env"
 SYNTHESIZERS = ("gtts", "kokoro", "neural", "pico", "espeak")
 MOST = 10_000_000  # of any number without a limit of its own; timers and dates overflow from some 10**9 on
 SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
+SPARE_THREADS = 4  # of a web worker, kept for requests without a body, health checks among them
 NOT_SENT = "has a character that no HTTP header carries: use ASCII letters, digits and signs, no spaces"
 BASE64 = "(?=.)([a-zA-Z0-9+/]{4})*([a-zA-Z0-9+/]{2}==|[a-zA-Z0-9+/]{3}=)?"
 # Of kombu's transports those that work between machines; celery's documentation has the list.
@@ -426,8 +427,9 @@ class Settings:
 
     @property
     def live_sessions_here(self) -> int:
-        """How many live sessions one web worker may have: each takes a thread, and half are for other requests."""
-        return min(self.realtime_sessions, self.web_threads // 2)
+        """How many live sessions one web worker may have: each takes a thread of those for uploads, at most half."""
+        spare = min(SPARE_THREADS, self.web_threads // 2)
+        return min(self.realtime_sessions, (self.web_threads - spare) // 2)
 
     @property
     def fleet_redis_url(self) -> str:
@@ -487,8 +489,8 @@ def _contradictions(settings: Settings) -> list[str]:
     most = settings.live_sessions_here * settings.web_concurrency
     if most < settings.realtime_sessions != Settings.realtime_sessions:
         problems.append(
-            f"REALTIME_SESSIONS: {settings.realtime_sessions} is more than {most}, half of the threads "
-            "(WEB_THREADS, of each of WEB_CONCURRENCY workers): the rest is for other requests"
+            f"REALTIME_SESSIONS: {settings.realtime_sessions} is more than {most}, which is what this many threads "
+            "(WEB_THREADS, of each of WEB_CONCURRENCY workers) leave room for beside other requests"
         )
     if settings.celery_broker_url and not settings.fleet_redis_url:
         problems.append(

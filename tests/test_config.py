@@ -86,3 +86,19 @@ def test_other_processes_are_not_told_secrets():
         {"API_KEYS": "a", "REDIS_URL": "redis://:b@host", "WHISPER_MODEL": "base", "HOME": "/"}
     )
     assert told == {"WHISPER_MODEL": "base", "HOME": "/"}
+
+
+@pytest.mark.parametrize(
+    ("threads", "asked", "most"), [(24, 4, 4), (24, 99, 10), (8, 4, 2), (4, 4, 1), (2, 4, 0), (24, 0, 0)]
+)
+def test_live_sessions_leave_threads_for_others(threads, asked, most):
+    assert Settings(web_threads=threads, realtime_sessions=asked).live_sessions_here == most
+
+
+def test_more_live_sessions_than_threads_have_room_for_are_no_setting():
+    with pytest.raises(ConfigError, match="REALTIME_SESSIONS: 21 is more than 20"):
+        Settings.from_env({"REALTIME_SESSIONS": "21", "WEB_CONCURRENCY": "2"})
+    assert Settings.from_env({"REALTIME_SESSIONS": "20", "WEB_CONCURRENCY": "2"}).live_sessions_here == 10
+    assert (
+        Settings.from_env({"WEB_THREADS": "4", "ENGINE_SEATS": "2"}).live_sessions_here == 1
+    )  # the default gives way

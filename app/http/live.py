@@ -151,7 +151,8 @@ class Session:
         """Have one engine hear *inputs*, to their end or its own."""
         self.offset = self.seconds
         try:
-            with closing(self.speech.live(self.request, inputs, self.around.client_waits)) as events:
+            speech: Any = self.speech
+            with closing(speech.live(self.request, inputs, self.around.client_waits)) as events:
                 for event in events:
                     self.turns += event.kind == "completed"
                     self.committing = self.committing and event.kind not in ("committed", "empty")

@@ -108,8 +108,10 @@ def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
     found = services()
     if found.speech.transcriber is None:
         raise LocalWhisperDisabled("transcription is off here (DISABLE_LOCAL_WHISPER=true)")
-    if not found.settings.realtime_sessions:
-        raise Forbidden("there are no live sessions here; set REALTIME_SESSIONS to how many there may be")
+    if not found.settings.live_sessions_here:
+        raise Forbidden(
+            "there are no live sessions here; set REALTIME_SESSIONS to a number, WEB_THREADS to 3 or more"
+        )
     ticket, note = object(), found.speech.observer.note
     try:
         found.live.enter(ticket)

@@ -24,6 +24,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidHeader, ParseException, UnsupportedTransferCoding
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from ..config import SPARE_THREADS
 from .client_socket import ClientSocket, watched
 
 HEAD_END = b"\r\n\r\n"
@@ -35,7 +36,6 @@ LEAVING_SECONDS, LEAVING_BYTES = (
     32 << 20,
 )  # what a client still sends after its answer is read and dropped
 DRAINING_SECONDS = 0.1  # the same, before its connection may carry another request
-SPARE_THREADS = 4  # kept for requests without a body, health checks among them
 # Who is slower makes way while others wait. A phone's poor connection has 20,000 bytes a second.
 SLOW_BYTES_PER_SECOND = 8_000
 LOOK_UP_SECONDS = 0.05  # while requests wait for a thread

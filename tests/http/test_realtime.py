@@ -394,10 +394,11 @@ def test_when_the_engine_is_killed_the_turn_fails_and_the_session_goes_on(server
 
 def test_recordings_are_answered_meanwhile(server):
     with Client(server.port, OPENAI) as client:
+        manual(client)
         client.append(raw(AUSTEN))
         answer = server.upload("/api/v1/pam/voice/transcribe", AUSTEN_SHORT.path.read_bytes())
         assert understood(answer.json["text"], AUSTEN_SHORT.text)
-        client.append(PAUSE)
+        commit(client)
         assert understood(texts(client.until(f"{TEXT}completed"))[0], AUSTEN.text)
 
 
