@@ -210,7 +210,9 @@ def _memory(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _library(settings: Settings) -> Iterator[tuple[str, str]]:
-    builtin = settings.whisper_backend == "builtin"
+    from .speech.models import uses_library
+
+    builtin = not uses_library(settings)
     for name, value, default in (
         ("WHISPER_DEVICE", settings.whisper_device, "cpu"),
         ("WHISPER_COMPUTE_TYPE", settings.whisper_compute_type, "int8"),

@@ -49,9 +49,10 @@ def fetch_model(name: str | None) -> None:
 
 
 def _fetched(fetch: ModuleType, name: str, settings: Settings) -> bool:
-    whole = settings.whisper_backend == "faster-whisper"
+    from ..speech.models import uses_library
+
     try:
-        click.echo(fetch.fetch(name, Path(settings.model_dir), whole=whole))
+        click.echo(fetch.fetch(name, Path(settings.model_dir), whole=uses_library(settings)))
     except (fetch.FetchFailed, OSError) as failure:
         click.echo(failure, err=True)
         return False

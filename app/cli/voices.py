@@ -1,6 +1,5 @@
 """`voices list | fetch | remove`."""
 
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -47,12 +46,10 @@ def fetch_voices(name: str) -> None:
 @click.argument("name", type=click.Choice(["kokoro"]))
 def remove_voices(name: str) -> None:
     """Delete their directory."""
+    from ..speech.models import remove
+
     directory = Path(Settings.from_env().model_dir) / name
     if not directory.is_dir():
         raise click.ClickException(f"no voices {name!r} are in {directory.parent}")
-    # Renamed first, to a name that a fetch in progress has: nobody ever sees half of them.
-    removed = directory.with_name(f".{name}.removed")
-    shutil.rmtree(removed, ignore_errors=True)
-    directory.rename(removed)
-    shutil.rmtree(removed)
+    remove(name, directory.parent)
     click.echo(f"removed {directory}")

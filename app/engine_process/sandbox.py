@@ -20,9 +20,8 @@ MOST_FILES = 512  # one for each open session, and the libraries' own
 
 PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_SET_MODE_FILTER = 1
-SECCOMP_FILTER_FLAG_SPEC_ALLOW = (
-    4  # else kernels before 5.16 switch off speculative loads: the model gets slower
-)
+# Without it kernels before 5.16 switch off speculative loads: the model gets slower.
+SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
 
 # Numbers of system calls on x86_64 and aarch64, from Linux's syscall_64.tbl and asm-generic/unistd.h; None where
 # there is none. With each group, why.

@@ -14,9 +14,8 @@ Fields = Mapping[str, Any]  # a form's are all text, a JSON body's may be anythi
 Schema = dict[str, Any]
 Texts = tuple[str, ...]
 Refusal = type[InvalidRequest]
-Read = Callable[
-    [Any], Any
-]  # what a given value stands for, None for nothing; ValueError, without a text: must be what *accepts* says
+# What a given value stands for, None for nothing; ValueError, without a text: must be what *accepts* says.
+Read = Callable[[Any], Any]
 
 
 class Field(NamedTuple):

@@ -52,9 +52,8 @@ EXAMPLE = '{"text": "Hello."}'
 
 NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]*)?")
 GZIP = b"\x1f\x8b"
-CONTROLS = re.compile(
-    rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]"
-)  # in no text, and within the first 512 bytes of any recording
+# In no text, and within the first 512 bytes of any recording.
+CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 DATA_URL = re.compile(rb"\s*data:[^,]{0,200};base64,")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]{64,}=*\s*")
 

@@ -66,9 +66,8 @@ class SynthesisResult(NamedTuple):
     skipped: Mapping[str, int] = {}
     duration_seconds: float | None = None
     size_bytes: int | None = None
-    words: Sequence[tuple[str, float, float]] | None = (
-        None  # and their seconds, where these were asked for and are known
-    )
+    # And their seconds, where these were asked for and are known.
+    words: Sequence[tuple[str, float, float]] | None = None
     made_seconds: Callable[[], float | None] = lambda: None  # how long it became; None before its end
 
     @property
@@ -107,9 +106,8 @@ class CacheWriter:
     def _move(self) -> None:
         there = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed by `close`)
         self._file.seek(0)
-        end = (
-            INFO_BYTES + self.size
-        )  # past which a part of what failed may stand; less is there, where nothing was
+        # Past it a part of what failed may stand; less is there, where nothing was.
+        end = INFO_BYTES + self.size
         while chunk := self._file.read(min(CHUNK_BYTES, end - there.tell())):
             write_all(there, chunk)
         there.seek(end)

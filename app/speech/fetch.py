@@ -171,10 +171,8 @@ def pip_download(wheels: Iterable[Wheel], directory: Path) -> list[Path]:
     requirements.write_text("".join(f"{each.requirement} --hash=sha256:{each.sha256}\n" for each in wheels))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--requirement", str(requirements), "--dest", str(directory)]
-    environment = {
-        **os.environ,
-        "TMPDIR": str(directory),
-    }  # what pip has half is seen, and goes with the rest
+    # What pip has half is seen, and goes with the rest.
+    environment = {**os.environ, "TMPDIR": str(directory)}
     subprocess.run(command, check=True, stdout=sys.stderr, env=environment)  # noqa: S603 (our own command)
     requirements.unlink()
     stems = [wheel.requirement.partition("==")[0].replace("-", "_") for wheel in wheels]

@@ -20,10 +20,8 @@ LEAVING_SECONDS = 10.0  # until a process that was told to stop is killed
 
 def check_room(model: Model, model_dir: Path) -> None:
     """InsufficientStorage: the disk has not what fetching takes. Conflict: another model is being fetched."""
-    from .fetch import (  # here, because a worker that is never asked does without its libraries
-        disk_mb,
-        one_at_a_time,
-    )
+    # Here, because a worker that is never asked does without its libraries.
+    from .fetch import disk_mb, one_at_a_time
 
     model_dir.mkdir(parents=True, exist_ok=True)
     free_mb, needed_mb = free_bytes(model_dir) >> 20, disk_mb(model)

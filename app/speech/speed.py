@@ -48,10 +48,8 @@ def window_time(model: Path, threads: int) -> WindowTime | None:
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         log.warning("the speed of this machine can't be measured: %s", error)
         return None
-    with (
-        contextlib.suppress(OSError),
-        atomic_write(path, mode=0o644) as file,
-    ):  # else it is measured at each start
+    # Where it can't be kept, it is measured at each start.
+    with contextlib.suppress(OSError), atomic_write(path, mode=0o644) as file:
         file.write(json.dumps(measured._asdict()).encode())
     return measured
 

@@ -177,9 +177,8 @@ class LocalTranscriber:
         self.engine, self.model, self.path = engine, model.label, model.name
         self.multilingual, self._settings = model.multilingual, settings
         self.files: list[Path] = []  # of the model, once they were found
-        self.encoder = (
-            ""  # what computes it, "kernels", "numpy" or "ctranslate2": the engine says so when it begins
-        )
+        # What computes it, "kernels", "numpy" or "ctranslate2": the engine says so when it begins.
+        self.encoder = ""
 
     def is_here(self) -> bool:
         """Whether the model is where it was found."""

@@ -12,9 +12,8 @@ import av
 
 from .mel import RATE
 
-TOLERANCE_SECONDS = (
-    0.1  # encoders begin up to 50 ms early or late, and live recorders write times that tremble
-)
+# Encoders begin up to 50 ms early or late, and live recorders write times that tremble.
+TOLERANCE_SECONDS = 0.1
 LONGEST_SECONDS = 24 * 3600.0  # no recording goes on for longer
 NEAR_SECONDS = 0.5  # Whisper's times are up to half a second off
 
@@ -29,9 +28,8 @@ class Clock:
     def __init__(self) -> None:
         self.shifts: deque[tuple[float, float]] = deque([(0.0, 0.0)])  # from which second of the samples on
         self.decoded_seconds = 0.0
-        self.zero: float | None = (
-            0.0  # the container's time that is ours to begin with; None: at the next frame
-        )
+        # The container's time that is ours to begin with; None: at the next frame.
+        self.zero: float | None = 0.0
         self.latest_seconds = LONGEST_SECONDS
 
     @property

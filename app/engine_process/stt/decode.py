@@ -43,9 +43,8 @@ SPARE_BYTES = 32 << 20  # what must still be there for a refusal to be the file'
 SOUND = 16
 SILENT_SECONDS = 600.0
 FROM_ZERO = ("mov", "matroska")  # their times begin at 0; those of the others anywhere
-LATE_SECONDS = (
-    3600.0  # a beginning that is later, and longer than the file, is that of a broadcast joined on the way
-)
+# A beginning that is later, and longer than the file, is that of a broadcast joined on the way.
+LATE_SECONDS = 3600.0
 OGG_PAGE = b"OggS\0"  # and its flags
 OGG_BLOCK = 1 << 16
 Samples = npt.NDArray[np.int16]
@@ -123,9 +122,8 @@ def decode(
                 packets = reader.packets
                 begin = end if count > found or packets <= start.packet else None
     except protocol.Refused as refusal:
-        if (
-            not count or refusal.code != "invalid_audio"
-        ):  # what comes behind a recording that was heard may be anything
+        # What comes behind a recording that was heard may be anything.
+        if not count or refusal.code != "invalid_audio":
             raise
     except av.error.MemoryError:
         raise out_of_memory() from None
@@ -236,9 +234,8 @@ def origin(container: "av.container.InputContainer") -> tuple[float, float | Non
     """The time in *container* that is the recording's zero, and the latest it states, None if it does not; seconds."""
     begins = (container.start_time or 0) / 1_000_000
     stated = container.duration / 1_000_000 if container.duration else None
-    latest = (
-        None if stated is None else stated + max(0.0, begins)
-    )  # FFmpeg counts MP4's from its first sample
+    # FFmpeg counts MP4's from its first sample.
+    latest = None if stated is None else stated + max(0.0, begins)
     if container.format.name.startswith(FROM_ZERO) and begins <= max(LATE_SECONDS, stated or 0):
         begins = min(0.0, begins)
     return begins, latest

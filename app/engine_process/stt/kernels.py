@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from ctypes import c_bool, c_float, c_int, c_long, c_ulong, c_void_p
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,8 @@ Floats = npt.NDArray[np.float32]
 LIBRARY = "libctranslate2"
 EPSILON = 1e-5  # of layer normalization, CTranslate2's and OpenAI's
 GELU = 3  # the number of its exact form, with erf, in CTranslate2's `ops/activation.h`
-TRIED_DIFFERENCE = (
-    0.02  # of outputs about 1: int8 rounds inputs to 127 steps, so a product may differ by 0.8 %
-)
+# Of outputs about 1: int8 rounds inputs to 127 steps, so a product may differ by 0.8 %.
+TRIED_DIFFERENCE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,52 +41,20 @@ class Linear:
     shift: npt.NDArray[np.int32]
 
 
-class Kernels(Protocol):
-    """What an encoder is computed with; any number of threads may, each in arrays of its own."""
+class Kernels:
+    """
+    What an encoder is computed with; any number of threads may, each in arrays of its own.
 
-    name: str
-
-    def limit_threads(self) -> None:
-        """Have the calling thread's kernels run in this thread alone."""
-
-    def linear(self, x: Floats, layer: Linear, out: Floats, *, gelu: bool = False) -> None:
-        """*out* (rows, out) = *x* (rows, in) through *layer*, and through GELU where that follows."""
-
-    def multiply(
-        self,
-        a: Floats,
-        b: Floats,
-        out: Floats,
-        *,
-        transposed: bool = False,
-        scale: float = 1,
-        add: bool = False,
-    ) -> None:
-        """*out* = *scale* x *a* @ *b* or, *transposed*, *b*.T, added to what is in it if *add*; rows may be strided."""
-
-    def softmax(self, x: Floats) -> None:
-        """In place, over each row."""
-
-    def norm(self, x: Floats, gamma: Floats, beta: Floats, out: Floats) -> None:
-        """Layer normalization of each row."""
-
-    def gelu(self, x: Floats) -> None:
-        """In place."""
-
-    def release(self) -> None:
-        """Give back what the kernels keep for themselves between calls."""
-
-
-class NumpyKernels:
-    """With 32-bit floats, by numpy's OpenBLAS (one thread: `launch.py` sets OPENBLAS_NUM_THREADS)."""
+    These compute with 32-bit floats, by numpy's OpenBLAS (one thread: `launch.py` sets OPENBLAS_NUM_THREADS).
+    """
 
     name = "numpy"
 
     def limit_threads(self) -> None:
-        """It has one already."""
+        """Have the calling thread's kernels run in this thread alone; numpy's do."""
 
     def linear(self, x: Floats, layer: Linear, out: Floats, *, gelu: bool = False) -> None:
-        """See Kernels."""
+        """*out* (rows, out) = *x* (rows, in) through *layer*, and through GELU where that follows."""
         np.matmul(x, layer.weight.astype(np.float32).T, out=out)
         out /= layer.scale
         out += layer.bias
@@ -104,7 +71,7 @@ class NumpyKernels:
         scale: float = 1,
         add: bool = False,
     ) -> None:
-        """See Kernels."""
+        """*out* = *scale* x *a* @ *b* or, *transposed*, *b*.T, added to what is in it if *add*; rows may be strided."""
         product = a @ (b.T if transposed else b)
         product *= np.float32(scale)
         if add:
@@ -113,13 +80,13 @@ class NumpyKernels:
             out[:] = product
 
     def softmax(self, x: Floats) -> None:
-        """See Kernels."""
+        """In place, over each row."""
         x -= x.max(axis=1, keepdims=True)
         np.exp(x, out=x)
         x /= x.sum(axis=1, keepdims=True)
 
     def norm(self, x: Floats, gamma: Floats, beta: Floats, out: Floats) -> None:
-        """See Kernels."""
+        """Layer normalization of each row."""
         np.subtract(x, x.mean(axis=1, keepdims=True), out=out)
         out /= np.sqrt(np.einsum("ij,ij->i", out, out) / np.float32(out.shape[1]) + np.float32(EPSILON))[
             :, None
@@ -128,7 +95,7 @@ class NumpyKernels:
         out += beta
 
     def gelu(self, x: Floats) -> None:
-        """See Kernels. x/2 (1 + erf(x / sqrt 2)), with erf within 1.5e-7 (Abramowitz and Stegun 7.1.26)."""
+        """In place: x/2 (1 + erf(x / sqrt 2)), with erf within 1.5e-7 (Abramowitz and Stegun 7.1.26)."""
         z = np.abs(x) * np.float32(0.5**0.5)
         t = 1 / (1 + np.float32(0.3275911) * z)
         series = t * np.float32(1.061405429)
@@ -145,11 +112,11 @@ class NumpyKernels:
         x *= z
 
     def release(self) -> None:
-        """It keeps nothing."""
+        """Give back what the kernels keep for themselves between calls; numpy keeps nothing."""
 
 
-class CTranslateKernels:
-    """With int8 products, as CTranslate2's own encoder has them; AttributeError where its library lacks a name."""
+class CTranslateKernels(Kernels):
+    """Those of CTranslate2's own encoder, with int8 products; AttributeError where its library lacks a name."""
 
     name = "kernels"
 
@@ -187,11 +154,11 @@ class CTranslateKernels:
         self._then_gelu = ctypes.byref(c_int(GELU))
 
     def limit_threads(self) -> None:
-        """See Kernels. OpenMP's own threads inside ours once made 11 s of work 100."""
+        """OpenMP's own threads inside ours once made 11 s of work 100."""
         self._set_num_threads(1)
 
     def linear(self, x: Floats, layer: Linear, out: Floats, *, gelu: bool = False) -> None:
-        """See Kernels. The 32-bit integer product stands in *out* before it becomes floats there."""
+        """The 32-bit integer product stands in *out* before it becomes floats there."""
         (rows, depth), width = x.shape, len(layer.bias)
         integers, scales = np.empty((rows, depth), np.int8), np.empty(rows, np.float32)
         source, factors, target = _address(integers), _address(scales), _address(out)
@@ -216,7 +183,6 @@ class CTranslateKernels:
         scale: float = 1,
         add: bool = False,
     ) -> None:
-        """See Kernels."""
         rows, depth = a.shape
         self._gemm(
             False, False, False, transposed, rows, out.shape[1], depth, scale, _address(a), a.strides[0] >> 2,
@@ -224,19 +190,16 @@ class CTranslateKernels:
         )  # fmt: skip
 
     def softmax(self, x: Floats) -> None:
-        """See Kernels."""
         self._softmax(_address(x), None, _address(x), *x.shape, False)
 
     def norm(self, x: Floats, gamma: Floats, beta: Floats, out: Floats) -> None:
-        """See Kernels."""
         self._norm(_address(x), _address(gamma), _address(beta), _address(out), *x.shape, EPSILON)
 
     def gelu(self, x: Floats) -> None:
-        """See Kernels."""
         self._gelu(_address(x), _address(x), x.size)
 
     def release(self) -> None:
-        """See Kernels: 142 to 148 MB at the decoder's peak became 129 with MKL."""
+        """142 to 148 MB at the decoder's peak became 129 with MKL."""
         self._free_buffers()
 
 
@@ -247,7 +210,7 @@ def choose(choice: str, library: Callable[[], ctypes.CDLL] | None = None) -> Ker
     Refused where "kernels" are asked for and can't be had.
     """
     if choice == "numpy":
-        return NumpyKernels()
+        return Kernels()
     try:
         kernels = CTranslateKernels((library or loaded_library)())
         if wrong := differences(kernels):
@@ -258,13 +221,13 @@ def choose(choice: str, library: Callable[[], ctypes.CDLL] | None = None) -> Ker
                 "misconfigured", f"WHISPER_ENCODER=kernels: {error}; set it to auto"
             ) from None
         log.warning("the encoder runs on numpy, at half the speed: %s", error)
-        return NumpyKernels()
+        return Kernels()
     return kernels
 
 
 def differences(kernels: Kernels) -> list[str]:
     """The names of those of *kernels* whose answers on small arrays are not numpy's."""
-    random, numpy = np.random.default_rng(0), NumpyKernels()
+    random, numpy = np.random.default_rng(0), Kernels()
     kernels.limit_threads()
 
     def floats(*shape: int) -> Floats:

@@ -87,9 +87,8 @@ class FasterWhisperEngine(WhisperEngine):
                 yield None
         audio = np.concatenate([np.zeros(0, np.int16), *pieces])
         del pieces
-        resume = (
-            header.get("resume") or {}
-        )  # it may have begun in the builtin engine; this one says nothing of it
+        # It may have begun in the builtin engine; this one says nothing of it.
+        resume = header.get("resume") or {}
         if resume:
             audio = audio[max(0, round(resume["seconds"] * RATE) - first) :]
             first = max(first, round(resume["seconds"] * RATE))

@@ -55,7 +55,7 @@ def test_it_encodes_the_same_each_time(model_dir, features):
 
 
 def test_a_fault_in_a_thread_reaches_the_caller(model_dir, features):
-    class Faulty(kernels.NumpyKernels):
+    class Faulty(kernels.Kernels):
         def softmax(self, x):
             raise MemoryError
 
