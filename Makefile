@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run worker test test-all test-ready check schemas chaos fuzz bench install dev model kokoro requirements tools stock
+.PHONY: run worker test test-all test-ready check schemas chaos fuzz bench install dev model kokoro requirements tools stock clients
 
 run: install model
 	@$(BIN)/python -m compileall -q app
@@ -35,7 +35,7 @@ test: test-ready
 	$(BIN)/pytest -m "alone and not long" || [ $$? = 5 ] || failed=1; \
 	exit $$failed
 
-test-all: test-ready kokoro
+test-all: test-ready kokoro clients
 	@failed=0; \
 	$(BIN)/pytest $(BESIDE) -m "not alone" || failed=1; \
 	$(BIN)/pytest -m alone || failed=1; \
@@ -98,6 +98,14 @@ stock: model
 # Natural voices in more languages, 90 MB: for `make test-all` and `make bench`.
 kokoro: $(VENV)/installed
 	@$(BIN)/python -m app voices fetch kokoro
+
+# Clients of other makers for live transcription, 800 MB in an environment of their own: for `make test-all`.
+clients: $(VENV)/clients/installed
+
+$(VENV)/clients/installed: tests/clients/requirements.txt
+	@test -x $(VENV)/clients/bin/python || $(BIN)/python -m venv $(VENV)/clients
+	$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # Real parts that tests talk to, where this machine lets us install them; elsewhere those tests say so and are skipped.
 tools:

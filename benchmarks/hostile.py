@@ -38,9 +38,9 @@ def measure(quick: bool) -> Iterator[Row]:
         service.speak(text="Hello.", format="wav")
         service.wait_until_engines_left()
         before = service.weigh().total_mb
-        yield from _health(service, "/health, nobody attacks", min(seconds, 10), None)
+        yield from health(service, "/health, nobody attacks", min(seconds, 10), None)
         with _attacked(service, seconds):
-            yield from _health(service, f"/health, {HOSTILE} hostile clients", seconds * 0.8, 100.0)
+            yield from health(service, f"/health, {HOSTILE} hostile clients", seconds * 0.8, 100.0)
         yield from _transcriptions(service, quick)
         service.wait_until_engines_left()
         yield Row("the service after it, over before", service.weigh().total_mb - before, "MB", 8.0)
@@ -56,7 +56,7 @@ def _attacked(service: Service, seconds: float) -> Iterator[None]:
         yield
 
 
-def _health(service: Service, what: str, seconds: float, limit_ms: float | None) -> Iterator[Row]:
+def health(service: Service, what: str, seconds: float, limit_ms: float | None) -> Iterator[Row]:
     """Probes every 20 ms, each on a connection of its own."""
     times = []
     end = time.monotonic() + seconds

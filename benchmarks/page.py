@@ -28,12 +28,12 @@ def measure(quick: bool) -> Iterator[Row]:
         for _ in range(50):
             service.get("/health")
         time.sleep(SETTLING_SECONDS)
-        before_mb, before_seconds, began = service.weigh().total_mb, _worked(service), time.monotonic()
+        before_mb, before_seconds, began = service.weigh().total_mb, worked(service), time.monotonic()
         time.sleep(seconds)
-        closed = (_worked(service) - before_seconds) / (time.monotonic() - began)
-        begun = _worked(service), time.monotonic()
+        closed = (worked(service) - before_seconds) / (time.monotonic() - began)
+        begun = worked(service), time.monotonic()
         opened = _open(service, seconds=seconds, rounds=0)
-        share = (_worked(service) - begun[0]) / (time.monotonic() - begun[1])
+        share = (worked(service) - begun[0]) / (time.monotonic() - begun[1])
         yield Row("page, all its files", opened["bytes"] / 1000, "kB", 100)
         yield Row("page open, of one processor", 100 * (share - closed), "%", 1)
         # 1.0 of it is psutil and 0.7 the reports: they come with the first look, and an idle service does without.
@@ -60,7 +60,7 @@ def _open(service: Service, *, seconds: int, rounds: int) -> dict[str, list[floa
     return json.loads(done.stdout)
 
 
-def _worked(service: Service) -> float:
+def worked(service: Service) -> float:
     """Processor seconds of all its processes so far."""
     return sum(process.cpu_seconds for process in memory.service(service.pid))
 

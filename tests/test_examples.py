@@ -227,13 +227,15 @@ def first_to_lock(file: IO[str]) -> bool:
 
 @contextlib.contextmanager
 def npm_registry(folder: Path) -> Iterator[str]:
-    """A registry that has OpenAI's client for Node, as `tests/node` has it."""
-    shutil.copytree(NODE / "node_modules" / "openai", folder / "package", symlinks=True)
-    packed = subprocess.run(
-        ["npm", "pack", "--ignore-scripts", "--silent", "./package"],
-        cwd=folder, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    package = json.loads((folder / "package" / "package.json").read_text())
+    """A registry that has the packages for Node, as `tests/node` has them."""
+    packed = {}
+    for name in ("openai", "ws"):
+        shutil.copytree(NODE / "node_modules" / name, folder / "packages" / name, symlinks=True)
+        done = subprocess.run(
+            ["npm", "pack", "--ignore-scripts", "--silent", f"./packages/{name}"],
+            cwd=folder, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        packed[name] = done.stdout.split()[-1]
 
     class Registry(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -242,13 +244,15 @@ def npm_registry(folder: Path) -> Iterator[str]:
     handler = functools.partial(Registry, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         url = f"http://127.0.0.1:{server.server_port}"
-        version = {**package, "dist": {"tarball": f"{url}/{packed.stdout.split()[-1]}"}}
-        document = {
-            "name": "openai",
-            "dist-tags": {"latest": package["version"]},
-            "versions": {package["version"]: version},
-        }
-        (folder / "openai").write_text(json.dumps(document))
+        for name, file in packed.items():
+            package = json.loads((folder / "packages" / name / "package.json").read_text())
+            version = {**package, "dist": {"tarball": f"{url}/{file}"}}
+            document = {
+                "name": name,
+                "dist-tags": {"latest": package["version"]},
+                "versions": {package["version"]: version},
+            }
+            (folder / name).write_text(json.dumps(document))
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -1,6 +1,7 @@
-// A recording, from the microphone or a file, becomes text while somebody watches.
+// A recording becomes text while somebody watches: one from the microphone while it is made, where that is possible.
 
 import { ask, refusal, Refused, VOICE } from "./api.js";
+import { dictate } from "./dictation.js";
 import { byId, clock, element, say, size } from "./element.js";
 import { events } from "./events.js";
 import { meanwhile } from "./memory.js";
@@ -10,6 +11,7 @@ import { FORMATS } from "./subtitles.js";
 
 const player = byId("recording");
 let recording = null; // while the microphone is open
+let dictation = null; // what is heard of it meanwhile
 let work = null; // what stops the transcription that goes on
 let segments = [];
 let name = "";
@@ -67,6 +69,12 @@ async function startRecording() {
   }
   byId("level").hidden = false;
   byId("record-says").textContent = "Stop";
+  const fields = chosen();
+  if (fields.task) return; // translated is what was said to its end
+  begun("");
+  const own = (dictation = dictate((await recording).stream, fields, (turn) => own === dictation && showTurn(turn)));
+  const heard = await meanwhile(own.over);
+  if (!heard && recording && own === dictation) say(byId("listen-says"), "The text comes when you stop.");
 }
 
 // The engine starts while somebody speaks; who can't have it started waits at the end, as before.
@@ -76,9 +84,18 @@ function warm() {
 }
 
 async function stopRecording() {
-  const { blob, name, seconds } = await (await recording).stop();
+  const { blob, name: called, seconds } = await (await recording).stop();
+  const [own, fields] = [dictation, chosen()];
   showIdle();
-  await meanwhile(transcribe(blob, name, seconds));
+  say(byId("listen-says"), "Finishing");
+  const heard = await own?.end();
+  if (own !== dictation) return; // another recording has the place
+  if (!heard) return meanwhile(transcribe(blob, called, seconds));
+  name = called;
+  load(blob);
+  const [long, language] = [clock(seconds), segments.at(-1)?.language];
+  say(byId("listen-says"), language ? `${long} of speech (${language}), written while you spoke` : `No speech in ${long}.`);
+  offer(fields);
 }
 
 function showIdle() {
@@ -89,14 +106,10 @@ function showIdle() {
 }
 
 async function transcribe(blob, called, seconds = NaN) {
-  work?.abort();
+  begun(called);
   const own = (work = new AbortController());
   const began = performance.now();
   const fields = chosen();
-  name = called;
-  segments = [];
-  byId("segments").replaceChildren();
-  byId("downloads").hidden = byId("listen-snippets").hidden = true;
   load(blob);
   say(byId("listen-says"), `Sending ${called}, ${size(blob.size)}`);
   byId("listen-work").hidden = false;
@@ -113,7 +126,23 @@ async function transcribe(blob, called, seconds = NaN) {
     if (own === work) byId("listen-work").hidden = true;
   }
   if (own !== work) return; // another recording has the place
-  snippets.show(byId("listen-snippets"), snippets.transcription(called, fields));
+  offer(fields);
+}
+
+// The place is another recording's now.
+function begun(called) {
+  work?.abort();
+  dictation?.end();
+  work = dictation = null;
+  name = called;
+  segments = [];
+  byId("segments").replaceChildren();
+  byId("listen-work").hidden = true;
+  byId("downloads").hidden = byId("listen-snippets").hidden = true;
+}
+
+function offer(fields) {
+  snippets.show(byId("listen-snippets"), snippets.transcription(name, fields));
   byId("downloads").hidden = segments.length === 0;
 }
 
@@ -139,6 +168,18 @@ function load(blob) {
   URL.revokeObjectURL(player.src);
   player.src = URL.createObjectURL(blob);
   player.hidden = false;
+}
+
+// A turn of what is being said; it takes the place of what was known of it before.
+function showTurn(turn) {
+  const grown = segments.at(-1)?.final === false;
+  if (grown) {
+    segments.pop();
+    byId("segments").lastChild.remove();
+  }
+  if (!turn.text) return;
+  add(turn);
+  byId("segments").lastChild.ariaBusy = String(!turn.final); // to be read aloud when it stands
 }
 
 function add(segment, seconds) {

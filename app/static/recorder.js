@@ -7,7 +7,8 @@ const WHY_NOT = {
   NotReadableError: "Another program has the microphone; choose a file.",
 };
 
-// Begin to record; *hear* is given the loudness (0 to 1) and the seconds so far. `stop()` is the recording.
+// Begin to record; *hear* is given the loudness (0 to 1) and the seconds so far. `stream` is the microphone, `stop()` the
+// recording.
 export async function record(hear) {
   if (!navigator.mediaDevices)
     throw new Error("Browsers give the microphone to https and localhost only; choose a file.");
@@ -23,6 +24,7 @@ export async function record(hear) {
   const loudness = listen(stream);
   const timer = setInterval(() => hear(loudness.now(), (performance.now() - began) / 1000), 100);
   return {
+    stream,
     stop: () =>
       new Promise((resolve) => {
         recorder.onstop = () => {

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, visit } from "./browser.js";
 
-const { BASE_URL, RECORDING, API_KEY } = process.env;
+const { BASE_URL, RECORDING, MICROPHONE, API_KEY } = process.env;
 let browser, tab, page;
 
 before(async () => {
-  browser = await launch();
+  browser = await launch({ microphone: MICROPHONE });
   tab = await visit(browser, `${BASE_URL}/dashboard`);
   page = tab.page;
 });
@@ -44,6 +44,13 @@ test("with the right one everything works", async () => {
   await page.click("#speak-button");
   await says("#speak-says", "espeak-ng");
   await page.locator("#key").waitFor({ state: "hidden" });
+});
+
+test("with a key, too, words come while they are spoken", async () => {
+  await page.click("#record");
+  await says("#segments", /might|amiable|himself/i);
+  await page.click("#record");
+  await says("#listen-says", "written while you spoke");
 });
 
 test("the lines that do it again name the key and do not have it", async () => {

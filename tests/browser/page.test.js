@@ -78,13 +78,45 @@ test("all it is made of is under 100 kB, and small enough to be said", async () 
   assert.ok(sizes.reduce((sum, size) => sum + size) < 100_000, String(sizes));
 });
 
-test("what is said into the microphone becomes text", async () => {
+test("what is said into the microphone becomes text while it is said", async () => {
   await page.click("#record");
+  await says("#segments", spoken); // nobody has stopped it yet
+  assert.match(await text("#record-says"), /^Stop/);
   await says("#record-says", "Stop, 0:04"); // the recording has 3.3 s
+  await page.click("#record");
+  await says("#listen-says", /of speech \(en\), written while you spoke/);
+  await page.locator("#downloads").waitFor();
+  await says("#segments", spoken);
+  assert.equal(await page.locator("#segments [aria-busy=true]").count(), 0);
+  await page.waitForFunction(() => document.getElementById("recording").readyState > 0); // it can be played
+  await says("#listen-snippets", /audio=@recording\.webm/);
+});
+
+test("where no live session is left, the recording becomes text when it ends", async () => {
+  expected = /WebSocket connection .* 503/;
+  await page.evaluate(() => {
+    const opened = () =>
+      new Promise((resolve, reject) => {
+        const socket = new WebSocket(`ws://${location.host}/api/v1/pam/voice/live`);
+        [socket.onopen, socket.onerror] = [resolve, reject];
+      });
+    return Promise.all([opened(), opened(), opened(), opened()]); // all that there may be
+  });
+  await page.click("#record");
+  await says("#listen-says", "The text comes when you stop.");
+  await says("#record-says", "Stop, 0:04");
   await page.click("#record");
   await transcribed();
   await says("#segments", spoken);
-  await says("#listen-snippets", /audio=@recording\.webm/);
+});
+
+test("what is to be translated is no live session", async () => {
+  await page.selectOption("#task", "translate");
+  await page.click("#record");
+  await says("#record-says", "Stop, 0:04");
+  await page.click("#record");
+  await page.locator("#downloads:visible, #listen-says[data-kind=error]").first().waitFor();
+  assert.match(await text("#listen-says"), /of speech \(\w+\) in/);
 });
 
 test("a refused microphone is explained", async () => {

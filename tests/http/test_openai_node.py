@@ -5,10 +5,12 @@ import shutil
 import subprocess
 
 import pytest
+import trustme
 
 from app.config import PROJECT
 
 from ..recordings import AUSTEN_SHORT
+from .test_realtime_clients import samples
 
 NODE = PROJECT / "tests" / "node"
 node = pytest.mark.skipif(shutil.which("npm") is None, reason="Node is not installed on this machine")
@@ -23,8 +25,13 @@ def run(command, directory, **environment):
 
 
 @node
-def test_the_node_client_works(openai_server):
+def test_the_node_client_works(openai_server, tmp_path):
+    said, certificate = tmp_path / "said.pcm", tmp_path / "certificate.pem"
+    said.write_bytes(samples(AUSTEN_SHORT).tobytes())
+    made = trustme.CA().issue_cert("127.0.0.1")
+    made.private_key_and_cert_chain_pem.write_to_path(certificate)
     run(
         ["node", "--test"], NODE,
         BASE_URL=f"{openai_server.url}/v1", RECORDING=str(AUSTEN_SHORT.path),
+        SAID=str(said), CERTIFICATE=str(certificate),
     )  # fmt: skip

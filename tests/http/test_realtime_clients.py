@@ -1,0 +1,221 @@
+"""Live transcription, asked by clients written for OpenAI's: the real server, the real model, real recordings."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from openai import AuthenticationError, OpenAI
+
+from app.config import PROJECT
+
+from ..likeness import understood
+from ..recordings import AUSTEN, AUSTEN_SHORT, CLIPS, NEURAL
+from ..server import Server
+
+KEY = "a-key-for-live-sessions-0123456789"
+OTHERS = Path(sys.prefix) / "clients" / "bin" / "python"
+TURNS = {"type": "server_vad", "silence_duration_ms": 500}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server(TTS_ENGINE="espeak", API_KEYS=KEY, ENGINE_IDLE_SECONDS="30") as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with OpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0) as client:
+        yield client
+
+
+def samples(*clips, rate=24_000, pause=1.2):
+    """What is said in *clips*, each with a pause after it, as 16-bit samples."""
+    found = []
+    for clip in clips:
+        with av.open(clip.path) as source:
+            resampler = av.AudioResampler("s16", "mono", rate)
+            frames = [one for frame in [*source.decode(audio=0), None] for one in resampler.resample(frame)]
+        found += [frame.to_ndarray()[0] for frame in frames]
+        found.append(np.zeros(round(rate * pause), np.int16))
+    return np.concatenate(found)
+
+
+def as_law(clip, codec):
+    """*clip* as a telephone sends it, 8 kHz and a byte a sample; *codec* is "pcm_mulaw" or "pcm_alaw"."""
+    encoder = av.CodecContext.create(codec, "w")
+    encoder.sample_rate, encoder.layout, encoder.format = 8000, "mono", "s16"
+    frame = av.AudioFrame.from_ndarray(samples(clip, rate=8000)[np.newaxis], "s16", "mono")
+    frame.sample_rate = 8000
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
+def session(turn_detection, **fields):
+    transcription = {"model": "gpt-4o-transcribe", "language": "en"}
+    return {
+        "type": "transcription",
+        "audio": {"input": {"transcription": transcription, "turn_detection": turn_detection, **fields}},
+    }
+
+
+def append(connection, sound, piece=9600):
+    """*sound* (bytes), 0.2 s of 24 kHz at a time."""
+    for start in range(0, len(sound), piece):
+        connection.input_audio_buffer.append(audio=base64.b64encode(sound[start : start + piece]).decode())
+
+
+def until(connection, kind):
+    """The events up to the first of *kind*, which is the last of them; an error that is not awaited fails."""
+    events = []
+    while not events or not events[-1].type.endswith(kind):
+        events.append(connection.recv())
+        assert kind == "error" or events[-1].type != "error", events[-1]
+    return events
+
+
+def texts(events):
+    """The transcripts of *events*, after a look at whether each one's deltas, joined, are it."""
+    finished = [event for event in events if event.type.endswith(".completed")]
+    for event in finished:
+        deltas = [e.delta for e in events if e.type.endswith(".delta") and e.item_id == event.item_id]
+        assert "".join(deltas) == event.transcript
+    return [event.transcript for event in finished]
+
+
+def test_a_turn_that_the_service_finds_the_end_of(client):
+    with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        connection.session.update(session=session(TURNS))
+        append(connection, samples(AUSTEN_SHORT).tobytes())
+        events = until(connection, ".completed")
+    kinds = [event.type for event in events if not event.type.endswith(".delta")]
+    assert kinds[:2] == ["session.created", "session.updated"]
+    assert [kind for kind in kinds if "item" not in kind][2:] == [
+        "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.committed",
+    ]  # fmt: skip
+    updated, completed = events[1].session, events[-1]
+    assert updated.audio.input.turn_detection.type == "server_vad"
+    assert updated.audio.input.turn_detection.silence_duration_ms == 500
+    assert (completed.usage.type, completed.content_index) == ("duration", 0)
+    assert 0 < completed.usage.seconds < 6
+    assert understood(*texts(events), AUSTEN_SHORT.text)
+
+
+def test_turns_follow_each_other(client):
+    with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        connection.session.update(session=session(TURNS))
+        append(connection, samples(AUSTEN_SHORT, NEURAL).tobytes())
+        events = until(connection, ".completed") + until(connection, ".completed")
+    for heard, clip in zip(texts(events), (AUSTEN_SHORT, NEURAL), strict=True):
+        assert understood(heard, clip.text)
+    first, second = (event for event in events if event.type == "input_audio_buffer.committed")
+    assert (first.previous_item_id, second.previous_item_id) == (None, first.item_id)
+    started = [event.audio_start_ms for event in events if event.type.endswith("speech_started")]
+    stopped = [event.audio_end_ms for event in events if event.type.endswith("speech_stopped")]
+    assert sorted(started + stopped) == [started[0], stopped[0], started[1], stopped[1]]
+
+
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
+def test_a_turn_that_the_client_ends(client, clip):
+    with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        connection.session.update(session=session(None))
+        append(connection, samples(clip, pause=0.2).tobytes())
+        connection.input_audio_buffer.commit()
+        events = until(connection, ".completed")
+        connection.input_audio_buffer.commit(event_id="nothing-since")
+        (error,) = until(connection, "error")
+        connection.input_audio_buffer.clear()
+        assert connection.recv().type == "input_audio_buffer.cleared"
+    assert understood(*texts(events), clip.text)
+    assert (error.error.code, error.error.event_id) == ("input_audio_buffer_commit_empty", "nothing-since")
+    assert "input_audio_buffer.speech_started" not in {event.type for event in events}
+
+
+def test_what_is_cleared_is_not_heard(client):
+    with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        connection.session.update(session=session(None))
+        append(connection, samples(AUSTEN).tobytes())
+        connection.input_audio_buffer.clear()
+        append(connection, samples(NEURAL).tobytes())
+        connection.input_audio_buffer.commit()
+        events = until(connection, ".completed")
+    assert understood(*texts(events), NEURAL.text)
+
+
+def test_words_come_while_the_turn_goes_on(client):
+    """Half of it is said, and the other half only when a word of the first has come."""
+    sound = samples(AUSTEN, pause=2).tobytes()
+    half = len(sound) // 4 * 2
+    with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        connection.session.update(session=session({**TURNS, "silence_duration_ms": 1500}))
+        append(connection, sound[:half])
+        events = until(connection, ".delta")
+        append(connection, sound[half:])
+        events += until(connection, ".completed")
+    assert understood(*texts(events), AUSTEN.text)
+
+
+def test_the_old_names_and_a_telephone_work(client):
+    told = {
+        "input_audio_format": "g711_ulaw",
+        "input_audio_transcription": {"model": "whisper-1", "language": "en"},
+        "turn_detection": {**TURNS, "threshold": 0.5, "prefix_padding_ms": 300},
+    }
+    headers = {"OpenAI-Beta": "realtime=v1"}
+    query = {"intent": "transcription"}
+    with client.beta.realtime.connect(
+        model="whisper-1", extra_query=query, extra_headers=headers
+    ) as connection:
+        connection.transcription_session.update(session=told)
+        append(connection, as_law(AUSTEN_SHORT, "pcm_mulaw"), piece=1600)
+        events = until(connection, ".completed")
+    assert [event.type for event in events[:2]] == [
+        "transcription_session.created", "transcription_session.updated",
+    ]  # fmt: skip
+    assert understood(*texts(events), AUSTEN_SHORT.text)
+
+
+def test_a_telephone_of_the_other_law(client):
+    with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        connection.session.update(session=session(TURNS, format={"type": "audio/pcma"}))
+        append(connection, as_law(NEURAL, "pcm_alaw"), piece=1600)
+        events = until(connection, ".completed")
+    assert understood(*texts(events), NEURAL.text)
+
+
+def test_a_secret_made_for_a_browser_opens_a_session_as_it_was_described(client, server):
+    made = client.realtime.client_secrets.create(session=session(None))
+    assert made.value.startswith("ek_")
+    assert made.session.audio.input.turn_detection is None
+    with (
+        OpenAI(base_url=f"{server.url}/v1", api_key=made.value, max_retries=0) as bearer,
+        bearer.realtime.connect() as connection,
+    ):
+        append(connection, samples(AUSTEN_SHORT, pause=0.2).tobytes())
+        connection.input_audio_buffer.commit()
+        events = until(connection, ".completed")
+        with pytest.raises(AuthenticationError):
+            bearer.models.retrieve("tiny.en")  # good for live sessions, and for nothing else
+    assert understood(*texts(events), AUSTEN_SHORT.text)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    not OTHERS.exists(), reason="the clients of tests/clients/requirements.txt are not installed"
+)
+@pytest.mark.parametrize("clip", [AUSTEN_SHORT, NEURAL], ids=lambda clip: clip.name)
+@pytest.mark.parametrize("program", ["agents", "livekit", "livekit_commits", "pipecat"])
+def test_a_client_of_somebody_elses(program, clip, server, tmp_path):
+    sound = tmp_path / "said.pcm"
+    sound.write_bytes(samples(clip, pause=0).tobytes())
+    done = subprocess.run(
+        [OTHERS, PROJECT / "tests" / "clients" / "programs.py", program, f"{server.url}/v1", KEY, sound],
+        env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert understood(" ".join(json.loads(done.stdout)), clip.text), done.stdout
