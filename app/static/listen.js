@@ -72,6 +72,7 @@ async function startRecording() {
   const fields = chosen();
   if (fields.task) return; // translated is what was said to its end
   begun("");
+  say(byId("listen-says"), "Listening");
   const own = (dictation = dictate((await recording).stream, fields, (turn) => own === dictation && showTurn(turn)));
   const heard = await meanwhile(own.over);
   if (!heard && recording && own === dictation) say(byId("listen-says"), "The text comes when you stop.");
@@ -172,14 +173,15 @@ function load(blob) {
 
 // A turn of what is being said; it takes the place of what was known of it before.
 function showTurn(turn) {
-  const grown = segments.at(-1)?.final === false;
-  if (grown) {
+  if (segments.at(-1)?.final === false) {
     segments.pop();
     byId("segments").lastChild.remove();
   }
   if (!turn.text) return;
   add(turn);
-  byId("segments").lastChild.ariaBusy = String(!turn.final); // to be read aloud when it stands
+  const list = byId("segments");
+  list.lastChild.ariaBusy = String(!turn.final); // to be read aloud when it stands
+  list.scrollTop = list.scrollHeight;
 }
 
 function add(segment, seconds) {
