@@ -24,7 +24,7 @@ BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
 OPTIMIZED := -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py --ignore tests/test_optimized.py \
 	--ignore tests/engine_process --ignore tests/jobs/fleet/test_worker.py --ignore tests/test_worker.py \
 	--ignore tests/jobs/fleet/test_flower.py --ignore tests/jobs/fleet/test_sqs.py \
-	--ignore tests/chaos --ignore tests/browser --ignore tests/hostile --ignore tests/fuzz \
+	--ignore tests/chaos --ignore tests/browser --ignore tests/hostile --ignore tests/fuzz --ignore tests/clients \
 	--ignore tests/http/test_schemathesis.py --ignore tests/http/test_openai_node.py \
 	--ignore tests/http/test_monitoring.py --ignore tests/cli/test_doctor.py --ignore tests/test_smoke.py \
 	--ignore tests/test_deploy.py
