@@ -413,7 +413,7 @@ def attack(port: int, seconds: float) -> None:
                         connection.sendall(append)
                 else:  # vanishes in the middle of a frame
                     connection.sendall(append[: draw.randrange(len(append))])
-            over.wait(0.05)
+            over.wait(draw.uniform(0.5, 1.5))  # a refused one tries again as people do
 
     clients = [threading.Thread(target=client, args=(number,)) for number in range(HOSTILE)]
     for each in clients:

@@ -26,12 +26,15 @@ def run(command, directory, **environment):
 
 @node
 def test_the_node_client_works(openai_server, tmp_path):
-    said, certificate = tmp_path / "said.pcm", tmp_path / "certificate.pem"
+    said, certificate, authority = (
+        tmp_path / name for name in ("said.pcm", "certificate.pem", "authority.pem")
+    )
     said.write_bytes(samples(AUSTEN_SHORT).tobytes())
-    made = trustme.CA().issue_cert("127.0.0.1")
-    made.private_key_and_cert_chain_pem.write_to_path(certificate)
+    made = trustme.CA()
+    made.cert_pem.write_to_path(authority)
+    made.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
     run(
         ["node", "--test"], NODE,
         BASE_URL=f"{openai_server.url}/v1", RECORDING=str(AUSTEN_SHORT.path),
-        SAID=str(said), CERTIFICATE=str(certificate),
+        SAID=str(said), CERTIFICATE=str(certificate), NODE_EXTRA_CA_CERTS=str(authority),
     )  # fmt: skip

@@ -19,7 +19,7 @@ test("words come while they are spoken, and are the text", async () => {
   });
   await new Promise((resolve) => front.listen(0, "127.0.0.1", resolve));
   const client = new OpenAI({ baseURL: `https://127.0.0.1:${front.address().port}/v1`, apiKey: "anything" });
-  const live = new OpenAIRealtimeWS({ model: "gpt-4o-transcribe", options: { ca: pem } }, client);
+  const live = new OpenAIRealtimeWS({ model: "gpt-4o-transcribe" }, client);
   try {
     const { deltas, transcript } = await new Promise((resolve, reject) => {
       let deltas = "";
