@@ -48,6 +48,7 @@ test("with the right one everything works", async () => {
 
 test("with a key, too, words come while they are spoken", async () => {
   await page.click("#record");
+  await says("#listen-says", "Listening"); // the transcript of before has gone
   await says("#segments", /might|amiable|himself/i);
   await page.click("#record");
   await says("#listen-says", "written while you spoke");
