@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 from .. import memory
@@ -53,10 +53,10 @@ class Engine:
     """
     Owns an engine process, from the first session that needs it until it was idle for long enough.
 
-    Threads may share an Engine. *seats* sessions are open at a time, the next is refused; one in the background
-    needs none. One step runs at a time, and the session with the least left to do has the next (`queueing.py`), so a
-    short recording is not kept waiting by a long one. A process that makes no progress for *timeout_seconds* is killed;
-    `close()` ends everything.
+    Threads may share an Engine. *seats* sessions are open at a time, the next is refused; one in the background, or
+    live, needs none. One step runs at a time, and the session with the least left to do has the next (`queueing.py`),
+    so a short recording is not kept waiting by a long one. A process that makes no progress for *timeout_seconds* is
+    killed; `close()` ends everything.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Engine:
         background: bool = False,
         work: Work | None = None,
         wanted: Callable[[], bool] = lambda: True,
+        questions: Iterator[protocol.Message] | None = None,
     ) -> Generator[protocol.Message, None, None]:
         """
         What the engine finds, as it finds it; closing the iterator early cancels the work.
@@ -102,16 +103,19 @@ class Engine:
         most *patience_seconds*. In the *background*, the turns of others come first, and room is not waited
         for: that would keep others from their turn. *work* says how much there is to do, for who has less comes first;
         *wanted* is asked now and then whether anybody still waits for the answer.
+        With *questions* it is a live session, which needs no seat: each further step is asked the next of them, which
+        is waited for without the turn, and the session ends with them. They are not closed.
         Raises the error an engine's refusal stands for, QueueFull, InsufficientMemory, EngineDied,
         EngineTimeout, ClientGone.
         """
-        self._take_seat(background)
+        seatless = background or questions is not None
+        self._take_seat(seatless)
         number = next(self._numbers)
-        question: protocol.Header = {**header, "op": "open", "session": number}
+        question = protocol.Message({**header, "op": "open", "session": number})
         process = None
         more, begun = True, False
         work = work or Work()
-        work.background = background
+        work.background, work.live = background, questions is not None
         asked = self._clock()
         waited: float | None = None
         try:
@@ -126,8 +130,13 @@ class Engine:
                         self._make_room(cost_mb or self.program.cost_mb, patience, wanted)
                         process = self._running()
                     messages, more = self._step(process, question, wanted)
-                question = {"op": "next", "session": number}
                 yield from messages
+                given: protocol.Message | None = protocol.Message({})
+                if more and questions is not None and (given := next(questions, None)) is None:
+                    self._forgotten.append(number)
+                    return
+                if given is not None:
+                    question = given._replace(header={**given.header, "op": "next", "session": number})
         except (ClientGone, GeneratorExit, QueueFull) as end:
             if isinstance(end, QueueFull):
                 self.observer.note("engine_refusals_total", 1, self.name, "queue_full")
@@ -140,7 +149,7 @@ class Engine:
             self._turns.leave(work)
             with self._changed:
                 self._begun -= begun
-                self._seats.leave(0.0 if more else work.worked_seconds, background=background)
+                self._seats.leave(0.0 if more else work.worked_seconds, background=seatless)
                 self.observer.note("engine_sessions", self._seats.taken, self.name)
                 self._changed.notify_all()
 
@@ -167,7 +176,7 @@ class Engine:
                     self._budget.admit(self, self.program.cost_mb)
                     self._step(
                         self._running(),
-                        {"op": "open", "session": number, "task": protocol.WARM},
+                        protocol.Message({"op": "open", "session": number, "task": protocol.WARM}),
                         lambda: True,
                     )
             finally:
@@ -259,7 +268,7 @@ class Engine:
         return process
 
     def _step(
-        self, process: subprocess.Popen[bytes], question: protocol.Header, wanted: Callable[[], bool]
+        self, process: subprocess.Popen[bytes], question: protocol.Message, wanted: Callable[[], bool]
     ) -> tuple[list[protocol.Message], bool]:
         """Ask *question*; what it found and whether the session has more steps."""
         step = next(self._numbers)
@@ -272,7 +281,7 @@ class Engine:
                     _descriptor(process.stdin),
                     {"op": "close", "session": self._forgotten.popleft(), "step": 0},
                 )
-            protocol.send(_descriptor(process.stdin), {**question, "step": step})
+            protocol.send(_descriptor(process.stdin), {**question.header, "step": step}, question.payload)
             while True:
                 message = self._next_message(process, wanted)
                 if self._waking_since is not None:

@@ -9,7 +9,7 @@ The web worker asks, the engine answers; each side reads with plain `os.read`, s
 twice and a reader can wait on the descriptor itself.
 
     ask     {"op": "open", "session": 7, "step": 41, ...}  begin a session and take its first step
-            {"op": "next", "session": 7, "step": 42}       take its next step
+            {"op": "next", "session": 7, "step": 42, ...}  take its next step; a live session's carries audio
             {"op": "close", "session": 7, "step": 0}       forget it
     answer  {"step": 41, "kind": ...}                      what the step produced, as it is found
             {"step": 41, "state": "more"|"done"}           the step is over: ends every answer

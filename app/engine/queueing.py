@@ -29,7 +29,7 @@ LONGEST_WAIT_SECONDS = 60  # the OpenAI clients of the first major version obey 
 
 class Seats:
     """
-    Sessions somebody waits for take a seat each; those of jobs, in the background, take none.
+    Sessions somebody waits for take a seat each; those of jobs, in the background, and live ones take none.
 
     Owned by an engine, and guarded by its condition.
     """
@@ -98,6 +98,7 @@ class Work:
     left: float | None = None
     patience_seconds: float = math.inf
     background: bool = False
+    live: bool = False  # between two steps it waits for somebody to speak
     steps: int = 0
     asked_at: float = 0.0
     overtaken: int = 0  # turns that those who asked later were given since its own last one
@@ -138,10 +139,10 @@ class Turns:
         """
         queue = self._in_background if work.background else self._waiting
         with self._condition:
-            if not work.steps:
+            if not work.steps or work.live:
                 work.asked_at = self._clock()
-                if not work.background:
-                    self._open.append(work)
+            if not work.steps and not work.background:
+                self._open.append(work)
             self._learn(work)
             queue.append(work)
             self._release(work)
@@ -182,7 +183,7 @@ class Turns:
 
     def _is_ahead(self, work: Work) -> bool:
         """Whether *work*, whose step is over, would have the next one if it asked now, as it will in a moment."""
-        if work.background or not (self._waiting or self._in_background):
+        if work.background or work.live or not (self._waiting or self._in_background):
             return False
         return all(self._need(other) > self._need(work) for other in self._waiting)
 

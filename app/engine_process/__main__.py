@@ -6,13 +6,17 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Protocol
 
 from ..engine import protocol
 from .sandbox import confine
 
 log = logging.getLogger("app.engine_process")
+
+
+# What it finds, and None at the end of a step; given the question of the next one.
+Session = Generator[protocol.Message | None, protocol.Message | None, None]
 
 
 class EngineProgram(Protocol):
@@ -39,9 +43,9 @@ def load(name: str, options: protocol.Header) -> EngineProgram:
 
         return FasterWhisperEngine(options)
     if name == "whisper":
-        from .stt.whisper import WhisperEngine
+        from .stt.live import LiveEngine
 
-        return WhisperEngine(options)
+        return LiveEngine(options)
     if name == "speech":
         from .tts.speech import SpeechEngine
 
@@ -67,9 +71,10 @@ def read_questions(questions: "queue.SimpleQueue[protocol.Message]") -> None:
 
 def serve(engine: EngineProgram, questions: "queue.SimpleQueue[protocol.Message]", answers: int) -> None:
     """Answer one question after the other; sessions live between them."""
-    sessions: dict[int, Iterator[protocol.Message | None]] = {}
+    sessions: dict[int, Session] = {}
     while True:
-        header = questions.get().header
+        question = questions.get()
+        header = question.header
         number, step = header["session"], header["step"]
         verdict = {"state": "done"}
         if header["op"] == "open":
@@ -77,24 +82,27 @@ def serve(engine: EngineProgram, questions: "queue.SimpleQueue[protocol.Message]
         if header["op"] == "close":
             sessions.pop(number, None)
         else:
-            verdict = take_step(sessions[number], step, answers)
+            verdict = take_step(sessions[number], question, answers)
         if verdict["state"] != "more":
             sessions.pop(number, None)
         protocol.send(answers, {"step": step, **verdict})
 
 
-def begin(engine: EngineProgram, header: protocol.Header) -> Iterator[protocol.Message | None]:
+def begin(engine: EngineProgram, header: protocol.Header) -> Session:
     """The session *header* opens; what goes wrong in opening it goes wrong in its first step."""
     yield from engine.open(header)
 
 
-def take_step(session: Iterator[protocol.Message | None], step: int, answers: int) -> protocol.Header:
+def take_step(session: Session, question: protocol.Message, answers: int) -> protocol.Header:
     """Run *session* to the end of its step, sending what it finds; how the step ended."""
     try:
-        for message in session:
-            if message is None:
-                return {"state": "more"}
-            protocol.send(answers, {"step": step, **message.header}, message.payload)
+        # The first step's question opened it; a later one's is what its `yield None` gives, for those that listen.
+        message = session.send(None if question.header["op"] == "open" else question)
+        while message is not None:
+            protocol.send(answers, {"step": question.header["step"], **message.header}, message.payload)
+            message = next(session)
+        return {"state": "more"}
+    except StopIteration:
         return {"state": "done"}
     except protocol.Refused as refusal:
         return failed(refusal.code, refusal.message, refusal.param)

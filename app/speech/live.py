@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import NamedTuple
+
+from ..engine.protocol import Header, Message
+from .routing import LocalModels
+from .transcription import LocalTranscriber, TranscriptionRequest
 
 SERVER_VAD, SEMANTIC_VAD = "server_vad", "semantic_vad"
 
@@ -76,3 +81,66 @@ class LiveEvent(NamedTuple):
     start: float = 0.0
     end: float = 0.0
     language: str | None = None
+
+
+def choose(models: LocalModels, request: LiveRequest) -> tuple[LocalTranscriber, LocalTranscriber | None]:
+    """As `LocalModels.choose`."""
+    return models.choose(
+        TranscriptionRequest("", request.model, language=request.language, languages=request.languages)
+    )
+
+
+def live(
+    models: LocalModels, request: LiveRequest, inputs: Iterator[LiveInput], wanted: Callable[[], bool]
+) -> Generator[LiveEvent]:
+    """
+    What is heard in *inputs*, until they end; they are not closed, so that another call can go on with them.
+
+    Another model goes on where a request asks for one, and where the first knows English only and hears something else.
+    The errors of `LocalModels.choose` and `Engine.session`.
+    """
+    one, other = choose(models, request)
+    carried = Message({"begins_at": 0.0})
+    moved = True
+
+    def header() -> Header:
+        turns = request.turn_detection
+        return {
+            **request._asdict(),
+            "task": "live",
+            "language": request.language or models.language,
+            "languages": [*request.languages],
+            "turn_detection": turns and turns._asdict(),
+            "hand_over": other is not None,
+            "begins_at": carried.header["begins_at"],
+        }
+
+    def questions() -> Iterator[Message]:
+        nonlocal one, other, request
+        if carried.payload:
+            yield carried._replace(header={**carried.header, "kind": "carried"})
+        for given in inputs:
+            if isinstance(given, Audio):
+                yield Message({"kind": "audio", "behind": given.behind}, given.samples)
+            elif isinstance(given, LiveRequest):
+                request = given
+                first, second = choose(models, request)
+                if one not in (first, second):
+                    one, other = first, second
+                    yield Message({"kind": "leave"})
+                else:
+                    yield Message({**header(), "kind": "request"})
+            else:
+                yield Message({"kind": "commit" if isinstance(given, Commit) else "clear"})
+
+    while moved:
+        moved, asked = False, one
+        with closing(one.engine.session(header(), wanted=wanted, questions=questions())) as messages:
+            for message in messages:
+                if message.header["kind"] != "handed_over":
+                    found = message.header
+                    yield LiveEvent(**{name: found[name] for name in LiveEvent._fields if name in found})
+                    continue
+                carried, moved = message, True
+                if asked is one and other:  # it is not English
+                    one, other = other, None

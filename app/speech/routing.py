@@ -53,6 +53,7 @@ class LocalModels:
             for number, (model, cost_mb) in enumerate(chosen)
         ]
         self.model = self.listed[0].model
+        self.language = settings.whisper_language or None  # of what says nothing of its own
         self.observer = Observer()
         self._fetched: dict[str, LocalTranscriber] = {}
         self._lock = threading.Lock()  # guards the one above

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -12,9 +12,10 @@ from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
 from ..engine.process import Engine
-from ..errors import LocalWhisperDisabled, ModelNotFound
-from . import whisper_languages
+from ..errors import LocalWhisperDisabled, Misconfigured, ModelNotFound
+from . import live, models, whisper_languages
 from .audio import SynthesisResult
+from .live import LiveEvent, LiveInput, LiveRequest
 from .routing import LocalModels
 from .synthesis import Synthesis
 from .timestamps import TimedWord, align
@@ -111,6 +112,23 @@ class Speech:
         """Raise what `LocalModels.transcribe` would, where the models here can't do what *request* asks."""
         if isinstance(self.transcriber, LocalModels):
             self.transcriber.choose(request)
+
+    def live(
+        self, request: LiveRequest, inputs: Iterator[LiveInput], wanted: Callable[[], bool]
+    ) -> Generator[LiveEvent]:
+        """What is heard in *inputs* while it is spoken; see `live.live`."""
+        return live.live(self._live_models(), request, inputs, wanted)
+
+    def choose_live(self, request: LiveRequest) -> None:
+        """Raise what keeps *request* from being heard here; wakes nothing."""
+        live.choose(self._live_models(), request)
+
+    def _live_models(self) -> LocalModels:
+        if not isinstance(self.transcriber, LocalModels) or models.uses_library(self.settings):
+            raise Misconfigured(
+                "live transcription needs a model here: DISABLE_LOCAL_WHISPER=false and WHISPER_BACKEND=ctranslate2"
+            )
+        return self.transcriber
 
     def warm(self, request: TranscriptionRequest) -> Engine | None:
         """

@@ -67,15 +67,17 @@ def generate(
     *,
     beam_size: int,
     attempt: Attempt,
+    stands: list[int] | None = None,
 ) -> Hypothesis:
-    """The model's text for the window *encoded*, after the tokens of *prompt*."""
+    """The model's text for the window *encoded*, after the tokens of *prompt*; it begins with those that *stand*."""
+    stands = stands or []
     if attempt.temperature > 0:
         search = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": attempt.temperature}
     else:
         search = {"beam_size": beam_size}
     result = model.generate(
         encoded,
-        [prompt],
+        [prompt + stands],
         max_length=LENGTH_LIMIT,
         return_scores=True,
         return_no_speech_prob=True,
@@ -91,9 +93,9 @@ def generate(
     return Hypothesis(
         tokens,
         attempt.temperature,
-        # CTranslate2 gives the mean over the tokens; the end of the text counts as one more.
-        avg_logprob=result.scores[0] * len(tokens) / (len(tokens) + 1),
+        # CTranslate2 gives the mean over the tokens; the end of the text counts as one more, what stands for nothing.
+        avg_logprob=result.scores[0] * len(tokens) / (len(tokens) - len(stands) + 1),
         compression_ratio=len(text) / len(zlib.compress(text)),
         no_speech_prob=result.no_speech_prob,
-        cut_off=len(tokens) >= min(LENGTH_LIMIT // 2, LENGTH_LIMIT + 1 - len(prompt)),
+        cut_off=len(tokens) - len(stands) >= min(LENGTH_LIMIT // 2, LENGTH_LIMIT + 1 - len(prompt + stands)),
     )

@@ -40,6 +40,7 @@ class Recording:
         self.held = np.zeros(0, np.int16)
         self.first = first  # position of held[0], in samples
         self.complete = False
+        self.threshold = SPEECH
         self.speech_flags: list[bool] = []
         self.first_flag = first // CHUNK
 
@@ -70,13 +71,18 @@ class Recording:
                 break
             position += len(piece)
             pieces.append(piece)
-        fresh = np.concatenate([np.zeros(0, np.int16), *pieces])
-        if self.detector:
-            chances = self.detector.hear(fresh) + (self.detector.finish() if self.complete else [])
-            self.speech_flags += [chance >= SPEECH for chance in chances]
-        self.held = np.concatenate([self.held, fresh])
+        self.take(np.concatenate([np.zeros(0, np.int16), *pieces]))
         self.forget(max(0, frame * HOP - REACH))
         return max(0, min(WINDOW_FRAMES, self.samples_read // HOP - frame))
+
+    def take(self, fresh: Samples) -> list[float]:
+        """Hold *fresh* too; the probability of speech in each chunk that is complete with it."""
+        chances = []
+        if self.detector:
+            chances = self.detector.hear(fresh) + (self.detector.finish() if self.complete else [])
+            self.speech_flags += [chance >= self.threshold for chance in chances]
+        self.held = np.concatenate([self.held, fresh])
+        return chances
 
     def forget(self, begin: int) -> None:
         """Let go of what comes before sample *begin*."""

@@ -289,7 +289,7 @@ class WhisperEngine:
         if vocabulary.multilingual:
             sequence += [
                 vocabulary.number_of(f"<|{language}|>"),
-                vocabulary.number_of(f"<|{header['task']}|>"),
+                vocabulary.number_of("<|translate|>" if header["task"] == "translate" else "<|transcribe|>"),
             ]
         prompt, hotwords = header.get("prompt"), header.get("hotwords")
         return Task(

@@ -110,6 +110,7 @@ class Transcriber:
         self.task = task
         self.context = list(task.prompt)
         self.said_until = 0.0
+        self.stands: list[int] = []  # tokens that the next text begins with
         self.may_be_foreign = task.may_be_foreign
 
     def segments(
@@ -163,7 +164,9 @@ class Transcriber:
     def hear(self, encoded: Any, attempt: Attempt) -> Hypothesis:
         """The model's text, of two searches the likelier where the first leaves it unsure."""
         prompt = self.prompt(self.context if attempt.with_context else [])
-        search = partial(generate, self.model, encoded, prompt, self.vocabulary, attempt=attempt)
+        search = partial(
+            generate, self.model, encoded, prompt, self.vocabulary, attempt=attempt, stands=self.stands
+        )
         hypothesis = search(beam_size=self.task.beam_size)
         # What may be foreign shall not be made to look like English.
         least = SURELY_ENGLISH if self.may_be_foreign else -math.inf
@@ -235,7 +238,7 @@ class Transcriber:
 
     def prompt(self, context: list[int]) -> list[int]:
         """The tokens generation starts from: what was said before, then the task."""
-        before = self.task.hotwords[:CONTEXT_LIMIT] + context[-CONTEXT_LIMIT:]
+        before = (self.task.hotwords[:CONTEXT_LIMIT] + context[-CONTEXT_LIMIT:])[len(self.stands) :]
         return ([self.vocabulary.previous, *before] if before else []) + self.task.sequence
 
     def passes_over(self, segments: list[Segment], frame: int, next_frame: int) -> bool:
