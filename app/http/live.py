@@ -123,7 +123,11 @@ class Session:
         how = "ended"
         try:
             self.begin()
-            self.speech.warm(self._wanted(self.request))
+            asked = self.request
+            wanted = TranscriptionRequest(
+                "", asked.model, language=asked.language, languages=[*asked.languages]
+            )
+            self.speech.warm(wanted)
             inputs = self._inputs()
             for first in inputs:
                 if not isinstance(first, LiveRequest):
@@ -151,8 +155,7 @@ class Session:
         """Have one engine hear *inputs*, to their end or its own."""
         self.offset = self.seconds
         try:
-            speech: Any = self.speech
-            with closing(speech.live(self.request, inputs, self.around.client_waits)) as events:
+            with closing(self.speech.live(self.request, inputs, self.around.client_waits)) as events:
                 for event in events:
                     self.turns += event.kind == "completed"
                     self.committing = self.committing and event.kind not in ("committed", "empty")
@@ -242,13 +245,7 @@ class Session:
 
     def check(self, request: LiveRequest) -> None:
         """Raise what keeps *request* from being heard here."""
-        self.speech.choose(self._wanted(request))
-
-    def _wanted(self, request: LiveRequest) -> TranscriptionRequest:
-        """What decides who hears it."""
-        return TranscriptionRequest(
-            "", model=request.model, language=request.language, languages=[*request.languages]
-        )
+        self.speech.choose_live(request)
 
 
 def read_json(text: str) -> dict[str, Any]:

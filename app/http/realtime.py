@@ -18,7 +18,6 @@ from ..config import split_list
 from ..errors import (
     Forbidden,
     InvalidRequest,
-    LocalWhisperDisabled,
     ServiceError,
     UpgradeRequired,
 )
@@ -106,8 +105,6 @@ def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
         raise InvalidRequest("Sec-WebSocket-Key: must be 16 bytes in base64") from None
     _check_origin()
     found = services()
-    if found.speech.transcriber is None:
-        raise LocalWhisperDisabled("transcription is off here (DISABLE_LOCAL_WHISPER=true)")
     if not found.settings.live_sessions_here:
         raise Forbidden(
             "there are no live sessions here; set REALTIME_SESSIONS to a number, WEB_THREADS to 3 or more"

@@ -126,7 +126,7 @@ class Speech:
     def _live_models(self) -> LocalModels:
         if not isinstance(self.transcriber, LocalModels) or models.uses_library(self.settings):
             raise Misconfigured(
-                "live transcription needs a model here: DISABLE_LOCAL_WHISPER=false and WHISPER_BACKEND=ctranslate2"
+                "live transcription needs a model here: DISABLE_LOCAL_WHISPER=false and WHISPER_BACKEND=builtin"
             )
         return self.transcriber
 
