@@ -198,6 +198,19 @@ def test_an_empty_commit_is_one_error_and_the_clear_after_it_is_answered(server)
         assert cleared["type"] == "input_audio_buffer.cleared"
 
 
+@pytest.mark.parametrize(
+    ("kind", "size"), [({"type": "audio/pcm", "rate": 24_000}, 4800), ({"type": "audio/pcmu"}, 800),
+                       ({"type": "audio/pcm", "rate": 48_000}, 9600), ({"type": "audio/pcm", "rate": 16_000}, 3200)]
+)  # fmt: skip
+def test_a_tenth_of_a_second_is_a_turn(server, kind, size):
+    with Client(server.port, OPENAI) as client:
+        manual(client, format=kind)
+        client.append(bytes(size))
+        commit(client)
+        events = client.until(f"{TEXT}completed")
+        assert "error" not in [event["type"] for event in events]
+
+
 def test_a_committed_silence_has_an_empty_text(server):
     with Client(server.port, OPENAI) as client:
         manual(client)

@@ -23,7 +23,7 @@ from .whisper import PADDING_FRAMES, SHORT_FRAMES, WhisperEngine
 from .windows import ATTEMPTS, FRAMES_PER_SECOND, SURELY_ENGLISH, Foreign, Task, Transcriber
 
 LIVE = "live"
-LEAST_SAMPLES = RATE // 10  # of a turn
+LEAST_SAMPLES = RATE // 10 - RATE // 250  # of a turn: 100 ms, less what the resampler keeps back
 KEPT_SAMPLES = RATE  # of what comes before a turn, beside its padding
 FORGETFUL = 0.15  # speech goes on while its probability is not this much below where it began: Silero's own
 NOISE_SECONDS = 0.3  # without speech, until what came before it was a noise
