@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from ..errors import (
+    ClientGone,
     EngineDied,
     InvalidRequest,
     ServiceError,
@@ -24,7 +25,7 @@ from ..errors import (
     envelope,
 )
 from ..server.client_socket import ClientSocket
-from ..server.websocket import Closed, Part, WebSocket
+from ..server.websocket import Part, WebSocket
 from ..services import Services
 from ..speech.live import Audio, Commit, LiveEvent, LiveInput, LiveRequest, TurnDetection
 from ..speech.transcription import TranscriptionRequest
@@ -137,8 +138,8 @@ class Session:
             if end.error:
                 self.tell_error(end.error)
             self.socket.close(end.code, end.error.message[:100] if end.error else "")
-        except Closed as reason:
-            how = str(reason).replace(" ", "_")
+        except ClientGone as reason:  # Closed, or seen while it waited for the engine
+            how = str(reason).replace(" ", "_") or "vanished"
         except Exception:
             how = "failed"
             log.exception("a live session failed")
