@@ -148,6 +148,10 @@ check "GET /v1/models" 200 '"list"' /v1/models
 check "GET /v1/models/tts-1" 200 '"tts-1"' /v1/models/tts-1
 check "GET /v1/audio/models" 200 '"models"' /v1/audio/models
 check "GET /v1/audio/voices" 200 '"alloy"' /v1/audio/voices
+check "POST /v1/realtime/client_secrets" 200 '"ek_' /v1/realtime/client_secrets -H "$json" -d '{}'
+check "POST /v1/realtime/transcription_sessions" 200 '"client_secret"' /v1/realtime/transcription_sessions -H "$json" -d '{}'
+check "GET /v1/realtime without an upgrade" 426 upgrade_required /v1/realtime
+check "GET $voice/live without an upgrade" 426 upgrade_required $voice/live
 
 # A job, from its beginning to its removal.
 what="POST $voice/jobs"

@@ -68,9 +68,16 @@ def generate(
     beam_size: int,
     attempt: Attempt,
     stands: list[int] | None = None,
+    most_tokens: int = LENGTH_LIMIT // 2,
 ) -> Hypothesis:
-    """The model's text for the window *encoded*, after the tokens of *prompt*; it begins with those that *stand*."""
+    """
+    The model's text for the window *encoded*, after the tokens of *prompt*.
+
+    It begins with those that *stand*, and has at most *most_tokens* beside them: a loop ends there.
+    """
     stands = stands or []
+    before = len(prompt) + len(stands)
+    most_tokens = min(most_tokens, LENGTH_LIMIT // 2, LENGTH_LIMIT + 1 - before)
     if attempt.temperature > 0:
         search = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": attempt.temperature}
     else:
@@ -78,7 +85,8 @@ def generate(
     result = model.generate(
         encoded,
         [prompt + stands],
-        max_length=LENGTH_LIMIT,
+        # CTranslate2 takes half of it at most, or what the prompt leaves.
+        max_length=max(2 * most_tokens, most_tokens + before - 1),
         return_scores=True,
         return_no_speech_prob=True,
         suppress_blank=True,
@@ -97,5 +105,5 @@ def generate(
         avg_logprob=result.scores[0] * len(tokens) / (len(tokens) - len(stands) + 1),
         compression_ratio=len(text) / len(zlib.compress(text)),
         no_speech_prob=result.no_speech_prob,
-        cut_off=len(tokens) - len(stands) >= min(LENGTH_LIMIT // 2, LENGTH_LIMIT + 1 - len(prompt + stands)),
+        cut_off=len(tokens) - len(stands) >= most_tokens,
     )

@@ -20,7 +20,7 @@ from .pcm import Pcm
 from .recording import LEAST_CHUNKS, Recording
 from .vad import CHUNK
 from .whisper import PADDING_FRAMES, SHORT_FRAMES, WhisperEngine
-from .windows import ATTEMPTS, FRAMES_PER_SECOND, SURELY_ENGLISH, Foreign, Task, Transcriber
+from .windows import ATTEMPTS, FRAMES_PER_SECOND, SURELY_ENGLISH, Doubt, Foreign, Task, Transcriber
 
 LIVE = "live"
 LEAST_SAMPLES = RATE // 10 - RATE // 250  # of a turn: 100 ms, less what the resampler keeps back
@@ -29,8 +29,13 @@ FORGETFUL = 0.15  # speech goes on while its probability is not this much below 
 NOISE_SECONDS = 0.3  # without speech, until what came before it was a noise
 
 # A pass takes 0.1 to 0.2 s with tiny.en, for 3 to 10 s of audio; half of the engine's time goes into passes at most.
-PASS_SECONDS, LEAST_PASS_SECONDS, COST_SHARE = 0.4, 0.5, 2.0
-GUESS_SECONDS = 0.2  # of silence, until the last pass is made: most pauses within a sentence are shorter
+PASS_SECONDS, LEAST_PASS_SECONDS, COST_SHARE = 0.3, 0.7, 2.0
+DRAFT_PADDING_FRAMES = 300  # of silence after what a pass hears
+# A loop in a second of speech had 220 tokens, and took 0.9 s; nobody says ten in a second.
+TOKENS_PER_SECOND, LEAST_TOKENS = 20, 20
+# Of silence, until the last pass is made, and until it is made again with 30 s where it left doubt: most pauses within
+# a sentence are shorter.
+GUESS_SECONDS = 0.2, 0.35
 ENGLISH_FRAMES = 200  # what is shorter may be any language
 # From 15 s on, a pause ends a window and the turn goes on in the next one; at 25 s its last whole word does.
 CUT_FRAMES, LONGEST_FRAMES = 1500, 2500
@@ -122,6 +127,7 @@ class Session:
         """What belongs to the window that is over."""
         self.draft: Words = []  # what the pass before found after the words that stand
         self.guess: str | None = None  # the window's text, if nobody goes on to speak
+        self.guesses = 0  # how often it was looked for
         self.passed = 0  # as far as the last pass heard
         self.fresh = False  # whether somebody has spoken since
         self.wait_seconds = LEAST_PASS_SECONDS
@@ -209,7 +215,7 @@ class Session:
             if not self.spoken:
                 self.first_spoken = self.heard - CHUNK
             self.spoken += 1
-            self.silent, self.guess, self.fresh = 0, None, True
+            self.silent, self.guess, self.guesses, self.fresh = 0, None, 0, True
         else:
             self.silent += CHUNK
         if not speaking:
@@ -268,12 +274,17 @@ class Session:
 
     def listen(self) -> Iterator[Message]:
         """The pass that is due, if one is."""
-        if not self.fresh or self.spoken < LEAST_CHUNKS:
+        if self.spoken < LEAST_CHUNKS or self.guess is not None:
             return
-        if self.silent >= GUESS_SECONDS * RATE:
-            self.guess = self.conclude(self.heard)
-            self.fresh = False
-        elif self.header["deltas"] and self.heard - self.passed >= self.wait_seconds * RATE:
+        if self.guesses < len(GUESS_SECONDS) and self.silent >= GUESS_SECONDS[self.guesses] * RATE:
+            self.guess = self.conclude(self.heard, is_last=self.guesses > 0)
+            self.guesses += 1
+        elif (
+            self.fresh
+            and self.silent < LEAST_CHUNKS * CHUNK
+            and self.header["deltas"]
+            and self.heard - self.passed >= self.wait_seconds * RATE
+        ):
             yield from self.draft_pass()
 
     def turn_page(self) -> Iterator[Message]:
@@ -300,37 +311,45 @@ class Session:
         if self.turns and speaking:
             yield self.event("speech_stopped", end=end)
         yield self.event("committed", start=self.begin, end=end)
-        yield from self.tell(rest.rstrip())
+        yield from self.tell((rest or "").rstrip())
         language = self.transcriber.task.language if self.transcriber else self.language
         yield self.event("completed", text=self.text, language=language, start=self.begin, end=end)
         self.drop()
         self.since = end
 
-    def hear(self, encoded: object) -> Transcriber:
+    def hear(self, encoded: object, frames: int) -> Transcriber:
         """Whoever writes this turn, which may be in any language until a word of it stands."""
-        if self.transcriber and (self.text or self.language):
-            return self.transcriber
-        language = self.language or self.engine.heard_language(encoded, self.header["languages"])[0]
-        if self.transcriber is None or self.transcriber.task.language != language:
-            self.draft = []
-            task = self.tasks.setdefault(language, self.engine.task(self.header, language))
-            self.transcriber = Transcriber(self.engine.model, self.engine.vocabulary, self.recording, task)
-            self.transcriber.may_be_foreign &= not self.surely_english
-        return self.transcriber
+        writer = self.transcriber
+        if writer is None or not (self.text or self.language):
+            language = self.language or self.engine.heard_language(encoded, self.header["languages"])[0]
+            if writer is None or writer.task.language != language:
+                self.draft = []
+                task = self.tasks.setdefault(language, self.engine.task(self.header, language))
+                writer = Transcriber(self.engine.model, self.engine.vocabulary, self.recording, task)
+                writer.may_be_foreign &= not self.surely_english
+                self.transcriber = writer
+        writer.most_tokens = LEAST_TOKENS + TOKENS_PER_SECOND * frames // FRAMES_PER_SECOND
+        return writer
 
-    def conclude(self, end: int) -> str:
-        """What the window says until *end*, after the words that stand; heard with every care."""
+    def conclude(self, end: int, *, is_last: bool = True) -> str | None:
+        """
+        What the window says until *end*, after the words that stand; heard with every care.
+
+        None where it is doubtful, and this is not the *last* time it is asked.
+        """
         frame, frames = self.window or 0, self.frames(end)
         if not self.recording.speech(frame, frame + frames):
             return ""
-        is_short = frames <= SHORT_FRAMES and not self.engine.vocabulary.multilingual
+        is_short = frames <= SHORT_FRAMES and not (self.engine.vocabulary.multilingual or self.guesses)
         encoded = self.engine.encode(
             self.recording, frame, frames, frames + PADDING_FRAMES if is_short else WINDOW_FRAMES
         )
-        writer = self.hear(encoded)
+        writer = self.hear(encoded, frames)
         context = writer.context
         hypothesis, doubt = writer.best_hypothesis(encoded, frame, frames, is_short=is_short)
         if is_short and doubt:
+            if not is_last:
+                return None
             encoded = self.engine.encode(self.recording, frame, frames)
             hypothesis, doubt = writer.best_hypothesis(encoded, frame, frames)
         self.surely_english |= not writer.may_be_foreign
@@ -345,8 +364,10 @@ class Session:
         began = time.monotonic()
         engine, frame, frames = self.engine, self.window or 0, self.frames(self.heard)
         engine.speaking.add(self)
-        encoded = engine.encode(self.recording, frame, frames, min(frames + PADDING_FRAMES, WINDOW_FRAMES))
-        writer = self.hear(encoded)
+        encoded = engine.encode(
+            self.recording, frame, frames, min(frames + DRAFT_PADDING_FRAMES, WINDOW_FRAMES)
+        )
+        writer = self.hear(encoded, frames)
         hypothesis = generate(
             engine.model,
             encoded,
@@ -355,8 +376,10 @@ class Session:
             beam_size=1,
             attempt=ATTEMPTS[0],
             stands=writer.stands,
+            most_tokens=writer.most_tokens,
         )
-        doubtful = hypothesis.silence or bool(writer.doubt(hypothesis, encoded, frame, frames))
+        # Unlikely words that two passes agree on stand, too: of a sentence that has just begun nearly all are.
+        doubtful = hypothesis.silence or writer.doubt(hypothesis, encoded, frame, frames) >= Doubt.SILENCE
         if writer.may_be_foreign and not doubtful and frames >= ENGLISH_FRAMES:
             writer.may_be_foreign = hypothesis.avg_logprob < SURELY_ENGLISH
         self.passed, self.fresh = self.heard, False
@@ -387,7 +410,7 @@ class Session:
         """Nobody paused for long: the window's text stands up to a word near its end."""
         frame, frames = self.window or 0, self.frames(self.heard)
         encoded = self.engine.encode(self.recording, frame, frames)
-        writer = self.hear(encoded)
+        writer = self.hear(encoded, frames)
         hypothesis, _ = writer.best_hypothesis(encoded, frame, frames)
         tokens = [token for token in hypothesis.tokens if token < self.engine.vocabulary.end_of_text]
         stood = len([token for token in writer.stands if token < self.engine.vocabulary.end_of_text])

@@ -112,6 +112,7 @@ class Transcriber:
         self.said_until = 0.0
         self.stands: list[int] = []  # tokens that the next text begins with
         self.may_be_foreign = task.may_be_foreign
+        self.most_tokens = LENGTH_LIMIT // 2  # a window is given
 
     def segments(
         self, hypothesis: Hypothesis, doubt: Doubt, encoded: Any, frame: int, frames: int
@@ -165,7 +166,14 @@ class Transcriber:
         """The model's text, of two searches the likelier where the first leaves it unsure."""
         prompt = self.prompt(self.context if attempt.with_context else [])
         search = partial(
-            generate, self.model, encoded, prompt, self.vocabulary, attempt=attempt, stands=self.stands
+            generate,
+            self.model,
+            encoded,
+            prompt,
+            self.vocabulary,
+            attempt=attempt,
+            stands=self.stands,
+            most_tokens=self.most_tokens,
         )
         hypothesis = search(beam_size=self.task.beam_size)
         # What may be foreign shall not be made to look like English.
@@ -191,7 +199,8 @@ class Transcriber:
         end = round(segments[-1].end * FRAMES_PER_SECOND) if segments else frame
         return (
             hypothesis.repetitive
-            or hypothesis.avg_logprob < SURE
+            # The rest of a text of which words stand is less likely than a whole one.
+            or (hypothesis.avg_logprob < SURE and not self.stands)
             or end - (frame + frames) > LEFT_SECONDS * FRAMES_PER_SECOND
             or self.recording.spoken_seconds(end + NEAR_FRAMES, frame + frames) > LEFT_SECONDS
         )
