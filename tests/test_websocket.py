@@ -232,7 +232,7 @@ def test_more_sessions_than_allowed_are_refused_before_the_upgrade(server):
         for _ in range(4):
             stack.enter_context(Client(server.port, "/v1/realtime"))
         with pytest.raises(Refused) as refused:
-            Client(server.port, PLAIN)
+            Client(server.port, PLAIN, patience_seconds=0)
         assert refused.value.status == 503
         assert int(refused.value.headers["retry-after"]) > 0
         assert refused.value.error["code"] == "queue_full"
@@ -276,5 +276,5 @@ def test_the_limit_is_that_of_all_workers():
             stack.enter_context(Client(server.port, "/v1/realtime"))
         for _ in range(8):  # whichever worker it is that is asked
             with pytest.raises(Refused) as refused:
-                Client(server.port, "/v1/realtime")
+                Client(server.port, "/v1/realtime", patience_seconds=0)
             assert refused.value.status == 503

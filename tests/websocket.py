@@ -48,11 +48,31 @@ class Refused(Exception):
 
 
 class Client:
-    """A client of *port*; `close_code` is the server's, None while it has sent none, 1006 where it only went."""
+    """
+    A client of *port*; `close_code` is the server's, None while it has sent none, 1006 where it only went.
+
+    Where all sessions are taken it comes again, for *patience_seconds*: the service sees a moment later that one left.
+    """
 
     def __init__(
-        self, port: int, path: str, headers: Mapping[str, str] | None = None, *, behind: bytes = b""
+        self,
+        port: int,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        behind: bytes = b"",
+        patience_seconds: float = 20.0,
     ) -> None:
+        end = time.monotonic() + patience_seconds
+        while True:
+            try:
+                return self._connect(port, path, headers, behind)
+            except Refused as refused:
+                if b"REALTIME_SESSIONS" not in refused.body or time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
+
+    def _connect(self, port: int, path: str, headers: Mapping[str, str] | None, behind: bytes) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), LIMIT_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.close_code: int | None = None

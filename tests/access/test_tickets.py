@@ -20,10 +20,11 @@ def test_what_was_signed_is_read_until_its_end(clock, api_keys):
 
 
 def test_nothing_in_it_may_be_changed(clock):
-    value, _ = Tickets(KEYS, clock).make("id", 60, SESSION)
+    tickets = Tickets(KEYS, clock)
+    value, _ = tickets.make("id", 60, SESSION)
     for at in range(3, len(value)):
         changed = value[:at] + ("A" if value[at] != "A" else "B") + value[at + 1 :]
-        found = Tickets(KEYS, clock).find([changed])
+        found = tickets.find([changed])
         assert found is None or at == len(value) - 1  # the last letter has bits to spare
 
 

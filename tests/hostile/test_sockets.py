@@ -106,7 +106,7 @@ def attack(number: int, port: int) -> int:
     status = 0
     with contextlib.suppress(OSError, EOFError):
         try:
-            with Client(port, drawn.choice(ROUTES)) as client:
+            with Client(port, drawn.choice(ROUTES), patience_seconds=0) as client:
                 status = 101
                 ATTACKS[number % len(ATTACKS)](client, drawn)
         except Refused as refused:

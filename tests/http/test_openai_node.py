@@ -25,7 +25,10 @@ def run(command, directory, **environment):
 
 
 @node
-def test_the_node_client_works(openai_server, tmp_path):
+@pytest.mark.parametrize(
+    "program", ["openai.test.js", pytest.param("realtime.test.js", marks=pytest.mark.long)]
+)
+def test_the_node_client_works(openai_server, tmp_path, program):
     said, certificate, authority = (
         tmp_path / name for name in ("said.pcm", "certificate.pem", "authority.pem")
     )
@@ -34,7 +37,7 @@ def test_the_node_client_works(openai_server, tmp_path):
     made.cert_pem.write_to_path(authority)
     made.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
     run(
-        ["node", "--test"], NODE,
+        ["node", "--test", program], NODE,
         BASE_URL=f"{openai_server.url}/v1", RECORDING=str(AUSTEN_SHORT.path),
         SAID=str(said), CERTIFICATE=str(certificate), NODE_EXTRA_CA_CERTS=str(authority),
     )  # fmt: skip

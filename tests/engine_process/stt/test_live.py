@@ -143,9 +143,9 @@ def test_silence_and_noise_make_no_pass_of_the_model_and_are_not_held(engine, mo
 
 def test_a_turn_without_a_pause_stays_one_item_and_is_held_for_half_a_minute_at_most(engine):
     one = audio("austen_11s.flac")
-    samples = np.concatenate([one] * 5)
+    samples = np.concatenate([one] * 3)
     questions = [*pieces(samples, SECOND), *asked("commit")]
     found = events(engine, questions, turn_detection=None)
     (text,) = texts(found)
     assert text == "".join(texts(found, "delta"))
-    assert error_rate(" ".join([spoken("austen_11s.flac")] * 5), text) <= 0.25
+    assert error_rate(" ".join([spoken("austen_11s.flac")] * 3), text) <= 0.25
