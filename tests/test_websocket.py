@@ -255,7 +255,7 @@ def test_sessions_are_not_cut_off_for_those_who_wait_and_take_no_thread_kept_for
     ):
         clients = [stack.enter_context(Client(server.port, "/v1/realtime")) for _ in range(2)]
         with pytest.raises(Refused):
-            Client(server.port, "/v1/realtime")
+            Client(server.port, "/v1/realtime", patience_seconds=0)
         slow = f"POST {PLAIN[:-5]}/speak HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{{".encode()
         for _ in range(12):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))

@@ -68,7 +68,7 @@ class Client:
             try:
                 return self._connect(port, path, headers, behind)
             except Refused as refused:
-                if b"REALTIME_SESSIONS" not in refused.body or time.monotonic() > end:
+                if refused.status != 503 or b"queue_full" not in refused.body or time.monotonic() > end:
                     raise
             time.sleep(0.1)
 
