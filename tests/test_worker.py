@@ -192,6 +192,7 @@ def test_a_head_may_come_in_pieces_and_its_body_later(small):
         assert heard(connection).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.long
 def test_fifty_hostile_clients_do_not_change_what_an_honest_one_hears(small):
     """They begin anew as soon as they are cut off; the honest one is answered, and rightly."""
     over = threading.Event()

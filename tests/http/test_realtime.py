@@ -300,7 +300,10 @@ SEPARATORS = {"as Python writes it": None, "as JavaScript does": (",", ":")}
 
 
 @pytest.mark.parametrize("separators", SEPARATORS)
-@pytest.mark.parametrize("order", [("type", "audio", "event_id"), ("audio", "event_id", "type")])
+@pytest.mark.parametrize(
+    "order",
+    [("type", "audio", "event_id"), pytest.param(("audio", "event_id", "type"), marks=pytest.mark.long)],
+)
 def test_minutes_of_audio_may_come_in_one_message(server, order, separators):
     """A second of it is in memory at a time; see docs/decisions/0074."""
     audio = base64.b64encode(raw(AUSTEN_SHORT) + PAUSE * 60 + raw(ESPEAK) + PAUSE).decode()
@@ -320,7 +323,7 @@ ESCAPES: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("escapes", ESCAPES)
+@pytest.mark.parametrize("escapes", ["slashes", pytest.param("code points", marks=pytest.mark.long)])
 def test_base64_may_be_escaped_as_json_allows(server, escapes):
     audio = ESCAPES[escapes](base64.b64encode(raw(AUSTEN)).decode())
     with Client(server.port, OPENAI) as client:

@@ -114,7 +114,10 @@ def test_turns_follow_each_other(client):
     assert sorted(started + stopped) == [started[0], stopped[0], started[1], stopped[1]]
 
 
-@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
+@pytest.mark.parametrize(
+    "clip",
+    [pytest.param(clip, marks=[pytest.mark.long] * (clip is not CLIPS[0]), id=clip.name) for clip in CLIPS],
+)
 def test_a_turn_that_the_client_ends(client, clip):
     with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
         connection.session.update(session=session(None))

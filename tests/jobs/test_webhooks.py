@@ -300,6 +300,7 @@ def test_a_public_url_is_taken():
     check_url("https://example.com/hook", Settings(webhook_secret=SECRET))
 
 
+@pytest.mark.long
 def test_a_job_of_the_real_service_tells_how_it_ended(receive):
     receiver = receive(500, 200)
     with Server(

@@ -88,6 +88,7 @@ def test_another_language_is_heard_by_the_model_that_knows_it(speech, tmp_path):
     assert (found.model, found.language) == ("base", "de")
 
 
+@pytest.mark.long
 @needs_base
 def test_a_foreign_sentence_said_again_and_again_is_not_english(speech, tmp_path):
     """Its English text becomes likelier each time."""

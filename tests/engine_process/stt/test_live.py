@@ -82,7 +82,7 @@ def spoken(name):
 
 
 @pytest.mark.parametrize("kind", ["server_vad", "semantic_vad"])
-@pytest.mark.parametrize("name", ["austen_3s.flac", "austen_11s.flac"])
+@pytest.mark.parametrize("name", ["austen_3s.flac", pytest.param("austen_11s.flac", marks=pytest.mark.long)])
 def test_the_deltas_joined_are_the_text_and_the_text_is_what_was_said(engine, name, kind):
     samples = np.concatenate([SILENCE, audio(name), *[SILENCE] * 5])
     found = events(engine, pieces(samples), turn_detection={**TURNS, "kind": kind})
@@ -141,6 +141,7 @@ def test_silence_and_noise_make_no_pass_of_the_model_and_are_not_held(engine, mo
     assert passes == []
 
 
+@pytest.mark.long
 def test_a_turn_without_a_pause_stays_one_item_and_is_held_for_half_a_minute_at_most(engine):
     one = audio("austen_11s.flac")
     samples = np.concatenate([one] * 3)

@@ -58,7 +58,7 @@ def test_of_two_searches_the_likelier_text_stands_where_the_first_is_unsure(whis
     """Five seconds ever deeper in noise; a first text below -0.7 may be another language, and is left as it is."""
     samples, random = samples_of(recordings.AUSTEN)[:80_000], np.random.default_rng(1)
     searched_again = 0
-    for level in range(0, 5000, 500):
+    for level in range(0, 5000, 1000):
         noisy = np.clip(samples + random.normal(0, level, len(samples)), -32768, 32767).astype(np.int16)
         recording = Recording(iter([noisy]), None)
         frames = recording.advance(0)
