@@ -27,7 +27,7 @@ def busy():
 @pytest.mark.parametrize(
     ("path", "headers"),
     [
-        pytest.param(f"{VOICE}/transcribe", {"Prefer": "wait=1"}, marks=pytest.mark.long),
+        (f"{VOICE}/transcribe", {"Prefer": "wait=1"}),
         (VOICE, {"Prefer": 'return=minimal, wait="1"'}),
         ("/v1/audio/transcriptions?model=whisper-1", {"X-Stainless-Read-Timeout": "1.5"}),
     ],
