@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 
 from ...engine import protocol
 from ...engine.protocol import Message
+from ...memory import trim_heap
 from . import vad
 from .generate import Hypothesis, generate
 from .mel import HOP, RATE, WINDOW_FRAMES
@@ -316,6 +317,8 @@ class Session:
         yield self.event("completed", text=self.text, language=language, start=self.begin, end=end)
         self.drop()
         self.since = end
+        # 4 ms, after the text was sent. Without it an hour in one session left 7 MB in the heap.
+        trim_heap()
 
     def hear(self, encoded: object, frames: int) -> Transcriber:
         """Whoever writes this turn, which may be in any language until a word of it stands."""
