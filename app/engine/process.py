@@ -131,12 +131,11 @@ class Engine:
                         process = self._running()
                     messages, more = self._step(process, question, wanted)
                 yield from messages
-                given: protocol.Message | None = protocol.Message({})
-                if more and questions is not None and (given := next(questions, None)) is None:
+                given = next(questions, None) if more and questions is not None else protocol.Message({})
+                if given is None:
                     self._forgotten.append(number)
                     return
-                if given is not None:
-                    question = given._replace(header={**given.header, "op": "next", "session": number})
+                question = given._replace(header={**given.header, "op": "next", "session": number})
         except (ClientGone, GeneratorExit, QueueFull) as end:
             if isinstance(end, QueueFull):
                 self.observer.note("engine_refusals_total", 1, self.name, "queue_full")

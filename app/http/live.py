@@ -27,8 +27,7 @@ from ..errors import (
 from ..server.client_socket import ClientSocket
 from ..server.websocket import Part, WebSocket
 from ..services import Services
-from ..speech.live import Audio, Commit, LiveEvent, LiveInput, LiveRequest, TurnDetection
-from ..speech.transcription import TranscriptionRequest
+from ..speech.live import Audio, Commit, LiveEvent, LiveInput, LiveRequest, TurnDetection, as_recording
 from . import params
 from .openai_audio import local_name
 from .requests import LIVE, language_code
@@ -124,11 +123,7 @@ class Session:
         how = "ended"
         try:
             self.begin()
-            asked = self.request
-            wanted = TranscriptionRequest(
-                "", asked.model, language=asked.language, languages=[*asked.languages]
-            )
-            self.speech.warm(wanted)
+            self.speech.warm(as_recording(self.request))
             inputs = self._inputs()
             for first in inputs:
                 if not isinstance(first, LiveRequest):

@@ -83,11 +83,14 @@ class LiveEvent(NamedTuple):
     language: str | None = None
 
 
+def as_recording(request: LiveRequest) -> TranscriptionRequest:
+    """A recording that the same models can transcribe."""
+    return TranscriptionRequest("", request.model, language=request.language, languages=request.languages)
+
+
 def choose(models: LocalModels, request: LiveRequest) -> tuple[LocalTranscriber, LocalTranscriber | None]:
     """As `LocalModels.choose`."""
-    return models.choose(
-        TranscriptionRequest("", request.model, language=request.language, languages=request.languages)
-    )
+    return models.choose(as_recording(request))
 
 
 def live(

@@ -15,7 +15,7 @@ from ...engine import protocol
 from ...engine.protocol import Message
 from ...memory import trim_heap
 from . import vad
-from .generate import Hypothesis, generate
+from .generate import Hypothesis
 from .mel import HOP, RATE, WINDOW_FRAMES
 from .pcm import Pcm
 from .recording import LEAST_CHUNKS, Recording
@@ -371,16 +371,7 @@ class Session:
             self.recording, frame, frames, min(frames + DRAFT_PADDING_FRAMES, WINDOW_FRAMES)
         )
         writer = self.hear(encoded, frames)
-        hypothesis = generate(
-            engine.model,
-            encoded,
-            writer.prompt(writer.context),
-            engine.vocabulary,
-            beam_size=1,
-            attempt=ATTEMPTS[0],
-            stands=writer.stands,
-            most_tokens=writer.most_tokens,
-        )
+        hypothesis = writer.search(encoded, ATTEMPTS[0], beam_size=1)
         # Unlikely words that two passes agree on stand, too: of a sentence that has just begun nearly all are.
         doubtful = hypothesis.silence or writer.doubt(hypothesis, encoded, frame, frames) >= Doubt.SILENCE
         if writer.may_be_foreign and not doubtful and frames >= ENGLISH_FRAMES:

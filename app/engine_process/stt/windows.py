@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import partial
 from typing import Any
 
 from .generate import LENGTH_LIMIT, Attempt, Hypothesis, generate
@@ -164,23 +163,26 @@ class Transcriber:
 
     def hear(self, encoded: Any, attempt: Attempt) -> Hypothesis:
         """The model's text, of two searches the likelier where the first leaves it unsure."""
-        prompt = self.prompt(self.context if attempt.with_context else [])
-        search = partial(
-            generate,
+        hypothesis = self.search(encoded, attempt, self.task.beam_size)
+        # What may be foreign shall not be made to look like English.
+        least = SURELY_ENGLISH if self.may_be_foreign else -math.inf
+        if self.task.beam_size == 1 and attempt in ATTEMPTS and least <= hypothesis.avg_logprob < UNSURE:
+            second = self.search(encoded, attempt, BEAMS)
+            hypothesis = max(hypothesis, second, key=lambda each: each.avg_logprob)
+        return hypothesis
+
+    def search(self, encoded: Any, attempt: Attempt, beam_size: int) -> Hypothesis:
+        """The model's text as one search finds it; it begins with what stands."""
+        return generate(
             self.model,
             encoded,
-            prompt,
+            self.prompt(self.context if attempt.with_context else []),
             self.vocabulary,
+            beam_size=beam_size,
             attempt=attempt,
             stands=self.stands,
             most_tokens=self.most_tokens,
         )
-        hypothesis = search(beam_size=self.task.beam_size)
-        # What may be foreign shall not be made to look like English.
-        least = SURELY_ENGLISH if self.may_be_foreign else -math.inf
-        if self.task.beam_size == 1 and attempt in ATTEMPTS and least <= hypothesis.avg_logprob < UNSURE:
-            hypothesis = max(hypothesis, search(beam_size=BEAMS), key=lambda each: each.avg_logprob)
-        return hypothesis
 
     def attempts(self, tried: Sequence[tuple[Doubt, Hypothesis]]) -> Iterator[Attempt]:
         """What to try, one after the other; *tried* grows meanwhile."""
