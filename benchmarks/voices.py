@@ -25,7 +25,7 @@ from .cgroup import MemoryGroup
 from .recordings import CLIP, ROOT
 from .service import Service, processors
 from .stock import Stock
-from .synthesis import LONG_TEXT, PROSE, SENTENCES, speak
+from .synthesis import LONG_TEXT, PROSE, SENTENCES, alternating, speak
 from .table import Row, main
 from .weighing import Peak
 
@@ -92,17 +92,10 @@ def beside_model(rounds: int) -> Iterator[Row]:
     """Texts of one piece, of a few and of many through HTTP, and the same pieces by the model, alternating."""
     with Service(SETTINGS) as service, Stock("kokoro", str(processors())) as model:
         for text in (FORTY[-1], LONG_TEXT[:300], LONG_TEXT):
-            ours, theirs = [], []
-            for number in range(rounds + 1):
-                direct = model.ask(text=text)["seconds"]
-                answer = speak(service, "kokoro", text)
-                if number:
-                    theirs.append(direct)
-                    ours.append(answer.seconds)
+            ours, theirs = alternating(service, "kokoro", model, text, rounds)
             what = f"kokoro, {len(text)} characters"
-            yield Row(f"{what}, the model called directly", statistics.median(theirs), "s")
-            limit = 1.15 * statistics.median(theirs)
-            yield Row(f"{what}, through HTTP", statistics.median(ours), "s", limit)
+            yield Row(f"{what}, the model called directly", theirs, "s")
+            yield Row(f"{what}, through HTTP", ours, "s", 1.15 * theirs)
 
 
 def together(rounds: int) -> Iterator[Row]:
