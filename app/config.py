@@ -188,6 +188,11 @@ def is_ipv6(host: str) -> bool:
         return False
 
 
+def threads_for_bodies(web_threads: int) -> int:
+    """How many of a web worker's threads may serve requests with a body, or WebSockets; the others are spare."""
+    return web_threads - min(SPARE_THREADS, web_threads // 2)
+
+
 @dataclass(frozen=True, repr=False, eq=False)  # a repr would show secrets; both take 1.5 ms to make
 class Settings:
     """Everything that can be set; a field is the environment variable of the same name in capitals."""
@@ -428,8 +433,7 @@ class Settings:
     @property
     def live_sessions_here(self) -> int:
         """How many live sessions one web worker may have: each takes a thread of those for uploads, at most half."""
-        spare = min(SPARE_THREADS, self.web_threads // 2)
-        return min(self.realtime_sessions, (self.web_threads - spare) // 2)
+        return min(self.realtime_sessions, threads_for_bodies(self.web_threads) // 2)
 
     @property
     def fleet_redis_url(self) -> str:

@@ -193,13 +193,10 @@ def _check_origin() -> None:
     if origin is None or "*" in allowed or origin.rstrip("/").lower() in map(str.lower, allowed):
         return
     try:
-        parts = urlsplit(origin)
-        same = (parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme))
-        host = urlsplit(f"{parts.scheme}://{request.headers.get('Host', '')}")
-        if parts.hostname and same == (
-            host.hostname,
-            host.port or {"https": 443, "http": 80}.get(host.scheme),
-        ):
+        page = urlsplit(origin)
+        host = urlsplit(f"{page.scheme}://{request.headers.get('Host', '')}")
+        usual = {"https": 443, "http": 80}.get(page.scheme)
+        if page.hostname and (page.hostname, page.port or usual) == (host.hostname, host.port or usual):
             return
     except ValueError:
         pass

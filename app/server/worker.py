@@ -24,7 +24,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidHeader, ParseException, UnsupportedTransferCoding
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from ..config import SPARE_THREADS
+from ..config import threads_for_bodies
 from .client_socket import ClientSocket, watched
 
 HEAD_END = b"\r\n\r\n"
@@ -110,7 +110,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
         self.held: deque[TConn] = deque()
         self.busy: set[TConn] = set()
         self.most = self.cfg.threads
-        self.most_with_body = self.most - min(SPARE_THREADS, self.most // 2)
+        self.most_with_body = threads_for_bodies(self.most)
 
     def get_thread_pool(self) -> Threads:
         """The threads that serve requests."""
