@@ -21,8 +21,9 @@ import redis
 from app.config import PROJECT, Settings
 from app.jobs.build import build_fleet
 from app.jobs.fleet.transactions import connect
-from app.jobs.job import FINISHED, TRANSCRIBE, Job
+from app.jobs.job import FINISHED, SUCCEEDED, TRANSCRIBE, Job
 from app.jobs.service import Jobs
+from tests.likeness import understood
 from tests.processes import children, descendants, free_port, until
 from tests.recordings import AUSTEN_SHORT, CLIPS, wav
 from tests.server import secrets_in
@@ -152,6 +153,17 @@ class Fleet:
             return job if job is not None and job.state in FINISHED else None
 
         return until(over, f"job {id} ends", seconds, said=self.said)
+
+    def has_parts_done_by_another(self, worker: Worker, minute: Path) -> None:
+        """A recording of a *minute* is done in two parts, and *worker* is lost with one of them."""
+        self.submit("parts", minute)
+        until(lambda: self.store.get("parts").extra.get("parts"), "it is divided", said=self.said)
+        until(lambda: self.store.get("parts").seconds_done > 0, "a part is begun", said=self.said)
+        worker.kill()
+        self.worker()
+        job = self.ended("parts", 240)
+        assert (job.state, job.extra["parts"]) == (SUCCEEDED, 2)
+        assert understood(job.text, read_aloud_text(3))
 
     def said(self) -> str:
         """All that its workers wrote."""

@@ -13,7 +13,7 @@ from tests.likeness import understood
 from tests.processes import free_port, until
 from tests.recordings import AUSTEN_SHORT
 
-from .machines import read_aloud_text, started
+from .machines import started
 
 
 def listens(port):
@@ -47,12 +47,5 @@ def test_sqs_gives_out_the_work_as_redis_does(sqs_url, tmp_path, minute):
         job = fleet.ended("a")
         assert job.state == SUCCEEDED
         assert understood(job.text, AUSTEN_SHORT.text)
-        fleet.submit("parts", minute)
-        until(lambda: fleet.store.get("parts").extra.get("parts"), "it is divided", said=fleet.said)
-        until(lambda: fleet.store.get("parts").seconds_done > 0, "a part is begun", said=fleet.said)
-        first.kill()
-        fleet.worker()
-        job = fleet.ended("parts", 240)
-        assert (job.state, job.extra["parts"]) == (SUCCEEDED, 2)
-        assert understood(job.text, read_aloud_text(3))
+        fleet.has_parts_done_by_another(first, minute)
         until(lambda: not client.keys("celery-taskset-meta-*"), "the chord is over", said=fleet.said)
