@@ -106,7 +106,13 @@ def attack(port: int, seconds: float) -> None:
                 while not over.wait(0.2):
                     connection.sendall(b"x")
 
-    clients = [threading.Thread(target=fast if n % 2 else slow, args=(n,)) for n in range(HOSTILE)]
+    run_clients(
+        [threading.Thread(target=fast if n % 2 else slow, args=(n,)) for n in range(HOSTILE)], over, seconds
+    )
+
+
+def run_clients(clients: list[threading.Thread], over: threading.Event, seconds: float) -> None:
+    """Have *clients* at work for so long, until they see that it is *over*; says that they are ready."""
     for client in clients:
         client.start()
     print("ready", flush=True)

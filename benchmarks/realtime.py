@@ -32,7 +32,7 @@ from websockets.asyncio.client import connect
 from tests.recordings import AUSTEN, AUSTEN_SHORT, CLIPS, Samples
 
 from .accuracy import word_errors
-from .hostile import health
+from .hostile import health, run_clients
 from .page import worked
 from .recordings import long_recording
 from .service import Service
@@ -415,14 +415,7 @@ def attack(port: int, seconds: float) -> None:
                     connection.sendall(append[: draw.randrange(len(append))])
             over.wait(draw.uniform(0.5, 1.5))  # a refused one tries again as people do
 
-    clients = [threading.Thread(target=client, args=(number,)) for number in range(HOSTILE)]
-    for each in clients:
-        each.start()
-    print("ready", flush=True)
-    time.sleep(seconds)
-    over.set()
-    for each in clients:
-        each.join()
+    run_clients([threading.Thread(target=client, args=(number,)) for number in range(HOSTILE)], over, seconds)
 
 
 def measure_unused(quick: bool, folder: Path | None) -> Iterator[Row]:
