@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from . import memory
-from .access import Access
-from .access.sessions import LiveSessions
+from .access import Access, LiveSessions
 from .checks import BackgroundChecks, Check
 from .config import Settings
 from .engine.budget import budget_mb, weigh_web

@@ -161,9 +161,8 @@ def _address(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _access(settings: Settings) -> Iterator[tuple[str, str]]:
-    from .access.counters import LocalCounters
     from .access.keys import Keys
-    from .access.limits import RateLimiter
+    from .access.limits import LocalCounters, RateLimiter
 
     yield from _complaint("access", lambda: Keys(settings.api_keys))
     if settings.rate_limit:

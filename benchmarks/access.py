@@ -6,8 +6,8 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from app.access.counters import LocalCounters
 from app.access.keys import Keys
+from app.access.limits import LocalCounters
 
 from . import table
 from .service import Service

@@ -2,8 +2,7 @@
 
 import pytest
 
-from app.access.counters import LocalCounters
-from app.access.limits import Allowance
+from app.access.limits import Allowance, LocalCounters
 from app.engine.protocol import Message
 from app.errors import AudioLimited
 from app.speech.audio import SynthesisResult

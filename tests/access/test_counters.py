@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from app.access.counters import AWAY_SECONDS, LocalCounters, RedisCounters
+from app.access.limits import AWAY_SECONDS, LocalCounters, RedisCounters
 from app.config import ConfigError
 from tests.jobs.fleet.machines import Redis
 from tests.processes import until

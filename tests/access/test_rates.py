@@ -2,8 +2,7 @@
 
 import pytest
 
-from app.access.counters import LocalCounters
-from app.access.limits import RateLimiter
+from app.access.limits import LocalCounters, RateLimiter
 from app.config import ConfigError
 from app.errors import RateLimited
 

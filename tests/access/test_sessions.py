@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.access.sessions import BUSY_LOAD, LiveSessions
+from app.access import BUSY_LOAD, LiveSessions
 from app.errors import QueueFull
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.access.tickets import Tickets
+from app.access.keys import Tickets
 
 KEYS = "a-key-that-is-long-enough,another-key-for-others"
 SESSION = {"type": "transcription", "audio": {"input": {"turn_detection": None}}}
