@@ -1,42 +1,43 @@
 """
-Every error of ours with its status and code, and how each is answered over HTTP.
+Every error of ours, and how each is answered over HTTP: its status, when it is raised, and its code, which is its name
+in small letters (`invalid_audio`) where no other follows.
 
-    ServiceError                   500 internal_error
-    ├── InvalidRequest             400 invalid_request
-    │   ├── InvalidAudio               invalid_audio
-    │   ├── UnsupportedFormat          unsupported_format
-    │   ├── ModelCannotTranslate       model_cannot_translate
-    │   ├── NothingToSay               nothing_to_say
-    │   ├── NoConversation             no_conversation
-    │   └── InputAudioBufferCommitEmpty    input_audio_buffer_commit_empty
-    ├── Unauthorized               401 invalid_api_key
-    ├── Forbidden                  403 forbidden
-    ├── NotFound                   404 not_found
-    │   ├── ModelNotFound              model_not_found
-    │   └── JobNotFound                job_not_found
-    ├── Conflict                   409 conflict
-    ├── TooLarge                   413 upload_too_large
-    │   └── AudioTooLong               audio_too_long
-    ├── UpgradeRequired            426 upgrade_required
-    ├── SessionEnded               408 session_ended
-    │   ├── SessionExpired             session_expired
-    │   └── SessionIdle                session_idle
-    ├── RateLimited                429 rate_limit_exceeded
-    │   └── AudioLimited               audio_limit_exceeded
-    ├── InsufficientStorage        507 insufficient_storage
-    └── Unavailable                503 unavailable
-        ├── QueueFull                  queue_full
-        ├── InsufficientMemory         insufficient_memory
-        ├── EngineDied                 engine_died
-        ├── EngineTimeout              engine_timeout
-        ├── BrokerUnavailable          broker_unavailable
-        ├── UpstreamFailed             upstream_failed
-        ├── Misconfigured              misconfigured
-        │   ├── LocalWhisperDisabled       local_whisper_disabled
-        │   └── ModelMissing               model_missing
-        ├── SynthesisFailed            synthesis_failed
-        └── SynthesisUnavailable       synthesis_unavailable
-    ClientGone                     499 is logged; nobody is there to be answered
+    ServiceError                   500 the root of them (internal_error)
+    ├── InvalidRequest             400 a field is missing, unknown or out of range; the message says what is accepted
+    │   ├── InvalidAudio               the bytes are not audio this service can decode
+    │   ├── UnsupportedFormat          an answer was asked for in a format that does not exist here
+    │   ├── ModelCannotTranslate       an English-only model was asked for another language
+    │   ├── NothingToSay               the text has nothing in it that can be spoken
+    │   ├── NoConversation             a live session was asked for what only a conversation with a model has
+    │   └── InputAudioBufferCommitEmpty    a turn was ended that has less than 100 ms of audio; OpenAI's name for it
+    ├── Unauthorized               401 the API key is missing or unknown (invalid_api_key)
+    ├── Forbidden                  403 not allowed here; the message names the setting that allows it
+    ├── NotFound                   404 what was asked for does not exist
+    │   ├── ModelNotFound              nothing here goes by that name; the message has the names that are known
+    │   └── JobNotFound                no job has that id, or it was removed when its time was over
+    ├── Conflict                   409 what is asked for does not go with what is there
+    ├── TooLarge                   413 the upload has too many bytes (upload_too_large)
+    │   └── AudioTooLong               the recording has too many minutes
+    ├── UpgradeRequired            426 a WebSocket's address was asked for by plain HTTP
+    ├── SessionEnded               408 a live session was closed by the service
+    │   ├── SessionExpired             it lasted for REALTIME_MINUTES
+    │   └── SessionIdle                nothing was sent in it for REALTIME_IDLE_SECONDS
+    ├── RateLimited                429 too many requests (rate_limit_exceeded); `Retry-After` says when to try again
+    │   └── AudioLimited               too many seconds of audio within an hour (audio_limit_exceeded)
+    ├── InsufficientStorage        507 a disk takes no more: that of jobs (JOB_DISK_MB, DATA_DIR), or that of uploads
+    └── Unavailable                503 it can't be done now; `Retry-After` says when to try again
+        ├── QueueFull                  every seat of the engine is taken
+        ├── InsufficientMemory         the engine does not fit into the budget now
+        ├── EngineDied                 the engine process ended in mid-work; the next request gets a new one
+        ├── EngineTimeout              the engine made no progress and was ended
+        ├── BrokerUnavailable          the broker jobs are given to does not answer
+        ├── UpstreamFailed             the OpenAI-compatible server that work is passed to did not do it
+        ├── Misconfigured              something this service needs is not there; trying again does not help
+        │   ├── LocalWhisperDisabled       the operator turned transcription off and named no other server
+        │   └── ModelMissing               the model's files are not on this machine
+        ├── SynthesisFailed            one synthesizer could not speak this
+        └── SynthesisUnavailable       no synthesizer could speak this; the message has each one's reason
+    ClientGone                     499 nobody waits for the answer any more; it is only logged
 
 Everything is answered in one envelope, OpenAI's: `{"error": {"message", "type", "param", "code"}}`.
 """
@@ -58,7 +59,7 @@ class ServiceError(Exception):
     """The root: a message for the caller, a status, and a code that programs can rely on."""
 
     status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"  # of a class that sets none: its name, as in the tree
+    code: ClassVar[str] = "internal_error"  # of a class that sets none: its name
     retry_after_seconds: int | None = None
     # Whether a client should repeat the request by itself, as the OpenAI clients do; only told with a 5xx.
     should_retry: ClassVar[bool] = False
@@ -80,177 +81,127 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
-    """A field is missing, unknown or out of range; the message says what is accepted."""
-
     status = 400
 
 
-class InvalidAudio(InvalidRequest):
-    """The bytes are not audio this service can decode."""
+class InvalidAudio(InvalidRequest): ...
 
 
-class UnsupportedFormat(InvalidRequest):
-    """An answer was asked for in a format that does not exist here."""
+class UnsupportedFormat(InvalidRequest): ...
 
 
-class ModelCannotTranslate(InvalidRequest):
-    """An English-only model was asked for another language."""
+class ModelCannotTranslate(InvalidRequest): ...
 
 
-class NothingToSay(InvalidRequest):
-    """The text has nothing in it that can be spoken."""
+class NothingToSay(InvalidRequest): ...
 
 
-class NoConversation(InvalidRequest):
-    """A live session was asked for what only a conversation with a model has."""
+class NoConversation(InvalidRequest): ...
 
 
-class InputAudioBufferCommitEmpty(InvalidRequest):
-    """A turn was ended that has less than 100 ms of audio; OpenAI's name for it."""
+class InputAudioBufferCommitEmpty(InvalidRequest): ...
 
 
 class Unauthorized(ServiceError):
-    """The API key is missing or unknown."""
-
     status, code = 401, "invalid_api_key"
 
 
 class Forbidden(ServiceError):
-    """What is asked for is not allowed here; the message names the setting that allows it."""
-
     status = 403
 
 
 class NotFound(ServiceError):
-    """What was asked for does not exist."""
-
     status = 404
 
 
-class ModelNotFound(NotFound):
-    """Nothing here goes by that name; the message has the names that are known."""
+class ModelNotFound(NotFound): ...
 
 
-class JobNotFound(NotFound):
-    """No job has that id, or it was removed when its time was over."""
+class JobNotFound(NotFound): ...
 
 
 class Conflict(ServiceError):
-    """What is asked for does not go with what is there."""
-
     status = 409
 
 
 class TooLarge(ServiceError):
-    """The upload has too many bytes."""
-
     status, code = 413, "upload_too_large"
 
 
-class AudioTooLong(TooLarge):
-    """The recording has too many minutes."""
+class AudioTooLong(TooLarge): ...
 
 
 class UpgradeRequired(ServiceError):
-    """A WebSocket's address was asked for by plain HTTP."""
-
     status = 426
 
 
 class SessionEnded(ServiceError):
-    """A live session was closed by the service."""
-
     status = 408
 
 
-class SessionExpired(SessionEnded):
-    """It lasted for REALTIME_MINUTES."""
+class SessionExpired(SessionEnded): ...
 
 
-class SessionIdle(SessionEnded):
-    """Nothing was sent in it for REALTIME_IDLE_SECONDS."""
+class SessionIdle(SessionEnded): ...
 
 
 class RateLimited(ServiceError):
-    """Too many requests; `Retry-After` says when to try again."""
-
     status, code = 429, "rate_limit_exceeded"
     retry_after_seconds = 1
 
 
 class AudioLimited(RateLimited):
-    """Too many seconds of audio within an hour."""
-
     code = "audio_limit_exceeded"
 
 
 class InsufficientStorage(ServiceError):
-    """A disk takes no more: that of jobs (JOB_DISK_MB, DATA_DIR), or that of uploads."""
-
     status = 507
 
 
 class Unavailable(ServiceError):
-    """It can't be done now; `Retry-After` says when to try again."""
-
     status = 503
     retry_after_seconds: int | None = 5
     should_retry = True
 
 
-class QueueFull(Unavailable):
-    """Every seat of the engine is taken."""
+class QueueFull(Unavailable): ...
 
 
-class InsufficientMemory(Unavailable):
-    """The engine does not fit into the budget now."""
+class InsufficientMemory(Unavailable): ...
 
 
 class EngineDied(Unavailable):
-    """The engine process ended in mid-work; the next request gets a new one."""
-
     retry_after_seconds = 1
 
 
 class EngineTimeout(Unavailable):
-    """The engine made no progress and was ended; the same work would only do it again."""
-
-    should_retry = False
+    should_retry = False  # the same work would only do it again
 
 
-class BrokerUnavailable(Unavailable):
-    """The broker jobs are given to does not answer."""
+class BrokerUnavailable(Unavailable): ...
 
 
-class UpstreamFailed(Unavailable):
-    """The OpenAI-compatible server that work is passed to did not do it."""
+class UpstreamFailed(Unavailable): ...
 
 
 class Misconfigured(Unavailable):
-    """Something this service needs is not there; trying again does not help."""
-
     retry_after_seconds = None
     should_retry = False
 
 
-class LocalWhisperDisabled(Misconfigured):
-    """The operator turned local transcription off and named no other server."""
+class LocalWhisperDisabled(Misconfigured): ...
 
 
-class ModelMissing(Misconfigured):
-    """The model's files are not on this machine."""
+class ModelMissing(Misconfigured): ...
 
 
-class SynthesisFailed(Unavailable):
-    """One synthesizer could not speak this."""
+class SynthesisFailed(Unavailable): ...
 
 
-class SynthesisUnavailable(Unavailable):
-    """No synthesizer could speak this; the message has each one's reason."""
+class SynthesisUnavailable(Unavailable): ...
 
 
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+class ClientGone(Exception): ...
 
 
 def by_code(code: str, message: str, param: str | None = None) -> ServiceError:
