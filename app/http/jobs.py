@@ -18,8 +18,16 @@ from . import async_jobs, params
 from .hooks import AppResponse, client_waits, services
 from .params import Choice, Number, Text
 from .requests import ACCEPTED, SPEAK, TRANSCRIBE, TRANSCRIPT_FORMATS, receive, transcription_options
-from .responses import MEDIA_TYPES, partial, render_transcript
-from .sse import COMMENT, KEEP_ALIVE_SECONDS, LAST, event, event_stream
+from .responses import (
+    COMMENT,
+    KEEP_ALIVE_SECONDS,
+    LAST,
+    MEDIA_TYPES,
+    event,
+    event_stream,
+    partial,
+    render_transcript,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,15 +26,19 @@ from .hooks import client_waits, services
 from .params import Choice, Choices, Field, Fields, Flag, Languages, Many, Name, Number, Recording, Text
 from .requests import language_code, prefers_async, receive_fields, receive_recording
 from .responses import (
+    LAST,
     MEDIA_TYPES,
+    Background,
     audio_response,
     begin_speech,
+    error_event,
+    event,
+    event_stream,
     finish_transcription,
     render_transcript,
     stream_transcript,
     warm,
 )
-from .sse import LAST, Background, error_event, event, event_stream
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
 # The same routes once more: Groq's client has the first path built in, and some clients strip the /v1.

@@ -39,12 +39,12 @@ from .responses import (
     MEDIA_TYPES,
     audio_response,
     begin_speech,
+    event,
     finish_transcription,
     render_transcript,
     stream_transcript,
     warm,
 )
-from .sse import event
 
 TEST_SENTENCE = "This is a test of the speech service. If you can hear it, it works."
 LARGEST_SPEECH = 1 << 31  # bytes, a day as mp3; TTS_MAX_CHARACTERS is what limits it

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from app.errors import ClientGone, EngineDied, QueueFull
-from app.http.sse import COMMENT, Background, event
+from app.http.responses import COMMENT, Background, event
 
 
 def background(events, *, wanted=lambda: True, keep_alive_seconds=60.0):
