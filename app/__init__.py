@@ -20,7 +20,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
 
     from . import errors, http, startup, telemetry
     from .config import Settings
-    from .http import auth, headers, hooks
+    from .http import auth, hooks, pages
     from .services import Services
 
     settings = settings or Settings.from_env()
@@ -28,7 +28,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.extensions["services"] = services or Services.build(settings)
     errors.register(app)
     hooks.register(app, settings)
-    headers.allow_origins(app, settings)
+    pages.allow_origins(app, settings)
     auth.register(app, app.extensions["services"].access)
     http.register(app)
     telemetry.begin(app, settings)

@@ -4,9 +4,9 @@ from flask import Flask
 
 from .jobs import jobs
 from .openai_audio import ALIASES, openai_audio
-from .openapi import openapi
+from .pages import openapi, page
 from .realtime import live, realtime
-from .status import health, memory, monitoring, page
+from .status import health, memory, monitoring
 from .voice import voice
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import mimetypes
 import re
 import time
 from functools import lru_cache
@@ -21,8 +20,8 @@ from .. import memory as room
 from ..checks import Check, overall
 from ..errors import InvalidRequest, NotFound
 from . import params
-from .headers import as_page
 from .hooks import AppResponse, services
+from .pages import dashboard
 from .params import Choices, Flag, Text
 from .requests import receive_fields
 
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 health = Blueprint("health", __name__)
 memory = Blueprint("memory", __name__)
 monitoring = Blueprint("monitoring", __name__)
-page = Blueprint("page", __name__)
-# Types are Python's own: the system's tables differ from machine to machine, and would stay with 0.35 MB.
-page.record_once(lambda state: mimetypes.knownfiles.clear())
 
 UNLOAD = (Flag("unload", "end the engines that nobody is using, too", False),)
 WINDOW = (Text("window", "how far back: a time up to 1h, such as 30s, 5m or 1h"),)
@@ -76,14 +72,6 @@ def _about() -> Response:
             if "<" not in rule.rule and "_alias." not in rule.endpoint
         },
     )
-
-
-@page.get(
-    "/dashboard", summary="The page: memory, health, requests and queue; transcription and speech to try"
-)
-def dashboard() -> Response:
-    # A file and no template: nothing is to be filled in, and browsers keep it by its ETag.
-    return as_page(current_app.send_static_file("page.html"))
 
 
 def _wants_page() -> bool:
