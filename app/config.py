@@ -163,9 +163,9 @@ def _read_secret(text: str) -> str:
 
 
 def _read_whisper_language(text: str) -> str:
-    from .speech import whisper_languages  # a table, read where it is needed
+    from .speech import languages  # a table, read where it is needed
 
-    return "" if text.lower() == "auto" else whisper_languages.code(text)
+    return "" if text.lower() == "auto" else languages.whisper_code(text)
 
 
 def _read_language_tag(text: str) -> str:

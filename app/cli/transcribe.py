@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from ..config import Settings
-from ..speech import whisper_languages
+from ..speech import languages
 from . import output
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LABEL = "Transcribing"
 def language_code(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
     """Whisper's code for the language *name*."""
     try:
-        return whisper_languages.code(name) if name and name.lower() != "auto" else None
+        return languages.whisper_code(name) if name and name.lower() != "auto" else None
     except ValueError as problem:
         raise click.BadParameter(str(problem)) from None
 

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, current_app, g, jsonify
 
 from ..config import Settings
 from ..errors import Forbidden, InvalidRequest, ModelNotFound, ServiceError, UnsupportedFormat
-from ..speech import whisper_languages
+from ..speech import languages
 from ..speech.audio import SynthesisResult
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from ..speech.chain import SpeakRequest
@@ -163,7 +163,7 @@ def _verbose(
     answer: dict[str, object] = {
         "task": task,
         "model": done.model,
-        "language": "english" if task == "translate" else whisper_languages.name(done.language),
+        "language": "english" if task == "translate" else languages.whisper_name(done.language),
         "duration": round(done.duration_seconds, 2),
         "text": join_text(segments),
     }
@@ -367,7 +367,7 @@ def _about(name: str) -> dict[str, object]:
     models = [one for one in speech.models if one.model == name] or speech.models
     if not models:  # another server's
         return {}
-    heard = sorted(whisper_languages.NAMES) if any(one.multilingual for one in models) else ["en"]
+    heard = sorted(languages.WHISPER) if any(one.multilingual for one in models) else ["en"]
     return {
         "languages": heard,
         "loaded": any(one.engine.is_running for one in models),

@@ -8,7 +8,7 @@ from werkzeug.datastructures import MultiDict
 
 from ..config import read_bool
 from ..errors import InvalidRequest
-from ..speech import whisper_languages
+from ..speech import languages
 
 Fields = Mapping[str, Any]  # a form's are all text, a JSON body's may be anything
 Schema = dict[str, Any]
@@ -172,7 +172,7 @@ def Languages(name: str, help: str) -> Field:
     """Languages by their codes or English names: a field as `Many`."""
 
     def value(given: list[object]) -> list[str] | None:
-        return [*dict.fromkeys(whisper_languages.code(str(one)) for one in given if one)] or None
+        return [*dict.fromkeys(languages.whisper_code(str(one)) for one in given if one)] or None
 
     return Many(name, help)._replace(value=value)
 

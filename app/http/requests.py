@@ -28,7 +28,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 from ..config import SYNTHESIZERS
 from ..errors import InvalidAudio, InvalidRequest, TooLarge, UnsupportedFormat
 from ..files import disk_of, nameless, write_all
-from ..speech import whisper_languages
+from ..speech import languages
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from . import params
 from .params import Choice, Fields, Flag, Languages, Number, Recording, Text
@@ -195,7 +195,7 @@ def transcription_options(fields: Fields) -> tuple[dict[str, Any], str]:
 def language_code(name: str | None) -> str | None:
     """Whisper's code for the language a request names, None to hear it; InvalidRequest for none it knows."""
     try:
-        return whisper_languages.code(name) if name and name.lower() != "auto" else None
+        return languages.whisper_code(name) if name and name.lower() != "auto" else None
     except ValueError as problem:
         raise InvalidRequest(f"language: {problem}", "language") from None
 

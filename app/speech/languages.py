@@ -1,4 +1,4 @@
-"""Language tags, and what Google Translate's voice speaks; a table, because asking gTTS would import it."""
+"""Language tags, and the languages that Whisper and Google Translate's voice know; tables, to import neither."""
 
 import re
 from functools import lru_cache
@@ -18,6 +18,29 @@ GTTS = {
     "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "te": "Telugu", "th": "Thai", "tl": "Filipino",
     "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "yue": "Cantonese",
     "zh-CN": "Chinese (Simplified)", "zh-TW": "Chinese (Mandarin/Taiwan)", "zh": "Chinese (Mandarin)",
+}  # fmt: skip
+
+# OpenAI's whisper/tokenizer.py, LANGUAGES: codes and English names.
+WHISPER = {
+    "af": "afrikaans", "am": "amharic", "ar": "arabic", "as": "assamese", "az": "azerbaijani",
+    "ba": "bashkir", "be": "belarusian", "bg": "bulgarian", "bn": "bengali", "bo": "tibetan", "br": "breton",
+    "bs": "bosnian", "ca": "catalan", "cs": "czech", "cy": "welsh", "da": "danish", "de": "german",
+    "el": "greek", "en": "english", "es": "spanish", "et": "estonian", "eu": "basque", "fa": "persian",
+    "fi": "finnish",
+    "fo": "faroese", "fr": "french", "gl": "galician", "gu": "gujarati", "ha": "hausa", "haw": "hawaiian",
+    "he": "hebrew", "hi": "hindi", "hr": "croatian", "ht": "haitian creole", "hu": "hungarian",
+    "hy": "armenian", "id": "indonesian", "is": "icelandic", "it": "italian", "ja": "japanese",
+    "jw": "javanese", "ka": "georgian", "kk": "kazakh", "km": "khmer", "kn": "kannada", "ko": "korean",
+    "la": "latin", "lb": "luxembourgish", "ln": "lingala", "lo": "lao", "lt": "lithuanian", "lv": "latvian",
+    "mg": "malagasy", "mi": "maori", "mk": "macedonian", "ml": "malayalam", "mn": "mongolian",
+    "mr": "marathi", "ms": "malay", "mt": "maltese", "my": "myanmar", "ne": "nepali", "nl": "dutch",
+    "nn": "nynorsk", "no": "norwegian", "oc": "occitan", "pa": "punjabi", "pl": "polish", "ps": "pashto",
+    "pt": "portuguese", "ro": "romanian", "ru": "russian", "sa": "sanskrit", "sd": "sindhi", "si": "sinhala",
+    "sk": "slovak", "sl": "slovenian", "sn": "shona", "so": "somali", "sq": "albanian", "sr": "serbian",
+    "su": "sundanese", "sv": "swedish", "sw": "swahili", "ta": "tamil", "te": "telugu", "tg": "tajik",
+    "th": "thai", "tk": "turkmen", "tl": "tagalog", "tr": "turkish", "tt": "tatar", "uk": "ukrainian",
+    "ur": "urdu", "uz": "uzbek", "vi": "vietnamese", "yi": "yiddish", "yo": "yoruba", "yue": "cantonese",
+    "zh": "chinese",
 }  # fmt: skip
 
 # Other tags for the same language (IANA's language subtag registry): what people write, what voices have.
@@ -85,3 +108,17 @@ def same(one: str, other: str) -> bool:
     """Whether two tags name one language, whatever the region."""
     bases = {tag.split("-")[0] for tag in fitting(one)}
     return normal(other).split("-")[0] in bases
+
+
+def whisper_code(text: str) -> str:
+    """Whisper's code for what people write: "de", "de-AT", "German"; ValueError names all codes."""
+    tag = text.strip().lower().replace("_", "-")
+    for language, name in WHISPER.items():
+        if tag.split("-")[0] == language or tag == name:
+            return language
+    raise ValueError(f"{text!r} is unknown; accepted are {', '.join(WHISPER)}, and their English names")
+
+
+def whisper_name(code: str | None) -> str:
+    """The lower-case English name of a code; English where the language is not known."""
+    return WHISPER.get(code or "en", code or "english")

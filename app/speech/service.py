@@ -13,7 +13,7 @@ from ..engine import Observer
 from ..engine.budget import Budget
 from ..engine.process import Engine
 from ..errors import LocalWhisperDisabled, Misconfigured, ModelNotFound
-from . import live, models, whisper_languages
+from . import languages, live, models
 from .audio import SynthesisResult
 from .live import LiveEvent, LiveInput, LiveRequest
 from .routing import LocalModels
@@ -97,7 +97,7 @@ class Speech:
             return align(text.split(), spoken.words, spoken.duration_seconds or 0.0)
         (voice, *_) = self.synthesis.chain.voices.named(spoken.voice, [spoken.engine])
         try:
-            language = whisper_languages.code(voice.language)
+            language = languages.whisper_code(voice.language)
         except ValueError:  # one it does not know: what it takes it for
             language = None
         heard = self.transcribe(TranscriptionRequest(path, language=language, word_timestamps=True), wanted)

@@ -21,7 +21,7 @@ from app.http.openai_audio import SPEECH, TRANSCRIPTION
 from app.http.requests import SPEAK, TRANSCRIBE
 from app.http.status import LONGEST_SECONDS, _seconds
 from app.jobs.delivery import destination
-from app.speech import languages, subtitles, whisper_languages
+from app.speech import languages, subtitles
 from app.speech.transcription import Segment
 
 Target = Callable[[bytes], None]
@@ -111,7 +111,7 @@ def language(data: bytes) -> None:
         assert languages.fitting(written)[0] == languages.normal(written)
         languages.same(written, "en")
     with contextlib.suppress(ValueError):
-        assert whisper_languages.code(written) in whisper_languages.NAMES
+        assert languages.whisper_code(written) in languages.WHISPER
 
 
 def settings(data: bytes) -> None:
