@@ -246,18 +246,18 @@ class Meter(NamedTuple):
         """*spoken*, charged when it is closed; a client that leaves before its end pays for an estimate."""
         if not self.allowance.seconds_per_hour or spoken.cached:
             return spoken
-        closed = False
+        closed, end = False, spoken.close
 
         def close() -> None:
             nonlocal closed
-            made = spoken.made_seconds()
-            spoken.close()
+            end()
             if not closed:
-                estimate = len(text) / CHARACTERS_PER_SECOND
+                made, estimate = spoken.duration_seconds, len(text) / CHARACTERS_PER_SECOND
                 self.allowance.charge(self.caller, estimate if made is None else made)
             closed = True
 
-        return spoken._replace(close=close)
+        spoken.close = close
+        return spoken
 
 
 def caller(key_id: str, address: str | None) -> str:

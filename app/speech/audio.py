@@ -1,5 +1,5 @@
 """
-Audio of speech: while the engine makes it, as the caller gets it, and as it is kept on disk for the same request again.
+Audio of speech, as the caller gets it, and as it is kept on disk for the same request again.
 
 The cache is bounded, least recently used out first, and never an error. It is our own because diskcache 5.6.3 costs a
 web worker 4.4 MB from its first use on (sqlite, a connection for each thread), and reads pickles. An entry is a file of
@@ -13,12 +13,11 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
-from ..engine.protocol import Message
-from ..errors import SynthesisFailed
 from ..files import disk_of, give_name, nameless, write_all
 
 log = logging.getLogger(__name__)
@@ -45,14 +44,15 @@ class AudioInfo(NamedTuple):
     stand_in_until: float = 0.0  # Unix time; 0: the first choice spoke
 
 
-class SynthesisResult(NamedTuple):
+@dataclass(slots=True)
+class SynthesisResult:
     """
     Audio in chunks, and who spoke; iterate it once, then `close()` it, which also cancels what is to come.
 
     *fallback* has "engine: reason" for each that could not; *skipped* counts the letters and digits that are not
     spoken, by what they are: "code", "address" or a script. *duration_seconds* and *size_bytes* are None
-    while the audio is still being made; *etag* then is a weak one, because the header of a stored file says
-    how long it is, and that of a streamed one can't.
+    while the audio is still being made, and of streamed audio the size stays so; *etag* then is a weak one, because
+    the header of a stored file says how long it is, and that of a streamed one can't.
     """
 
     engine: str
@@ -63,12 +63,11 @@ class SynthesisResult(NamedTuple):
     audio: Iterator[bytes]
     close: Callable[[], None]
     cached: bool = False
-    skipped: Mapping[str, int] = {}
+    skipped: Mapping[str, int] = field(default_factory=dict)
     duration_seconds: float | None = None
     size_bytes: int | None = None
     # And their seconds, where these were asked for and are known.
     words: Sequence[tuple[str, float, float]] | None = None
-    made_seconds: Callable[[], float | None] = lambda: None  # how long it became; None before its end
 
     @property
     def media_type(self) -> str:
@@ -128,7 +127,7 @@ class CacheWriter:
 
     def read(self) -> Iterator[bytes]:
         """The audio in chunks, from its start."""
-        return _chunks(self._file)
+        return chunks(self._file)
 
     def close(self) -> None:
         """Drop what was not kept."""
@@ -136,19 +135,11 @@ class CacheWriter:
 
 
 class CacheEntry(NamedTuple):
-    """An entry that was found; `close()` it."""
+    """An entry that was found: `chunks` has its audio; close its *file*."""
 
     info: AudioInfo
     size: int
     file: BinaryIO
-
-    def read(self) -> Iterator[bytes]:
-        """The audio in chunks."""
-        return _chunks(self.file)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self.file.close()
 
 
 class Cache:
@@ -229,56 +220,8 @@ class Cache:
             total -= size
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """The audio of an entry."""
+def chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """The audio of an entry, from its start."""
     file.seek(INFO_BYTES)
     while chunk := file.read(CHUNK_BYTES):
         yield chunk
-
-
-class SynthesisStream:
-    """Speech while the engine makes it; *writer* gets a copy. Owned by whoever asked; for one thread."""
-
-    def __init__(self, messages: Generator[Message], writer: CacheWriter | None) -> None:
-        self._messages, self._writer = messages, writer
-        self._first, self.begun = b"", False
-        self.skipped: dict[str, int] = {}
-        self.duration_seconds: float | None = None  # known at the end
-        self.words: list[tuple[str, float, float]] | None = None  # likewise, where the engine knows
-
-    def begin(self) -> None:
-        """Wait for the first bytes; what goes wrong until then goes wrong here."""
-        self._first = next(self._received(), b"")
-        if not self._first:
-            raise SynthesisFailed("it made no sound")
-
-    def complete(self) -> None:
-        """Wait for all of it; the writer then holds the file as it should be."""
-        if not sum(map(len, self._received())):
-            raise SynthesisFailed("it made no sound")
-
-    def chunks(self) -> Iterator[bytes]:
-        """What `begin` waited for, and the rest as it comes."""
-        yield self._first
-        yield from self._received()
-
-    def _received(self) -> Iterator[bytes]:
-        for message in self._messages:
-            if message.payload:
-                self.begun = True
-                if self._writer is not None:
-                    self._writer.write(message.payload)
-                yield message.payload
-            elif message.header["kind"] == "start":
-                self.skipped = message.header["skipped"]
-            elif message.header["kind"] == "end":
-                self.duration_seconds = message.header["duration"]
-                self.words = message.header.get("words")
-                if self._writer is not None:
-                    self._writer.patch(message.header["patches"])
-
-    def close(self) -> None:
-        """Cancel what is to come and let go of the file."""
-        self._messages.close()
-        if self._writer is not None:
-            self._writer.close()

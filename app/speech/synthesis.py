@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,8 @@ from ..errors import (
     SynthesisUnavailable,
 )
 from . import languages, models
-from .audio import AudioInfo, Cache, CacheEntry, CacheWriter, SynthesisResult, SynthesisStream
-from .breaker import Breaker
-from .chain import ONLINE, WITH_PITCH, Attempt, Chain, SpeakRequest
+from .audio import AudioInfo, Cache, CacheEntry, CacheWriter, SynthesisResult, chunks
+from .chain import ONLINE, WITH_PITCH, Attempt, Breaker, Chain, SpeakRequest
 from .voices import Voice, Voices
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Synthesis:
                 self.observer.note("speech_cache_requests_total", 1, "hit")
                 before = [f"{better.engine}: failed lately" for better in attempts[:number]]
                 return cached_result(entry, attempt, request, before)
-            entry.close()
+            entry.file.close()
         if self.cache.limit_bytes:
             self.observer.note("speech_cache_requests_total", 1, "miss")
         # A job's time is limited where it is run; that it waits for its turn is no reason for another voice.
@@ -214,67 +214,72 @@ class Synthesis:
     ) -> SynthesisResult:
         """Wait for the first bytes at most *seconds*, and for all of them where the request does not stream."""
         began = self._clock()
+        limit = began + seconds
         messages = self.engine.session(
             question(attempt, request, within_seconds=min(NETWORK_SECONDS, seconds)),
             cost_mb=COSTS_MB[attempt.engine],
             patience_seconds=seconds,
             background=request.background,
-            wanted=lambda: should_continue() and (stream.begun or self._clock() < began + seconds),
+            wanted=lambda: should_continue() and self._clock() < limit,
         )
         writer = self.cache.writer() if self.cache.limit_bytes or not request.stream else None
-        stream = SynthesisStream(messages, writer)
-        result = SynthesisResult(
-            attempt.engine,
-            attempt.voice.id,
-            request.format,
-            tuple(before),
-            cache_key(attempt, request),
-            audio=iter(()),
-            close=stream.close,
-            made_seconds=lambda: stream.duration_seconds,
-        )
+
+        def received() -> Generator[bytes]:
+            nonlocal limit
+            for message in messages:
+                found = message.header
+                if message.payload:
+                    limit = math.inf
+                    if writer is not None:
+                        writer.write(message.payload)
+                    yield message.payload
+                elif found["kind"] == "start":
+                    result.skipped = found["skipped"]
+                elif found["kind"] == "end":
+                    result.duration_seconds, result.words = found["duration"], found.get("words")
+                    if writer is not None:
+                        writer.patch(found["patches"])
+            if limit < math.inf:
+                raise SynthesisFailed("it made no sound")
+            self._finished(result, None if request.timestamps else writer, began)
+
+        def close() -> None:
+            audio.close()
+            messages.close()
+            if writer is not None:
+                writer.close()
+
+        name, voice, tag = attempt.engine, attempt.voice.id, cache_key(attempt, request)
+        audio = received()
+        result = SynthesisResult(name, voice, request.format, tuple(before), tag, audio, close)
         try:
-            if request.stream:
-                stream.begin()
-                return result._replace(
-                    skipped=stream.skipped, audio=self._until_end(stream, writer, result, began)
-                )
-            stream.complete()
+            # Until then what goes wrong goes wrong here, and the next synthesizer is asked.
+            first = next(audio)
+            if request.stream or writer is None:
+                result.audio = itertools.chain([first], audio)
+            else:
+                for _ in audio:
+                    pass
+                result.audio, result.size_bytes = writer.read(), writer.size
+            return result
         except BaseException as error:
-            stream.close()
+            close()
             if isinstance(error, ClientGone) and should_continue():
                 # Only the first that waits for memory is refused it; the others wait for their turn behind it.
                 short = self._budget.shortage(self.engine, COSTS_MB[attempt.engine])
                 raise short or SynthesisFailed(f"no audio within {seconds:.0f} s") from None
             raise
-        self._finished(stream, None if request.timestamps else writer, result, began)
-        return result._replace(
-            skipped=stream.skipped,
-            audio=writer.read() if writer else iter(()),
-            duration_seconds=stream.duration_seconds,
-            size_bytes=writer.size if writer else 0,
-            words=stream.words,
-        )
 
-    def _until_end(
-        self, stream: SynthesisStream, writer: CacheWriter | None, result: SynthesisResult, began: float
-    ) -> Iterator[bytes]:
-        """The audio as it comes; what came to its end is kept."""
-        yield from stream.chunks()
-        self._finished(stream, writer, result, began)
-
-    def _finished(
-        self, stream: SynthesisStream, writer: CacheWriter | None, result: SynthesisResult, began: float
-    ) -> None:
+    def _finished(self, result: SynthesisResult, writer: CacheWriter | None, began: float) -> None:
         """Note that a text was spoken to its end, and keep the audio."""
-        seconds = stream.duration_seconds or 0.0
+        seconds = result.duration_seconds or 0.0
         self.observer.note("speech_synthesized_audio_seconds_total", seconds, result.engine)
         if seconds > 0:
             ratio = (self._clock() - began) / seconds
             self.observer.note("speech_real_time_factor_ratio", ratio, "synthesis")
         if writer is not None:
             until = time.time() + STAND_IN_SECONDS if result.fallback else 0.0
-            self.cache.keep(result.etag, writer, AudioInfo(seconds, stream.skipped, until))
+            self.cache.keep(result.etag, writer, AudioInfo(seconds, result.skipped, until))
 
 
 def question(attempt: Attempt, request: SpeakRequest, *, within_seconds: float) -> Header:
@@ -312,8 +317,8 @@ def cached_result(
         request.format,
         tuple(before),
         cache_key(attempt, request),
-        audio=entry.read(),
-        close=entry.close,
+        audio=chunks(entry.file),
+        close=entry.file.close,
         cached=True,
         skipped=entry.info.skipped,
         duration_seconds=entry.info.duration_seconds,

@@ -33,7 +33,7 @@ def spoken(seconds, *, cached=False):
     closed = []
     return SynthesisResult(
         "espeak", "en", "wav", (), "tag", iter([b""]), lambda: closed.append(1), cached=cached,
-        made_seconds=lambda: seconds,
+        duration_seconds=seconds,
     ), closed  # fmt: skip
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.speech.audio import INFO_BYTES, AudioInfo, Cache, CacheWriter
+from app.speech.audio import INFO_BYTES, AudioInfo, Cache, CacheWriter, chunks
 
 INFO = AudioInfo(1.5, {"han": 2})
 
@@ -24,9 +24,9 @@ def found(cache: Cache, key: str) -> bytes | None:
     entry = cache.find(key)
     if entry is None:
         return None
-    audio = b"".join(entry.read())
+    audio = b"".join(chunks(entry.file))
     assert len(audio) == entry.size
-    entry.close()
+    entry.file.close()
     return audio
 
 
@@ -40,7 +40,7 @@ def test_what_was_kept_is_found(cache):
     entry = cache.find("a")
     assert entry is not None
     assert entry.info == INFO
-    entry.close()
+    entry.file.close()
     assert cache.find("b") is None
 
 
