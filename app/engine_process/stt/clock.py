@@ -7,6 +7,7 @@ all the same, and nothing is put between them: a file may claim any gap. Only th
 
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import av
 
@@ -16,11 +17,30 @@ from .mel import RATE
 TOLERANCE_SECONDS = 0.1
 LONGEST_SECONDS = 24 * 3600.0  # no recording goes on for longer
 NEAR_SECONDS = 0.5  # Whisper's times are up to half a second off
+MARK_SAMPLES = RATE  # from one mark that is kept to the next
+LEAD_SAMPLES = RATE  # of what is decoded before it is needed: twice of what any codec looks back
+
+
+class Mark(NamedTuple):
+    """
+    Where decoding may begin: at a packet, and the sample of the whole recording that this is.
+
+    *shift* is how many seconds the container's clock is ahead of the samples there.
+    """
+
+    packet: int
+    sample: int
+    shift: float = 0.0
+
+
+BEGINNING = Mark(0, 0)
 
 
 class Clock:
     """
     How far the container's times are ahead of the samples, from which sample on. One session owns it.
+
+    Beside it, the length the container states, if it does, and where decoding may begin again: a mark a second.
 
     Times that run backwards are not believed, nor those past the end the container itself states.
     """
@@ -28,19 +48,35 @@ class Clock:
     def __init__(self) -> None:
         self.shifts: deque[tuple[float, float]] = deque([(0.0, 0.0)])  # from which second of the samples on
         self.decoded_seconds = 0.0
+        self.sample = 0  # the next one that comes out of the resampler, which holds some back
         # The container's time that is ours to begin with; None: at the next frame.
         self.zero: float | None = 0.0
         self.latest_seconds = LONGEST_SECONDS
+        self.stated_seconds: float | None = None
+        self.marks: deque[Mark] = deque([BEGINNING])
 
     @property
     def latest_shift(self) -> float:
         """The shift of what is decoded now, in seconds."""
         return self.shifts[-1][1]
 
-    def begin(self, sample: int, shift: float) -> None:
-        """Decoding begins at *sample*, where the shift is known."""
-        self.decoded_seconds = sample / RATE
-        self.shifts = deque([(0.0, shift)])
+    def begin(self, start: Mark) -> None:
+        """Decoding begins at *start*."""
+        self.sample = start.sample
+        self.decoded_seconds = start.sample / RATE
+        self.shifts = deque([(0.0, start.shift)])
+        self.marks = deque([start])
+
+    def note(self, packet: int) -> None:
+        """The *packet* is read next."""
+        if self.sample >= self.marks[-1].sample + MARK_SAMPLES:
+            self.marks.append(Mark(packet, self.sample, self.latest_shift))
+
+    def mark_before(self, sample: int) -> Mark:
+        """The last mark that is early enough for what begins at *sample*; later calls are for later samples."""
+        while len(self.marks) > 1 and self.marks[1].sample <= sample - LEAD_SAMPLES:
+            self.marks.popleft()
+        return self.marks[0]
 
     def align(self, zero: float, latest_seconds: float | None, *, known: bool) -> None:
         """

@@ -9,7 +9,7 @@ import contextlib
 import io
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import av.audio
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine import protocol
-from .clock import Clock
+from .clock import BEGINNING, Clock, Mark
 from .mel import RATE
 
 CONTAINERS = (  # FFmpeg's names
@@ -50,21 +50,6 @@ OGG_BLOCK = 1 << 16
 Samples = npt.NDArray[np.int16]
 
 
-class Mark(NamedTuple):
-    """
-    Where decoding may begin: at a packet, and the sample of the whole recording that this is.
-
-    *shift* is how many seconds the container's clock is ahead of the samples there.
-    """
-
-    packet: int
-    sample: int
-    shift: float = 0.0
-
-
-BEGINNING = Mark(0, 0)
-
-
 def decode(
     path: str,
     max_seconds: float,
@@ -72,24 +57,17 @@ def decode(
     track: int | None = None,
     start: Mark = BEGINNING,
     clock: Clock | None = None,
-    note: Callable[[Mark], None] = lambda mark: None,
-    state: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Samples]:
     """
     Samples of an audio track, 16 kHz mono, as they are decoded.
 
     The *track* is counted from 0; without it, it is the default one or the first that can be decoded and is not
     silent. What is corrupt is left out as long as anything can be heard; Refused where nothing can, and once
-    there is more than *max_seconds*. *state* is told the length the file states, if it does, *note* where each
-    packet begins, and *clock* what the file says of the time. From *start* on, which was noted in an earlier run, the
-    first samples may differ from those of that run: codecs look back up to half a second.
+    there is more than *max_seconds*. The *clock* is told what the file says of the time. From *start* on, a mark of an
+    earlier run, the first samples may differ from those of that run: codecs look back up to half a second.
     """
     clock = clock or Clock()
-    clock.begin(start.sample, start.shift)
-    count = start.sample
-
-    def note_packet(packet: int) -> None:
-        note(Mark(packet, count, clock.latest_shift))
+    clock.begin(start)
 
     try:
         with Source(path) as file:
@@ -99,20 +77,20 @@ def decode(
             while begin is not None:
                 end = file.next_link(begin) if is_ogg else None
                 file.narrow(begin, end)
-                found = count
+                found = clock.sample
                 with open_container(file) as container:
                     if chosen is None:
                         chosen = choose_track(path, container, track)
                         if container.duration:
-                            state(container.duration / 1_000_000)
+                            clock.stated_seconds = container.duration / 1_000_000
                         clock.align(*origin(container), known=start == BEGINNING)
                     else:
                         clock.align(0.0, None, known=False)
                     reader = Reader(container, chosen, packets)
-                    for samples in resampled(clock.follow(reader.frames(start.packet, note_packet))):
+                    for samples in resampled(clock.follow(reader.frames(start.packet, clock.note))):
                         file.mark_progress()
-                        count += len(samples)
-                        if count > max_seconds * RATE:
+                        clock.sample += len(samples)
+                        if clock.sample > max_seconds * RATE:
                             raise protocol.Refused(
                                 "audio_too_long",
                                 f"the recording is longer than the {max_seconds / 60:g} minutes accepted",
@@ -120,17 +98,17 @@ def decode(
                             )
                         yield samples
                 packets = reader.packets
-                begin = end if count > found or packets <= start.packet else None
+                begin = end if clock.sample > found or packets <= start.packet else None
     except protocol.Refused as refusal:
         # What comes behind a recording that was heard may be anything.
-        if not count or refusal.code != "invalid_audio":
+        if not clock.sample or refusal.code != "invalid_audio":
             raise
     except av.error.MemoryError:
         raise out_of_memory() from None
     except (av.error.FFmpegError, ValueError) as error:
-        if not count:
+        if not clock.sample:
             raise invalid(f"the file can't be decoded ({error})") from None
-    if not count:
+    if not clock.sample:
         raise invalid("nothing in the file can be decoded")
 
 

@@ -77,12 +77,12 @@ class FasterWhisperEngine(WhisperEngine):
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
         """Messages: length, start, then segment and progress for each segment, then end; None between them."""
         language = self.check(header["task"], header.get("language"), header.get("languages") or ())
-        samples, first, stated, clock = yield from self.samples(header)
+        samples, first, clock = yield from self.samples(header)
         pieces = []
         for number, piece in enumerate(samples, 1):
             pieces.append(piece)
             if number == 1:
-                yield Message({"kind": "length", "seconds": stated[0] if stated else None})
+                yield Message({"kind": "length", "seconds": clock.stated_seconds})
             if number % BREAK_PIECES == 0:
                 yield None
         audio = np.concatenate([np.zeros(0, np.int16), *pieces])
@@ -92,7 +92,7 @@ class FasterWhisperEngine(WhisperEngine):
         if resume:
             audio = audio[max(0, round(resume["seconds"] * RATE) - first) :]
             first = max(first, round(resume["seconds"] * RATE))
-        recording = Recording(iter(()), None, first + len(audio), stated[0] if stated else None, clock)
+        recording = Recording(iter(()), None, first + len(audio), clock)
         sound = audio.astype(np.float32) / 32768
         if language is None and header.get("languages"):
             heard = self.library.detect_language(sound, vad_filter=True)[2]

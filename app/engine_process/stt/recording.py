@@ -1,10 +1,11 @@
 """A recording as the transcriber reads it: the half minute ahead of it, and where in it there is speech."""
 
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 
+from ...engine.protocol import Message
 from .clock import NEAR_SECONDS, Clock
 from .decode import Samples
 from .mel import HOP, RATE, REACH, WINDOW_FRAMES
@@ -16,6 +17,11 @@ SPEECH = 0.5  # Silero's own threshold
 SHORTEST_SECONDS = 0.02  # of a span: one step of Whisper's times
 BREAK_SAMPLES = 60 * RATE
 LEAST_CHUNKS = 3  # a tenth of a second; a plain "yes" has six
+LEAST_PAUSE_CHUNKS = 8  # a quarter of a second; between words there are 50 ms, in a long "t" 150
+KEPT_FRAMES = 100  # of silence before a word are kept, because the model hears them in a transcription, too
+
+# From and to, in seconds of the samples; packet, sample and shift of the mark before it.
+Pause = tuple[float, float, int, int, float]
 
 
 class Recording:
@@ -23,7 +29,7 @@ class Recording:
     Bounded view of one recording: 30 seconds, however long it is. One session owns it.
 
     Positions are frames of 10 ms from the beginning of the recording, also where *samples* are those from sample
-    *first* on, a multiple of the detector's chunks. *stated_seconds* is what the file says of its length, if it does.
+    *first* on, a multiple of the detector's chunks.
     """
 
     def __init__(
@@ -31,10 +37,9 @@ class Recording:
         samples: Iterator[Samples],
         detector: SpeechDetector | None,
         first: int = 0,
-        stated_seconds: float | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.source, self.stated_seconds = samples, stated_seconds
+        self.source = samples
         self.clock = clock or Clock()
         self.detector = detector
         self.held = np.zeros(0, np.int16)
@@ -129,6 +134,51 @@ class Recording:
         first = max(0, begin * HOP // CHUNK - self.first_flag)
         last = max(0, -(-end * HOP // CHUNK) - self.first_flag)
         return sum(self.speech_flags[first:last]) * CHUNK / RATE
+
+
+def survey(recording: Recording, hear_language: Callable[[int, int], str] | None) -> Iterator[Message | None]:
+    """
+    *recording* looked over and not transcribed: the pauses of each half minute; at the end duration and language.
+
+    *hear_language* is asked once, with a frame and a number of frames of the window of *recording* where somebody
+    speaks for the first time; without it, and where nobody speaks, the language is None.
+    """
+    language = None
+    pauses = Pauses()
+    frame = 0
+    while frames := recording.advance(frame):
+        found = pauses.read(recording)
+        if language is None and hear_language and (speech := recording.speech(frame, frame + frames)):
+            frame = max(frame, speech[0] - KEPT_FRAMES)
+            frames = recording.advance(frame)
+            found += pauses.read(recording)
+            language = hear_language(frame, frames)
+        frame += frames
+        yield Message({"kind": "pauses", "pauses": found})
+        yield Message({"kind": "progress", "seconds": min(frame, recording.samples_read // HOP) * HOP / RATE})
+        if not recording.complete:
+            yield None
+    yield Message({"kind": "end", "duration": recording.samples_read / RATE, "language": language})
+
+
+class Pauses:
+    """Finds the pauses in a recording while it passes by; holds nothing but where the last one began."""
+
+    def __init__(self) -> None:
+        self.next_chunk = 0
+        self.silent_since = 0
+
+    def read(self, recording: Recording) -> list[Pause]:
+        """The pauses that ended in what *recording* has heard since the last call."""
+        found = []
+        for speech in recording.speech_flags[self.next_chunk - recording.first_flag :]:
+            if speech:
+                if self.next_chunk - self.silent_since >= LEAST_PAUSE_CHUNKS:
+                    begin, end = self.silent_since * CHUNK, self.next_chunk * CHUNK
+                    found.append((begin / RATE, end / RATE, *recording.clock.mark_before(begin)))
+                self.silent_since = self.next_chunk + 1
+            self.next_chunk += 1
+        return found
 
 
 def clip(

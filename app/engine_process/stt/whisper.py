@@ -3,7 +3,7 @@
 import itertools
 import math
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,15 @@ from ...engine import protocol
 from ...engine.protocol import WARM, Message
 from ..pages import CodePages
 from . import vad
-from .clock import Clock
+from .clock import BEGINNING, Clock, Mark
 from .convert import DECODER, ENCODER, WEIGHTS
 from .ctranslate import extension
-from .decode import BEGINNING, Mark, Samples, decode
+from .decode import Samples, decode
 from .encoder import Encoder
 from .generate import Hypothesis
 from .kernels import choose
 from .mel import HOP, RATE, WINDOW_FRAMES, LogMel
-from .recording import Recording, clip
-from .survey import Marks, survey
+from .recording import KEPT_FRAMES, Recording, clip, survey
 from .tokens import Vocabulary
 from .windows import FRAMES_PER_SECOND, NEAR_FRAMES, Foreign, Segment, Task, Transcriber
 
@@ -29,7 +28,6 @@ SURVEY = "survey"
 # Silence longer than a speaker's pause is passed over, but for the second before the next word or, where none
 # comes in this window, for its last: the model puts a text's beginning at the beginning of the silence before it.
 LONGEST_PAUSE_FRAMES = 300
-KEPT_FRAMES = 100
 # Where a transcription goes on, the detector of speech hears this much again: its level is of the last half minute.
 LEAD_SECONDS = 20.0
 HANDED_OVER = Message({"kind": "handed_over"})
@@ -96,7 +94,7 @@ class WhisperEngine:
         return vad.load()
 
     def open(self, header: protocol.Header) -> Iterator[Message | None]:
-        """What the task "survey" finds (`survey.py`), or any other; None between windows."""
+        """What the task "survey" finds, or any other; None between windows."""
         if header["task"] == WARM:
             return self.warm()
         return self.survey(header) if header["task"] == SURVEY else self.transcribe(header)
@@ -109,39 +107,33 @@ class WhisperEngine:
     def survey(self, header: protocol.Header) -> Iterator[Message | None]:
         """The recording looked over; its language is heard where none is given and the model knows several."""
         language = self.check("transcribe", header.get("language"))
-        marks = Marks()
-        recording = yield from self.recording({**header, "no_speech_gate": True}, marks.note)
+        recording = yield from self.recording({**header, "no_speech_gate": True})
 
         def hear_language(frame: int, frames: int) -> str:
             return self.heard_language(self.encode(recording, frame, frames))[0]
 
-        yield from survey(recording, marks, hear_language if language is None else None)
+        yield from survey(recording, hear_language if language is None else None)
 
-    def recording(
-        self, header: protocol.Header, note: Callable[[Mark], None] = lambda mark: None
-    ) -> Generator[None, None, Recording]:
+    def recording(self, header: protocol.Header) -> Generator[None, None, Recording]:
         """
         The recording *header* names, or the clip of it: from and to so many seconds, and where decoding may begin.
 
         None while the way there is long.
         """
-        samples, first, stated, clock = yield from self.samples(header, note)
+        samples, first, clock = yield from self.samples(header)
         gate = (
             vad.SpeechDetector(self.speech_detector, vad.Leveller())
             if header.get("no_speech_gate", True)
             else None
         )
-        return Recording(samples, gate, first, stated[0] if stated else None, clock)
+        return Recording(samples, gate, first, clock)
 
-    def samples(
-        self, header: protocol.Header, note: Callable[[Mark], None] = lambda mark: None
-    ) -> Generator[None, None, tuple[Iterator[Samples], int, list[float], Clock]]:
-        """As `recording`: the samples, the number of the first, the length if the file states one, and the clock."""
+    def samples(self, header: protocol.Header) -> Generator[None, None, tuple[Iterator[Samples], int, Clock]]:
+        """As `recording`: the samples, the number of the first, and the clock."""
         begin, end, *_ = header.get("clip") or (0.0, math.inf)
         if resume := header.get("resume"):
             begin = max(begin, resume["seconds"] - LEAD_SECONDS)
         start = start_mark(header)
-        stated: list[float] = []
         clock = Clock()
         samples = decode(
             header["path"],
@@ -149,12 +141,10 @@ class WhisperEngine:
             track=header.get("audio_track"),
             start=start,
             clock=clock,
-            note=note,
-            state=stated.append,
         )
         samples = itertools.chain([next(samples)], samples)  # Refused, where it is no audio, before all else
         samples, first = yield from clip(samples, begin, end, start.sample)
-        return samples, first, stated, clock
+        return samples, first, clock
 
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
         """
@@ -165,9 +155,8 @@ class WhisperEngine:
         that may be in another language, and one that knows more does so where it hears English.
         """
         language = self.check(header["task"], header.get("language"), header.get("languages") or ())
-        marks = Marks(start_mark(header))
-        recording = yield from self.recording(header, marks.note)
-        yield Message({"kind": "length", "seconds": recording.stated_seconds})
+        recording = yield from self.recording(header)
+        yield Message({"kind": "length", "seconds": recording.clock.stated_seconds})
         yield None  # whoever has less to do comes first
         transcriber: Transcriber | None = None
         start: Message | None = None
@@ -186,7 +175,7 @@ class WhisperEngine:
             if transcriber is not None:
                 found["resume"] = {
                     "seconds": seconds,
-                    "mark": marks.before(max(0, round((seconds - LEAD_SECONDS) * RATE))),
+                    "mark": recording.clock.mark_before(max(0, round((seconds - LEAD_SECONDS) * RATE))),
                     "context": transcriber.context,
                     "said_until": transcriber.said_until,
                     "language": transcriber.task.language,
@@ -327,7 +316,7 @@ class WhisperEngine:
                 "language_probability": probability,
                 "model": self.name,
                 "encoder": self.encoder.kernels.name if self.encoder else "ctranslate2",
-                "stated_seconds": recording.stated_seconds,
+                "stated_seconds": recording.clock.stated_seconds,
             }
         )
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.engine_process.stt.clock import Clock
+from app.engine_process.stt.clock import BEGINNING, Clock, Mark
 from app.engine_process.stt.decode import decode
 from tests.recordings import AUSTEN_SHORT, NEURAL, Track, muxed
 
@@ -104,3 +104,15 @@ def test_a_hostile_clock_is_forgotten_as_it_passes():
     clock.forget(16_000 * 190)
     assert len(clock.shifts) < 1000
     assert clock.span(195, 195)[1] == pytest.approx(195 * 50, rel=0.01)
+
+
+def test_the_last_mark_a_second_before_is_where_decoding_begins():
+    clock = Clock()
+    for number in range(1, 1001):
+        clock.sample = number * 320
+        clock.note(number)
+    assert clock.mark_before(8_000) == BEGINNING
+    assert clock.mark_before(48_000) == Mark(100, 32_000)
+    assert clock.mark_before(48_100) == Mark(100, 32_000)
+    assert clock.mark_before(319_000) == Mark(900, 288_000)
+    assert len(clock.marks) == 3

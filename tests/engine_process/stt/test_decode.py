@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from app.engine import protocol
+from app.engine_process.stt.clock import Clock
 from app.engine_process.stt.decode import decode
 from tests import recordings
 from tests.recordings import AUSTEN_SHORT, NEURAL, Track, muxed
@@ -101,9 +102,9 @@ def test_decoding_may_begin_at_any_packet(tmp_path, container):
     """What comes a second after it is heard at its place, within the few milliseconds resamplers hold back."""
     path = tmp_path / "upload"
     path.write_bytes(recordings.recorded_as(container, recordings.AUSTEN))
-    marks = []
-    whole = np.concatenate(list(decode(str(path), MINUTE, note=marks.append))).astype(float)
-    start = next(mark for mark in marks if mark.sample > 5 * 16000)
+    clock = Clock()
+    whole = np.concatenate(list(decode(str(path), MINUTE, clock=clock))).astype(float)
+    start = next(mark for mark in clock.marks if mark.sample > 5 * 16000)
     part = np.concatenate(list(decode(str(path), MINUTE, start=start))).astype(float)
     second = part[16000:32000]
 
@@ -222,10 +223,10 @@ def test_ogg_streams_one_after_the_other_are_decoded_to_the_last(tmp_path, kinds
     chain = b"".join(muxed("ogg", Track([(0, samples_of(AUSTEN_SHORT))], *kind)) for kind in kinds)
     path = tmp_path / "upload"
     path.write_bytes(chain)
-    marks = []
-    whole = np.concatenate(list(decode(str(path), MINUTE, note=marks.append)))
+    clock = Clock()
+    whole = np.concatenate(list(decode(str(path), MINUTE, clock=clock)))
     assert seconds_of(whole) == pytest.approx(len(kinds) * AUSTEN_SHORT.seconds, abs=0.2)
-    start = next(mark for mark in marks if mark.sample > 16_000 * (AUSTEN_SHORT.seconds + 1))
+    start = next(mark for mark in clock.marks if mark.sample > 16_000 * (AUSTEN_SHORT.seconds + 1))
     part = np.concatenate(list(decode(str(path), MINUTE, start=start)))
     assert len(part) == pytest.approx(len(whole) - start.sample, abs=400)
 

@@ -5,10 +5,16 @@ import pytest
 
 from app.engine_process.stt import vad
 from app.engine_process.stt.decode import decode
-from app.engine_process.stt.recording import BREAK_SAMPLES, Recording, clip
+from app.engine_process.stt.recording import BREAK_SAMPLES, Recording, clip, survey
 from tests import recordings
 
+SPEECH = np.concatenate(list(decode(str(recordings.AUSTEN_SHORT.path), 60)))
+SECONDS = len(SPEECH) / 16000
 RAMP = np.arange(16000 * 70, dtype=np.int32).astype(np.int16)
+
+
+def silence(seconds):
+    return np.zeros(int(16000 * seconds), np.int16)
 
 
 def pieces(samples, size=1000):
@@ -58,13 +64,13 @@ def test_a_jump_past_what_was_heard_lands_where_it_should():
 
 
 def test_speech_is_found_where_it_is():
-    speech = np.concatenate(list(decode(str(recordings.AUSTEN_SHORT.path), 60)))
-    silence = np.zeros(16000 * 10, np.int16)
-    recording = Recording(pieces(np.concatenate([silence, speech, silence])), vad.SpeechDetector(vad.load()))
+    recording = Recording(
+        pieces(np.concatenate([silence(10), SPEECH, silence(10)])), vad.SpeechDetector(vad.load())
+    )
     frames = recording.advance(0)
     begin, end = recording.speech(0, frames)
     assert begin == pytest.approx(1000, abs=50)
-    assert end == pytest.approx(1000 + recordings.AUSTEN_SHORT.seconds * 100, abs=60)
+    assert end == pytest.approx(1000 + SECONDS * 100, abs=60)
     assert recording.speech(0, 900) is None
     recording.advance(500)
     assert recording.speech(500, 2000) == (begin, end)
@@ -90,8 +96,7 @@ def test_the_way_to_a_clip_has_breaks():
 
 
 def test_speech_of_a_clip_is_found_at_its_place():
-    speech = np.concatenate(list(decode(str(recordings.AUSTEN_SHORT.path), 60)))
-    samples = np.concatenate([np.zeros(16000 * 10, np.int16), speech, np.zeros(16000 * 10, np.int16)])
+    samples = np.concatenate([silence(10), SPEECH, silence(10)])
     with pytest.raises(StopIteration) as way:
         next(clip(pieces(samples), 8.0, 30.0))
     rest, first = way.value.value
@@ -99,4 +104,47 @@ def test_speech_of_a_clip_is_found_at_its_place():
     frames = recording.advance(800)
     begin, end = recording.speech(800, 800 + frames)
     assert begin == pytest.approx(1000, abs=50)
-    assert end == pytest.approx(1000 + recordings.AUSTEN_SHORT.seconds * 100, abs=60)
+    assert end == pytest.approx(1000 + SECONDS * 100, abs=60)
+
+
+def look_over(*parts, hear_language=None):
+    """The pauses, the message at the end, and the number of steps."""
+    samples = np.concatenate(parts)
+    messages = list(survey(Recording(pieces(samples), vad.SpeechDetector(vad.load())), hear_language))
+    pauses = [
+        tuple(pause[:2]) for message in messages if message for pause in message.header.get("pauses", ())
+    ]
+    return pauses, messages[-1].header, messages.count(None) + 1
+
+
+def test_pauses_are_found_where_they_are():
+    pauses, end, steps = look_over(silence(40), SPEECH, silence(5), SPEECH, silence(2))
+    long = [pause for pause in pauses if pause[1] - pause[0] > 2]
+    assert long == [
+        (pytest.approx(0), pytest.approx(40, abs=0.6)),
+        (pytest.approx(40 + SECONDS, abs=0.6), pytest.approx(45 + SECONDS, abs=0.6)),
+    ]
+    assert end["duration"] == pytest.approx(47 + 2 * SECONDS)
+    assert steps == 2
+
+
+def test_pauses_do_not_depend_on_where_windows_begin():
+    """The one that hears a language moves its window to the first word."""
+    parts = (silence(20), SPEECH, silence(31), SPEECH, silence(2))
+    asked = []
+
+    def hear_language(frame, frames):
+        asked.append((frame, frames))
+        return "en"
+
+    alone, moved = look_over(*parts), look_over(*parts, hear_language=hear_language)
+    assert alone[0] == moved[0]
+    assert (alone[1]["language"], moved[1]["language"]) == (None, "en")
+    [(frame, frames)] = asked
+    assert frame == pytest.approx(1900, abs=60)
+    assert frames == 3000
+
+
+def test_where_nobody_speaks_there_is_no_language_and_no_pause_between():
+    pauses, end, _ = look_over(silence(35), hear_language=lambda frame, frames: "en")
+    assert (pauses, end["language"]) == ([], None)
