@@ -12,10 +12,8 @@ from ..errors import ServiceError
 from .config import config
 from .doctor import doctor
 from .memory import memory
-from .models import models
-from .speak import speak
-from .transcribe import transcribe
-from .voices import voices
+from .models import models, voices
+from .voice import speak, transcribe
 
 INTERRUPTED = 130  # the status that shells give a program that SIGINT ended
 

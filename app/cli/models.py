@@ -1,12 +1,15 @@
-"""`models list | fetch | remove`."""
+"""`models` and `voices`, each with `list`, `fetch` and `remove`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import click
 
 from ..config import Settings
+from ..engine.budget import budget_mb
+from ..speech import models as known
+from . import engines
 
 
 @click.group(help="Speech-to-text models on this machine.")
@@ -18,10 +21,6 @@ def models() -> None:
 @click.argument("name", required=False)
 def fetch_model(name: str | None) -> None:
     """Print each model's directory; the status is 1 if the first cannot be fetched. The others may be left out."""
-    from ..engine.budget import budget_mb
-    from ..speech import fetch
-    from ..speech import models as known
-
     settings = Settings.from_env()
     if settings.disable_local_whisper and name is None:
         click.echo("local Whisper is disabled: no model is needed")
@@ -38,9 +37,9 @@ def fetch_model(name: str | None) -> None:
             continue
         candidates = [each]
         if each == known.AUTO and (candidates := known.fitting(room_mb)):
-            _fetched(fetch, candidates[-1], settings)  # the smallest tells how fast this machine is
+            _fetched(candidates[-1], settings)  # the smallest tells how fast this machine is
             candidates = candidates[candidates.index(known.largest(candidates, settings)) :]
-        if not any(_fetched(fetch, candidate, settings) for candidate in candidates):
+        if not any(_fetched(candidate, settings) for candidate in candidates):
             if not number:
                 sys.exit(1)
             click.echo(
@@ -48,11 +47,11 @@ def fetch_model(name: str | None) -> None:
             )
 
 
-def _fetched(fetch: ModuleType, name: str, settings: Settings) -> bool:
-    from ..speech.models import uses_library
+def _fetched(name: str, settings: Settings) -> bool:
+    from ..speech import fetch  # a client of HTTP, which only this needs
 
     try:
-        click.echo(fetch.fetch(name, Path(settings.model_dir), whole=uses_library(settings)))
+        click.echo(fetch.fetch(name, Path(settings.model_dir), whole=known.uses_library(settings)))
     except (fetch.FetchFailed, OSError) as failure:
         click.echo(failure, err=True)
         return False
@@ -62,8 +61,6 @@ def _fetched(fetch: ModuleType, name: str, settings: Settings) -> bool:
 @models.command("list", help="The models that are known, the memory each needs, and which are here.")
 def list_models() -> None:
     """Print a line for each: name, cost, "installed"."""
-    from ..speech import models as known
-
     installed = known.installed(Path(Settings.from_env().model_dir))
     for model in known.CATALOGUE.values():
         cost = f"{model.cost_mb} MB ({model.cost_is})"
@@ -77,8 +74,6 @@ def list_models() -> None:
 @click.argument("name")
 def remove_model(name: str) -> None:
     """Delete a model in MODEL_DIR, and nothing that is none."""
-    from ..speech import models as known
-
     settings = Settings.from_env()
     model_dir = Path(settings.model_dir)
     installed = known.installed(model_dir)
@@ -91,3 +86,45 @@ def remove_model(name: str) -> None:
         click.echo(
             f"it is in WHISPER_MODEL: `python -m app models fetch {name}` downloads it again", err=True
         )
+
+
+@click.group(help="Voices on this machine.")
+def voices() -> None:
+    """Has the commands for voices; those that are fetched are a directory in MODEL_DIR."""
+
+
+@voices.command("list", help="The voices that speak here, or those of one LANGUAGE.")
+@click.argument("language", required=False)
+def list_voices(language: str | None) -> None:
+    """Print a line for each: id, language, quality, name."""
+    with engines.speech(replace(Settings.from_env(), disable_local_whisper=True)) as speech:
+        for voice in speech.synthesis.voices(language):
+            click.echo(f"{voice.id:24} {voice.language:8} {voice.quality:10} {voice.name}".rstrip())
+
+
+@voices.command("fetch", help="Download voices; NAME is kokoro: natural, offline, 7 languages, 90 MB.")
+@click.argument("name", type=click.Choice(["kokoro"]))
+def fetch_voices(name: str) -> None:
+    """Print the voices' directory; the status is 1 if they cannot be fetched."""
+    from ..speech import fetch_kokoro
+    from ..speech.fetch import FetchFailed
+
+    settings = Settings.from_env()
+    try:
+        click.echo(fetch_kokoro.fetch(Path(settings.model_dir)))
+    except FetchFailed as failure:
+        click.echo(failure, err=True)
+        sys.exit(1)
+    if not settings.kokoro:
+        click.echo("KOKORO=false: they do not speak", err=True)
+
+
+@voices.command("remove", help="Delete the voices that were fetched.")
+@click.argument("name", type=click.Choice(["kokoro"]))
+def remove_voices(name: str) -> None:
+    """Delete their directory."""
+    directory = Path(Settings.from_env().model_dir) / name
+    if not directory.is_dir():
+        raise click.ClickException(f"no voices {name!r} are in {directory.parent}")
+    known.remove(name, directory.parent)
+    click.echo(f"removed {directory}")

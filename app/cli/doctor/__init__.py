@@ -11,8 +11,8 @@ from ...config import ConfigError, Settings
 from ...services import Services
 from ...startup import problems
 from ..engines import quiet
-from . import backends, machine, speech
-from .finding import ERROR, WARNING, Finding, error
+from . import machine, speech
+from .machine import ERROR, WARNING, Finding, error
 
 COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 OF_SETTINGS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
@@ -21,9 +21,9 @@ OF_SETTINGS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     machine.memory,
     machine.port,
     machine.directories,
-    backends.redis,
-    backends.broker,
-    backends.job_storage,
+    machine.redis,
+    machine.broker,
+    machine.job_storage,
 )
 OF_SERVICES: tuple[Callable[[Services], Iterable[Finding]], ...] = (
     speech.model,

@@ -1,4 +1,4 @@
-"""The machine and the settings: packages, processors, memory, the port, directories, and who is let in."""
+"""Settings, packages, processors, memory, the port, directories, who is let in, Redis, the broker and its workers."""
 
 import dataclasses
 import difflib
@@ -7,7 +7,9 @@ import json
 import os
 import platform
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
 
 from ... import cgroup
 from ...access.keys import SHORT
@@ -19,8 +21,7 @@ from ...memory import MB
 from ...services import Services
 from ...speech.models import WEB_MB
 from ...startup import WHOLE_MACHINE, ignored, listen_problem, url
-from ..config import effective
-from .finding import Finding, error, ok, warning
+from ..config import effective, masked
 
 NEEDED = ("flask", "gunicorn", "prometheus_client", "numpy", "av", "ctranslate2", "tokenizers", "requests")
 LOOK_SECONDS = 2
@@ -30,6 +31,24 @@ WRITTEN_BYTES = 1 << 16
 WRONG = "correct it or leave it out; .env.example says what each accepts"
 MAKE_KEY = 'set API_KEYS, such as to what `python -c "import secrets; print(secrets.token_urlsafe())"` prints'
 INSTALL = "pip install -r requirements.txt"
+TIMEOUT_SECONDS = 3.0  # of Redis and the broker
+PING_SECONDS = 1.0  # workers answer within some milliseconds
+OK, WARNING, ERROR = "ok", "warning", "error"
+
+
+class Finding(NamedTuple):
+    """
+    The state of one thing. An error keeps the service, or a part of it, from working; after a warning it works, but not
+    as well as it could, or not for long.
+    """
+
+    status: str
+    name: str
+    detail: str
+    remedy: str = ""
+
+
+ok, warning, error = partial(Finding, OK), partial(Finding, WARNING), partial(Finding, ERROR)
 
 
 def settings(settings: Settings) -> Iterator[Finding]:
@@ -167,4 +186,73 @@ def checks(services: Services) -> Iterator[Finding]:
             "jobs",
             f"{settings.data_dir}: {free_mb:.0f} MB free, jobs may take {settings.job_disk_mb} (JOB_DISK_MB)",
             "free some space, lower JOB_DISK_MB, or set DATA_DIR to another disk",
+        )
+
+
+def redis(settings: Settings) -> Iterator[Finding]:
+    """REDIS_URL, where it is set."""
+    if settings.redis_url:
+        yield _reach("redis", settings.redis_url, "REDIS_URL", _ping_redis)
+
+
+def broker(settings: Settings) -> Iterator[Finding]:
+    """CELERY_BROKER_URL, where it is set, and whether a worker takes jobs from it."""
+    url = settings.celery_broker_url
+    if not url:
+        yield ok("broker", "none set: jobs run in the service")
+        return
+    finding = _reach("broker", url, "CELERY_BROKER_URL", _connect_broker)
+    yield finding
+    if not finding.remedy:
+        yield _workers(url)
+
+
+def _reach(name: str, url: str, setting: str, connect: Callable[[str], None]) -> Finding:
+    shown = masked(url, secret=True)
+    try:
+        connect(url)
+    except Exception as problem:  # each transport's library has its own
+        return error(name, f"{shown} does not answer: {problem}", f"start it, or set {setting} right")
+    return ok(name, f"{shown} answers")
+
+
+def _ping_redis(url: str) -> None:
+    from redis import Redis
+
+    timeouts = {"socket_connect_timeout": TIMEOUT_SECONDS, "socket_timeout": TIMEOUT_SECONDS}
+    with Redis.from_url(url, **timeouts) as connection:
+        connection.ping()
+
+
+def _connect_broker(url: str) -> None:
+    from kombu.connection import Connection
+
+    with Connection(url, connect_timeout=TIMEOUT_SECONDS) as connection:
+        connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
+
+
+def _workers(url: str) -> Finding:
+    from celery import Celery
+
+    with Celery(broker=url) as app:
+        answers = app.control.ping(timeout=PING_SECONDS)
+    names = sorted(name for answer in answers for name in answer)
+    if not names:
+        remedy = "start one: `make worker`, or the Procfile's line"
+        return warning("workers", "none answers: jobs wait", remedy)
+    return ok("workers", ", ".join(names))
+
+
+def job_storage(settings: Settings) -> Iterator[Finding]:
+    """JOB_STORAGE_URL, where it is needed; that a byte can be written there was tried as at the start."""
+    if not settings.celery_broker_url:
+        return
+    if settings.job_storage_url:
+        shown = masked(settings.job_storage_url, secret=True)
+        yield ok("job storage", f"{shown} takes a file and gives it back")
+    else:
+        yield warning(
+            "job storage",
+            f"JOB_STORAGE_URL is not set: workers must see {settings.data_dir} as this machine does",
+            "share DATA_DIR, or set JOB_STORAGE_URL to s3://...",
         )

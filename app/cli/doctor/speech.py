@@ -19,7 +19,7 @@ from ...speech.chain import SpeakRequest
 from ...speech.transcription import TranscriptionRequest
 from ...speech.voices import find_espeak
 from .. import engines
-from .finding import Finding, error, ok, warning
+from .machine import Finding, error, ok, warning
 
 REACH_SECONDS = 3.0
 SENTENCE = "The meeting starts at ten. Please bring the report with you."
