@@ -230,6 +230,9 @@ def register(app: Flask) -> None:
             response.headers["X-Should-Retry"] = "false"
         if status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
+        if status == 426:
+            upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+            response.headers.update(upgrade)
         if status == 413:
             response.headers["Connection"] = "close"  # the rest of the body is not read
         return response

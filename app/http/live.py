@@ -30,7 +30,7 @@ from ..services import Services
 from ..speech.live import Audio, Commit, LiveEvent, LiveInput, LiveRequest, TurnDetection, as_recording
 from . import params
 from .openai_audio import local_name
-from .requests import LIVE, language_code
+from .requests import DETECTION, LIVE, language_code
 
 log = logging.getLogger("app.requests")
 
@@ -70,7 +70,7 @@ class Session:
     What both protocols share. A protocol says how to `begin`, `take` what comes, `tell` what was heard, `tell_error`,
     and `fail` the turns that are open.
 
-    *turn_is_open* is kept by the protocol: there is audio whose text is still to come.
+    It keeps *speaking*: with turn detection, whether somebody does; and *lost*, where an error of a turn is told later.
     """
 
     wire_bytes = 1.0  # on the wire for a byte of audio
@@ -86,9 +86,11 @@ class Session:
         self.offset = 0.0  # and that an engine before the present one had
         self.since_turn = 0.0  # and that came since the last turn was ended by a message
         self.end: End | None = None
+        self.speaking = False
+        self.lost: ServiceError | None = None  # what became of the audio before the next commit
         self.committing = False  # the engine was told that a turn is over, and has not said so yet
         self._charged, self._rest_until, self._failed_at = 0.0, 0.0, 0.0
-        self._pcm = bytearray()
+        self.pcm = bytearray()  # that the engine has not been given yet
 
     def begin(self) -> None:
         """Tell the client that it may speak."""
@@ -110,8 +112,10 @@ class Session:
         raise NotImplementedError
 
     def turn_is_open(self) -> bool:
-        """Whether what was spoken last is still to be ended."""
-        raise NotImplementedError
+        """Whether there is audio whose turn is still to be ended."""
+        if self.request.turn_detection is not None:
+            return self.speaking
+        return self.since_turn >= LEAST_TURN_SECONDS and self.lost is None
 
     @property
     def bytes_per_second(self) -> int:
@@ -170,10 +174,10 @@ class Session:
         while self.end is None:
             self._look_at_limits()
             quiet = True
-            for part in self.socket.receive(PIECE_SECONDS if self._pcm else LOOK_UP_SECONDS):
+            for part in self.socket.receive(PIECE_SECONDS if self.pcm else LOOK_UP_SECONDS):
                 self._active_at, quiet = time.monotonic(), False
                 yield from self.take(part)
-            if quiet or len(self._pcm) >= PIECE_SECONDS * self.bytes_per_second:
+            if quiet or len(self.pcm) >= PIECE_SECONDS * self.bytes_per_second:
                 yield from self.flush()
         yield from self.flush()
         if self.turn_is_open():
@@ -197,27 +201,23 @@ class Session:
 
     def add(self, audio: bytes | bytearray) -> Iterator[LiveInput]:
         """Take *audio* from the client; what is a second by now goes to the engine."""
-        self._pcm += audio
-        while len(self._pcm) >= self.bytes_per_second:
+        self.pcm += audio
+        while len(self.pcm) >= self.bytes_per_second:
             yield from self._piece(self.bytes_per_second)
 
     def flush(self) -> Iterator[LiveInput]:
         """Give the engine what has come of audio, but for half a sample."""
-        whole = len(self._pcm) if self.request.encoding != "pcm" else len(self._pcm) & ~1
+        whole = len(self.pcm) if self.request.encoding != "pcm" else len(self.pcm) & ~1
         if whole:
             yield from self._piece(whole)
 
-    def drop(self) -> None:
-        """Forget what has come of audio and the engine has not been given."""
-        self._pcm.clear()
-
     def _piece(self, size: int) -> Iterator[LiveInput]:
-        samples, seconds = bytes(self._pcm[:size]), size / self.bytes_per_second
-        del self._pcm[:size]
+        samples, seconds = bytes(self.pcm[:size]), size / self.bytes_per_second
+        del self.pcm[:size]
         began = time.monotonic()
         if began < self._rest_until:
             return
-        waiting = len(self._pcm) + self.socket.waiting_bytes / self.wire_bytes
+        waiting = len(self.pcm) + self.socket.waiting_bytes / self.wire_bytes
         lag = waiting / self.bytes_per_second
         self.seconds += seconds
         self.since_turn += seconds
@@ -238,10 +238,6 @@ class Session:
             allowance.check(self.around.caller)
         except ServiceError as error:
             self.end = self.end or End(POLICY, error)
-
-    def check(self, request: LiveRequest) -> None:
-        """Raise what keeps *request* from being heard here."""
-        self.speech.choose_live(request)
 
 
 def read_json(text: str) -> dict[str, Any]:
@@ -267,7 +263,7 @@ class PlainSession(Session):
         super().__init__(surroundings)
         self._fields = dict(fields)
         self._interim = True
-        self._text, self._start, self._speaking = "", 0.0, False
+        self._text, self._start = "", 0.0  # of the turn under way
         self._message = ""
         self._read({})
 
@@ -276,12 +272,9 @@ class PlainSession(Session):
         of_message = {"languages[]" if name == "languages" else name: value for name, value in fields.items()}
         wanted = {**self._fields, **of_message}
         given = params.read(LIVE, wanted)
-        detection = TurnDetection(
-            given["turns"], given["threshold"], given["prefix_padding_ms"], given["silence_duration_ms"],
-            given["eagerness"],
-        )  # fmt: skip
+        detection = TurnDetection(given["turns"], **params.read(DETECTION, wanted))
         request = LiveRequest(
-            model=local_name(given["model"]) if given["model"] else None,
+            model=local_name(given["model"]),
             language=language_code(given["language"]),
             languages=given["languages[]"],
             prompt=given["prompt"],
@@ -291,7 +284,7 @@ class PlainSession(Session):
             turn_detection=None if given["turns"] == "none" else detection,
             deltas=given["interim"],
         )
-        self.check(request)
+        self.speech.choose_live(request)
         self._fields, self._interim, self.request = wanted, given["interim"], request
 
     def take(self, part: Part) -> Iterator[LiveInput]:
@@ -315,8 +308,8 @@ class PlainSession(Session):
         kind = said.pop("type", "settings")
         if kind in ("commit", "end"):
             yield from self.flush()
-            if self.since_turn >= LEAST_TURN_SECONDS or self._speaking:
-                self._start = self._start if self._speaking else round(self.seconds - self.since_turn, 2)
+            if self.since_turn >= LEAST_TURN_SECONDS or self.speaking:
+                self._start = self._start if self.speaking else round(self.seconds - self.since_turn, 2)
                 yield self.commit()
             if kind == "end":
                 self.end = End(NORMAL)
@@ -331,9 +324,9 @@ class PlainSession(Session):
         """Only texts are told; turns are seen by their final one."""
         start, end = (round(self.offset + seconds, 2) for seconds in (event.start, event.end))
         if event.kind == "speech_started":
-            self._speaking, self._start = True, start
+            self.speaking, self._start = True, start
         elif event.kind == "committed":
-            self._speaking = False
+            self.speaking = False
         elif event.kind == "delta":
             self._text += event.text
             if self._interim:
@@ -349,16 +342,10 @@ class PlainSession(Session):
     def fail(self, error: ServiceError) -> bool:
         """The error is all that is told of a turn that was open."""
         was_open = self.turn_is_open() or self.committing
-        self._text, self._speaking, self.since_turn, self.committing = "", False, 0.0, False
+        self._text, self.speaking, self.since_turn, self.committing = "", False, 0.0, False
         if was_open:
             self.tell_error(error)
         return was_open
-
-    def turn_is_open(self) -> bool:
-        """With turn detection, while somebody speaks."""
-        if self.request.turn_detection is not None:
-            return self._speaking
-        return self.since_turn >= LEAST_TURN_SECONDS
 
     def _send(self, **fields: Any) -> None:
         self.socket.send(json.dumps(fields, ensure_ascii=False))

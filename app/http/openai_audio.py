@@ -147,9 +147,9 @@ def _options(task: str, given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def local_name(name: str) -> str | None:
+def local_name(name: str | None) -> str | None:
     """The model here that *name* stands for, None for OpenAI's, which leave the choice; ModelNotFound for no name."""
-    if SNAPSHOT.sub("", name) in TRANSCRIBING_MODELS:
+    if name is None or SNAPSHOT.sub("", name) in TRANSCRIBING_MODELS:
         return None
     if name not in (known := _transcribing()) and all(name != one.path for one in services().speech.models):
         raise _unknown_model(name, dict.fromkeys((*known, *TRANSCRIBING_MODELS)))

@@ -177,6 +177,14 @@ def Languages(name: str, help: str) -> Field:
     return Many(name, help)._replace(value=value)
 
 
+def read_object(fields: Fields, name: str, path: str = "") -> dict[str, Any]:
+    """The object *name* in *fields*, which stand at *path*; an empty one where there is none."""
+    found, where = fields.get(name), f"{path}.{name}".lstrip(".")
+    if found is not None and not isinstance(found, dict):
+        raise InvalidRequest(f"{where} must be an object", where)
+    return found or {}
+
+
 def read(table: Iterable[Field], fields: Fields) -> dict[str, Any]:
     """The value of each field of *table* by its name, without those that are ignored and recordings."""
     return {one.name: one.read(fields) for one in table if one.value is not None}

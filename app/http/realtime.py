@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -15,12 +14,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from .. import logs
 from ..config import split_list
-from ..errors import (
-    Forbidden,
-    InvalidRequest,
-    ServiceError,
-    UpgradeRequired,
-)
+from ..errors import Forbidden, InvalidRequest, ServiceError, UpgradeRequired
 from . import auth, params
 from .hooks import AppResponse, caller, client_waits, services
 from .params import Field, Number, Text
@@ -31,11 +25,10 @@ if TYPE_CHECKING:
 
     from .live import Session, Surroundings
 
-log = logging.getLogger("app.requests")
-
 realtime = Blueprint("realtime", __name__, url_prefix="/v1")
 live = Blueprint("live", __name__, url_prefix="/api/v1/pam/voice")
 
+PROTOCOL = "Sec-WebSocket-Protocol"
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 SECRET_SECONDS, LONGEST_SECRET_SECONDS = 600, 7200
 LONGEST_SECRET = 4096  # characters: it is sent in one header
@@ -63,7 +56,8 @@ BETA_SECRETS = tuple(
 @realtime.get("/realtime", websocket=True)  # to Werkzeug another route
 def connect() -> Response:
     from_ticket = services().access.tickets.find(auth.presented())
-    model, beta = request.args.get("model", ""), _is_beta()
+    model = request.args.get("model", "")
+    beta = "realtime=v1" in _listed("OpenAI-Beta") or "openai-beta.realtime-v1" in _listed(PROTOCOL)
     session = from_ticket.session if from_ticket else {}
 
     def make(surroundings: Surroundings) -> Session:  # its errors are a status
@@ -90,13 +84,18 @@ def plain() -> Response:
 
 def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
     """The response that makes a WebSocket of this request, and has the session that *make* makes run on it."""
-    if _header_names("Upgrade", "websocket") and _header_names("Connection", "upgrade"):
-        version = request.headers.get("Sec-WebSocket-Version", "")
-    else:
-        version = ""
     client = request.environ.get("gunicorn.socket")
-    if version != "13" or client is None or request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
-        return _needs_upgrade()
+    if (
+        "websocket" not in _listed("Upgrade")
+        or "upgrade" not in _listed("Connection")
+        or request.headers.get("Sec-WebSocket-Version") != "13"
+        or request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
+        or client is None
+    ):
+        raise UpgradeRequired(
+            "this is a WebSocket's address: connect with ws:// or wss://, or send Upgrade: websocket, Connection: "
+            "Upgrade, Sec-WebSocket-Version: 13 and Sec-WebSocket-Key in a GET of HTTP/1.1"
+        )
     key = request.headers.get("Sec-WebSocket-Key", "")
     try:
         if len(base64.b64decode(key, validate=True)) != 16:
@@ -150,8 +149,8 @@ def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
         {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accepted}
     )
     del response.headers["Content-Type"]
-    if "realtime" in _offered():
-        response.headers["Sec-WebSocket-Protocol"] = "realtime"
+    if "realtime" in _listed(PROTOCOL):
+        response.headers[PROTOCOL] = "realtime"
     return response
 
 
@@ -163,27 +162,9 @@ class Upgraded(AppResponse):
         return ClosingIterator(cast(Iterable[bytes], self.response), self.close)
 
 
-def _needs_upgrade() -> Response:
-    """The answer to what is no WebSocket; a header says what it should be."""
-    error = UpgradeRequired(
-        "this is a WebSocket's address: connect with ws:// or wss://, or send Upgrade: websocket, Connection: Upgrade, "
-        "Sec-WebSocket-Version: 13 and Sec-WebSocket-Key in a GET of HTTP/1.1"
-    )
-    response = cast(Response, current_app.handle_user_exception(error))
-    response.headers.update({"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"})
-    return response
-
-
-def _header_names(header: str, word: str) -> bool:
-    return word in (one.strip().lower() for one in request.headers.get(header, "").split(","))
-
-
-def _offered() -> list[str]:
-    return [one.strip() for one in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-
-
-def _is_beta() -> bool:
-    return _header_names("OpenAI-Beta", "realtime=v1") or "openai-beta.realtime-v1" in _offered()
+def _listed(header: str) -> list[str]:
+    """The words of a *header* that is a list, in lower case."""
+    return [one.strip().lower() for one in request.headers.get(header, "").split(",")]
 
 
 def _check_origin() -> None:
@@ -208,8 +189,8 @@ def _check_origin() -> None:
 )
 def client_secrets() -> Response:
     fields = receive_fields(example='{"session": {"type": "transcription"}}')
-    session = _object("session", fields)
-    seconds = _object("expires_after", fields).get("seconds", SECRET_SECONDS)
+    session = params.read_object(fields, "session")
+    seconds = params.read_object(fields, "expires_after").get("seconds", SECRET_SECONDS)
     value, expires_at, shown = _secret(session, seconds, beta=False)
     return jsonify(value=value, expires_at=expires_at, session={**shown, "expires_at": expires_at})
 
@@ -229,17 +210,9 @@ def _secret(session: dict[str, Any], seconds: Any, *, beta: bool) -> tuple[str, 
 
     lasts = Number("expires_after.seconds", "", least=10, most=LONGEST_SECRET_SECONDS, whole=True)
     seconds = lasts.read({"expires_after.seconds": seconds})
-    configuration = Configuration()
-    configuration.update(session, beta=beta)
+    configuration = Configuration().updated(session, beta=beta)
     kept = {"beta": session} if beta else session
     value, ticket = services().access.tickets.make(g.get("key_id", ""), seconds, kept)
     if len(value) > LONGEST_SECRET:
         raise InvalidRequest("session: is too long for a key; send its prompt with session.update", "session")
     return value, ticket.expires_at, configuration.shown(beta=beta)
-
-
-def _object(name: str, fields: params.Fields) -> dict[str, Any]:
-    found = fields.get(name) or {}
-    if not isinstance(found, dict):
-        raise InvalidRequest(f"{name} must be an object", name)
-    return found

@@ -9,15 +9,17 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from copy import copy
+from typing import Any
 
 from ..errors import InputAudioBufferCommitEmpty, InvalidRequest, NoConversation, ServiceError, envelope
 from ..server.websocket import Part
-from ..speech.live import Clear, LiveEvent, LiveInput, LiveRequest, TurnDetection
+from ..speech.live import SERVER_VAD, Clear, LiveEvent, LiveInput, LiveRequest, TurnDetection
 from . import params
 from .live import LEAST_TURN_SECONDS, LONGEST_TEXT, Session, Surroundings, read_json
 from .openai_audio import SNAPSHOT, TRANSCRIBING_MODELS, local_name
-from .params import Choice, Languages, Many, Number, Text
+from .params import Choice, Languages, Many, Number, Text, read_object
 from .requests import DETECTION, language_code
 
 GA_INPUT = "session.audio.input"
@@ -36,7 +38,7 @@ FORMATS = {
 }
 FORMAT = (
     Choice("type", "", "audio/pcm", of=tuple(FORMATS)),
-    Number("rate", "", least=8000, most=48_000, whole=True),
+    Number("rate", "", 24_000, least=8000, most=48_000, whole=True),
 )
 BETA_FORMAT = Choice("format", "", "pcm16", of=tuple(beta for beta, _ in FORMATS.values()))
 TRANSCRIPTION = (
@@ -56,14 +58,6 @@ LONGEST_ID = 512  # of a client's own for its event
 # What may stand before the audio of an append that is read as it comes.
 APPEND = re.compile(r'\s*\{(?:\s*"\w+"\s*:\s*(?:"[^"\\]*"|null|[0-9]+)\s*,)*?\s*"audio"\s*:\s*"')
 HALF_AN_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{0,3})?\Z")
-
-
-class Item(NamedTuple):
-    """A turn that was committed, and whose text is still to come."""
-
-    id: str
-    start: float
-    end: float
 
 
 def new_id(kind: str) -> str:
@@ -87,15 +81,12 @@ class Configuration:
             self.transcription["model"] = model
         self.request = self._request()
 
-    def update(self, session: Mapping[str, Any], *, beta: bool) -> None:
-        """Take on what *session* has; InvalidRequest leaves all as it was."""
-        before = dict(self.__dict__)
-        try:
-            self._take(session, beta=beta)
-            self.request = self._request()
-        except BaseException:
-            self.__dict__.update(before)
-            raise
+    def updated(self, session: Mapping[str, Any], *, beta: bool) -> Configuration:
+        """A configuration as this one, with what *session* has."""
+        found = copy(self)
+        found._take(session, beta=beta)
+        found.request = found._request()
+        return found
 
     def _take(self, session: Mapping[str, Any], *, beta: bool) -> None:
         if session.get("type") == "realtime":
@@ -105,43 +96,28 @@ class Configuration:
         if beta:
             given = {name: session[old] for old, name in BETA_NAMES.items() if old in session}
         else:
-            audio = _object(session, "audio", "session")
-            given = _object(audio, "input", "session.audio")
+            given = read_object(read_object(session, "audio", "session"), "input", "session.audio")
         if isinstance(session.get("include"), list):
             self.include = session["include"]
         if "noise_reduction" in given:
             self.noise_reduction = given["noise_reduction"]
         if given.get("format") is not None:
-            self.format = self._read_format(given["format"], beta=beta)
+            self.format = _read_format(given["format"])
         if "transcription" in given:
-            wanted = _object(given, "transcription", GA_INPUT)
+            wanted = read_object(given, "transcription", GA_INPUT)
             self.transcription = {**self.transcription, **wanted} if wanted else {}
         if "turn_detection" in given:
             self.detection_given = True
-            wanted = _object(given, "turn_detection", GA_INPUT)
-            same = self.detection and wanted.get("type", "server_vad") == self.detection.get(
-                "type", "server_vad"
-            )
-            self.detection = {**(self.detection or {} if same else {}), **wanted}
-            if given["turn_detection"] is None:
-                self.detection = None
-
-    def _read_format(self, given: Any, *, beta: bool) -> dict[str, Any]:
-        if isinstance(given, str):  # the beta's
-            name = BETA_FORMAT.read({"format": given})
-            given = {"type": next(ga for ga, (old, _) in FORMATS.items() if old == name)}
-        with _within(f"{GA_INPUT}.format"):
-            if not isinstance(given, dict):
-                raise InvalidRequest('must be an object such as {"type": "audio/pcm", "rate": 24000}')
-            read = params.read(FORMAT, given)
-        rate = (read["rate"] or 24_000) if read["type"] == "audio/pcm" else 8000
-        return {"type": read["type"], **({"rate": rate} if read["type"] == "audio/pcm" else {})}
+            wanted, before = read_object(given, "turn_detection", GA_INPUT), self.detection or {}
+            if wanted.get("type", SERVER_VAD) != before.get("type", SERVER_VAD):
+                before = {}
+            self.detection = None if given["turn_detection"] is None else {**before, **wanted}
 
     def _request(self) -> LiveRequest:
         """What the engine is asked for; InvalidRequest names what is wrong."""
         with _within(f"{GA_INPUT}.transcription"):
             wanted = params.read(TRANSCRIPTION, self.transcription)
-            model = local_name(wanted["model"]) if wanted["model"] else None
+            model = local_name(wanted["model"])
             language = language_code(wanted["language"])
         detection = None
         if not self.detection_given:
@@ -150,10 +126,7 @@ class Configuration:
         if self.detection is not None:
             with _within(f"{GA_INPUT}.turn_detection"):
                 asked = params.read(TURN_DETECTION, self.detection)
-            detection = TurnDetection(
-                asked["type"], asked["threshold"], asked["prefix_padding_ms"], asked["silence_duration_ms"],
-                asked["eagerness"],
-            )  # fmt: skip
+            detection = TurnDetection(asked.pop("type"), **asked)
         return LiveRequest(
             model=model,
             language=language,
@@ -171,47 +144,40 @@ class Configuration:
         if (found := self.request.turn_detection) is not None:
             every = {"type": found.kind, **found._asdict()}
             detection = {name: every[name] for name in SHOWN_DETECTION[found.kind]}
-        heard = self.transcription or None
-        fixed = {"id": self.id, "object": "realtime.transcription_session"}
-        if beta:
-            return {
-                **fixed,
-                "input_audio_format": FORMATS[self.format["type"]][0],
-                "input_audio_transcription": heard,
-                "input_audio_noise_reduction": self.noise_reduction,
-                "turn_detection": detection,
-                "include": self.include,
-            }
-        shown = {
-            "format": self.format, "noise_reduction": self.noise_reduction, "transcription": heard,
+        heard = {
+            "format": FORMATS[self.format["type"]][0] if beta else self.format,
+            "transcription": self.transcription or None,
+            "noise_reduction": self.noise_reduction,
             "turn_detection": detection,
-        }  # fmt: skip
-        return {**fixed, "type": "transcription", "audio": {"input": shown}, "include": self.include}
+        }
+        fixed = {"id": self.id, "object": "realtime.transcription_session", "include": self.include}
+        if beta:
+            return {**fixed, **{old: heard[name] for old, name in BETA_NAMES.items()}}
+        return {**fixed, "type": "transcription", "audio": {"input": heard}}
 
 
-class _within:
+def _read_format(given: Any) -> dict[str, Any]:
+    if isinstance(given, str):  # the beta's
+        name = BETA_FORMAT.read({"format": given})
+        given = {"type": next(ga for ga, (old, _) in FORMATS.items() if old == name)}
+    with _within(f"{GA_INPUT}.format"):
+        if not isinstance(given, dict):
+            raise InvalidRequest('must be an object such as {"type": "audio/pcm", "rate": 24000}')
+        read = params.read(FORMAT, given)
+    return read if read["type"] == "audio/pcm" else {"type": read["type"]}
+
+
+@contextmanager
+def _within(part: str) -> Iterator[None]:
     """What is wrong in a part of the session is said with the way to it."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ServiceError):
-            name = (error.param or "").removesuffix("[]")
-            path = f"{self._path}.{name}" if name else self._path
-            said = error.message.removeprefix(f"{error.param} ")
-            between = ":" if said == error.message else ""
-            raise type(error)(f"{path}{between} {said}", path) from None
-
-
-def _object(fields: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
-    found, where = fields.get(name), f"{path}.{name}".lstrip(".")
-    if found is not None and not isinstance(found, dict):
-        raise InvalidRequest(f"{where} must be an object", where)
-    return found or {}
+    try:
+        yield
+    except ServiceError as error:
+        name = (error.param or "").removesuffix("[]")
+        path = f"{part}.{name}" if name else part
+        said = error.message.removeprefix(f"{error.param} ")
+        between = ":" if said == error.message else ""
+        raise type(error)(f"{path}{between} {said}", path) from None
 
 
 class Append:
@@ -276,27 +242,27 @@ class RealtimeSession(Session):
         self._beta = beta or "beta" in session
         self._configuration = Configuration(model)
         if session:
-            self._configuration.update(session.get("beta", session), beta="beta" in session)
+            session_then = session.get("beta", session)
+            self._configuration = self._configuration.updated(session_then, beta="beta" in session)
         self.request = self._configuration.request
-        self.check(self.request)
-        self._text, self._skipping = "", False  # of a message that is not whole; one that is too long
+        self.speech.choose_live(self.request)
+        self._text = ""  # of a message that is not whole
         self._append: Append | None = None
         self._item = ""  # of the turn under way, where it has an id already
-        self._speaking = False
         self._previous: str | None = None
-        self._committed: deque[Item] = deque()
-        self._commit_id: str | None = None  # the client's, of the last commit
-        self._lost: ServiceError | None = None  # what became of the audio before the next commit
+        self._committed: deque[str] = deque()  # items whose text is still to come
+        self._event_id: str | None = None  # the client's, of the event that is obeyed
+        self._commit_id: str | None = None  # and of the last commit
 
     def begin(self) -> None:
         """Clients wait for this one."""
-        self._tell_session("created", beta=self._beta)
+        self._tell_session("created")
 
-    def _tell_session(self, what: str, *, beta: bool) -> None:
-        prefix = "transcription_session" if beta else "session"
+    def _tell_session(self, what: str) -> None:
+        prefix = "transcription_session" if self._beta else "session"
         left = 60 * self.settings.realtime_minutes - (time.monotonic() - self.began_at)
         expires = int(time.time() + left)
-        session = {**self._configuration.shown(beta=beta), "expires_at": expires}
+        session = {**self._configuration.shown(beta=self._beta), "expires_at": expires}
         self._send(f"{prefix}.{what}", session=session)
 
     def _send(self, kind: str, **fields: Any) -> None:
@@ -305,47 +271,41 @@ class RealtimeSession(Session):
 
     def take(self, part: Part) -> Iterator[LiveInput]:
         """Events may be of 15 MiB, nearly all of it audio: that of long ones goes on before they are whole."""
+        self._event_id = None
         try:
             if not isinstance(part.data, str):
                 if part.finished:
                     raise InvalidRequest("a message must be a text: audio is sent as base64 in JSON")
             elif self._append is not None:
                 yield from self.add(self._append.feed(part.data))
-            elif not self._skipping:
+            elif len(self._text) <= LONGEST_TEXT:
                 self._text += part.data
                 if len(self._text) > LONGEST_TEXT:
                     yield from self._begin_append()
             if part.finished:
                 yield from self._finish()
         except ServiceError as error:
-            self.tell_error(error)
+            self.tell_error(error, self._event_id)
 
     def _begin_append(self) -> Iterator[LiveInput]:
-        text, self._text = self._text, ""
-        found = APPEND.match(text)
-        if found is None or ('"type"' in found[0] and '"input_audio_buffer.append"' not in found[0]):
-            self._skipping = True
-            return
-        self._append = Append(found[0])
-        yield from self.add(self._append.feed(text[found.end() :]))
+        found = APPEND.match(self._text)
+        if found and ('"type"' not in found[0] or '"input_audio_buffer.append"' in found[0]):
+            text, self._text = self._text, ""
+            self._append = Append(found[0])
+            yield from self.add(self._append.feed(text[found.end() :]))
 
     def _finish(self) -> Iterator[LiveInput]:
         text, self._text = self._text, ""
         append, self._append = self._append, None
-        skipped, self._skipping = self._skipping, False
-        if skipped:
+        if len(text) > LONGEST_TEXT:
             most = f"a message has at most {LONGEST_TEXT} characters, unless it is input_audio_buffer.append"
             raise InvalidRequest(most)
         event = append.event() if append else read_json(text)
         sent_id = event.get("event_id")
-        sent_id = sent_id[:LONGEST_ID] if isinstance(sent_id, str) else None
-        try:
-            yield from self._obey(event, sent_id)
-        except ServiceError as error:
-            self.tell_error(error, sent_id)
+        self._event_id = sent_id[:LONGEST_ID] if isinstance(sent_id, str) else None
+        yield from self._obey(event, str(event.get("type")))
 
-    def _obey(self, event: dict[str, Any], sent_id: str | None) -> Iterator[LiveInput]:
-        kind = str(event.get("type"))
+    def _obey(self, event: dict[str, Any], kind: str) -> Iterator[LiveInput]:
         if kind == "input_audio_buffer.append":
             audio = event.get("audio")
             try:
@@ -353,13 +313,13 @@ class RealtimeSession(Session):
             except (ValueError, TypeError):
                 raise InvalidRequest("audio must be a text in base64", "audio") from None
         elif kind == "input_audio_buffer.commit":
-            yield from self._commit(sent_id)
+            yield from self._commit()
         elif kind == "input_audio_buffer.clear":
-            self.drop()
-            self.since_turn, self._lost = 0.0, None
+            self.pcm.clear()
+            self.since_turn, self.lost = 0.0, None
             yield Clear()
         elif kind in ("session.update", "transcription_session.update"):
-            yield from self._update(_object(event, "session", ""), beta=kind != "session.update")
+            yield from self._update(read_object(event, "session"), beta=kind != "session.update")
         elif kind in CONVERSATION:
             raise NoConversation(f"{kind} needs a conversation, and here is transcription only", "type")
         else:
@@ -370,28 +330,24 @@ class RealtimeSession(Session):
 
     def _update(self, session: dict[str, Any], *, beta: bool) -> Iterator[LiveInput]:
         yield from self.flush()  # what came before is in the format of before
-        tried = Configuration()
-        tried.__dict__.update(self._configuration.__dict__)
-        tried.update(session, beta=beta)
+        tried = self._configuration.updated(session, beta=beta)
         with _within(f"{GA_INPUT}.transcription"):
-            self.check(tried.request)
-        self._configuration, self.request = tried, tried.request
-        self._beta = beta
+            self.speech.choose_live(tried.request)
+        self._configuration, self.request, self._beta = tried, tried.request, beta
         yield self.request
-        self._tell_session("updated", beta=beta)
+        self._tell_session("updated")
 
-    def _commit(self, sent_id: str | None) -> Iterator[LiveInput]:
+    def _commit(self) -> Iterator[LiveInput]:
         yield from self.flush()
-        enough = self.since_turn >= LEAST_TURN_SECONDS
-        lost, self._lost = self._lost, None
+        lost, self.lost = self.lost, None
         if lost is not None:
             self.since_turn = 0.0
             yield Clear()
-            self._tell_committed(self._item or new_id("item"), self.seconds, self.seconds)
+            self._tell_committed()
             self._tell_failed(lost)
             return
-        self._commit_id = sent_id
-        if enough or self._speaking:
+        self._commit_id = self._event_id
+        if self.since_turn >= LEAST_TURN_SECONDS or self.speaking:
             yield self.commit()
         else:
             self._tell_empty()
@@ -406,23 +362,23 @@ class RealtimeSession(Session):
         """In the order of OpenAI's events."""
         start, end = self.offset + event.start, self.offset + event.end
         if event.kind == "speech_started":
-            self._speaking, self._item = True, self._item or new_id("item")
+            self.speaking, self._item = True, self._item or new_id("item")
             self._send("input_audio_buffer.speech_started", item_id=self._item, audio_start_ms=_ms(start))
         elif event.kind == "speech_stopped":
             self._send("input_audio_buffer.speech_stopped", item_id=self._item, audio_end_ms=_ms(end))
         elif event.kind == "committed":
-            self._tell_committed(self._item or new_id("item"), start, end)
+            self._tell_committed()
         elif event.kind == "delta":
             self._item = self._item or ("" if self._committed else new_id("item"))
-            item_id = self._committed[0].id if self._committed else self._item
+            item_id = self._committed[0] if self._committed else self._item
             self._tell_text("delta", item_id, delta=event.text)
         elif event.kind == "completed":
-            item = self._committed.popleft()
+            item_id = self._committed.popleft()
             usage = {"type": "duration", "seconds": round(end - start, 3)}
             languages = {"languages": [{"code": event.language}]} if self.request.languages else {}
-            self._tell_text("completed", item.id, transcript=event.text, usage=usage, **languages)
+            self._tell_text("completed", item_id, transcript=event.text, usage=usage, **languages)
         elif event.kind == "cleared":
-            self._speaking, self._item = False, ""
+            self.speaking, self._item = False, ""
             self._send("input_audio_buffer.cleared")
         elif event.kind == "empty":
             self._tell_empty()
@@ -432,10 +388,11 @@ class RealtimeSession(Session):
             f"conversation.item.input_audio_transcription.{what}", item_id=item_id, content_index=0, **fields
         )
 
-    def _tell_committed(self, item_id: str, start: float, end: float) -> None:
-        self._speaking, self._item = False, ""
+    def _tell_committed(self) -> None:
+        item_id = self._item or new_id("item")
         before, self._previous = self._previous, item_id
-        self._committed.append(Item(item_id, start, end))
+        self.speaking, self._item = False, ""
+        self._committed.append(item_id)
         self._send("input_audio_buffer.committed", item_id=item_id, previous_item_id=before)
         content = [{"type": "input_audio", "transcript": None}]
         item = {
@@ -447,32 +404,26 @@ class RealtimeSession(Session):
 
     def fail(self, error: ServiceError) -> bool:
         """Each turn that began is committed, and each that was has its `failed`."""
-        if self._speaking:
+        if self.speaking:
             self._send(
                 "input_audio_buffer.speech_stopped", item_id=self._item, audio_end_ms=_ms(self.seconds)
             )
-        if self._speaking or self.committing:
+        if self.speaking or self.committing:
             self.committing = False
-            self._tell_committed(self._item or new_id("item"), self.offset, self.seconds)
+            self._tell_committed()
         elif self.request.turn_detection is None and self.since_turn >= LEAST_TURN_SECONDS:
-            self._lost = error  # told when the turn is ended
-        found = bool(self._committed or self._lost)
+            self.lost = error  # told when the turn is ended
+        found = bool(self._committed or self.lost)
         while self._committed:
             self._tell_failed(error)
         return found
 
     def _tell_failed(self, error: ServiceError) -> None:
-        self._tell_text("failed", self._committed.popleft().id, error=_error(error))
+        self._tell_text("failed", self._committed.popleft(), error=_error(error))
 
     def tell_error(self, error: ServiceError, sent_id: str | None = None) -> None:
         """*sent_id* is of the event that was wrong."""
         self._send("error", error={**_error(error), "event_id": sent_id})
-
-    def turn_is_open(self) -> bool:
-        """With turn detection, while somebody speaks."""
-        if self.request.turn_detection is not None:
-            return self._speaking
-        return self.since_turn >= LEAST_TURN_SECONDS and self._lost is None
 
 
 def _error(error: ServiceError) -> dict[str, Any]:
