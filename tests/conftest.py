@@ -99,7 +99,7 @@ def budget():
 def engine(budget, clock):
     """A real process that speaks the wire and knows no speech."""
     program = Program((sys.executable, "-m", "tests.fake_engine"), {}, cost_mb=100)
-    engine = Engine("fake", program, budget, seats=2, timeout_seconds=60, idle_after_seconds=60, clock=clock)
+    engine = Engine("fake", program, budget, Settings(engine_seats=2), clock=clock)
     yield engine
     engine.close()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 from .. import memory
-from ..config import PROJECT, without_secrets
+from ..config import PROJECT, Settings, without_secrets
 from ..errors import (
     ClientGone,
     EngineDied,
@@ -53,10 +53,10 @@ class Engine:
     """
     Owns an engine process, from the first session that needs it until it was idle for long enough.
 
-    Threads may share an Engine. *seats* sessions are open at a time, the next is refused; one in the background, or
-    live, needs none. One step runs at a time, and the session with the least left to do has the next (`queueing.py`),
-    so a short recording is not kept waiting by a long one. A process that makes no progress for *timeout_seconds* is
-    killed; `close()` ends everything.
+    Threads may share an Engine. ENGINE_SEATS sessions are open at a time, the next is refused; one in the background,
+    or live, needs none. One step runs at a time, and the session with the least left to do has the next
+    (`queueing.py`), so a short recording is not kept waiting by a long one. A process that makes no progress for
+    ENGINE_TIMEOUT_SECONDS is killed; `close()` ends everything.
     """
 
     def __init__(
@@ -64,21 +64,19 @@ class Engine:
         name: str,
         program: Program,
         budget: Budget,
+        settings: Settings,
         *,
-        seats: int,
-        timeout_seconds: float,
-        idle_after_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.program = name, program
         self.observer = Observer()  # who is told of the work
         self._budget, self._clock = budget, clock
-        self._timeout, self._idle_after = timeout_seconds, idle_after_seconds
+        self._timeout, self._idle_after = settings.engine_timeout_seconds, settings.engine_idle_seconds
         self._turns = Turns(clock)
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()  # guards the five below
         self._process: subprocess.Popen[bytes] | None = None
-        self._seats = Seats(name, seats, clock)
+        self._seats = Seats(name, settings.engine_seats, clock)
         self._closed = self._warming = False
         self._begun = 0  # sessions that have a process, or are about to
         self._forgotten: deque[int] = deque()  # sessions whose asker left, still open in the process
@@ -338,7 +336,7 @@ class Engine:
                 memory.give_back()  # what its sessions left in this process's heap
 
     def stop_if_idle(self) -> bool:
-        """End the process when no session used it for *idle_after_seconds*; whether it did."""
+        """End the process when no session used it for ENGINE_IDLE_SECONDS; whether it did."""
         with self._changed:
             idle = -1.0 if self._seats.open_sessions else self._seats.idle_seconds()
         return idle >= self._idle_after and self.stop_if_unused("idle")

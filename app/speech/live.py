@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 from ..engine.protocol import Header, Message
 from .routing import LocalModels
-from .transcription import LocalTranscriber, TranscriptionRequest
-
-SERVER_VAD, SEMANTIC_VAD = "server_vad", "semantic_vad"
+from .transcription import TranscriptionRequest
 
 
 class TurnDetection(NamedTuple):
@@ -21,7 +19,7 @@ class TurnDetection(NamedTuple):
     "high" or "auto" and counts for "semantic_vad" only.
     """
 
-    kind: str = SERVER_VAD
+    kind: str = "server_vad"
     threshold: float = 0.5
     prefix_padding_ms: int = 300
     silence_duration_ms: int = 500
@@ -88,11 +86,6 @@ def as_recording(request: LiveRequest) -> TranscriptionRequest:
     return TranscriptionRequest("", request.model, language=request.language, languages=request.languages)
 
 
-def choose(models: LocalModels, request: LiveRequest) -> tuple[LocalTranscriber, LocalTranscriber | None]:
-    """As `LocalModels.choose`."""
-    return models.choose(as_recording(request))
-
-
 def live(
     models: LocalModels, request: LiveRequest, inputs: Iterator[LiveInput], wanted: Callable[[], bool]
 ) -> Generator[LiveEvent]:
@@ -102,7 +95,7 @@ def live(
     Another model goes on where a request asks for one, and where the first knows English only and hears something else.
     The errors of `LocalModels.choose` and `Engine.session`.
     """
-    one, other = choose(models, request)
+    one, other = models.choose(as_recording(request))
     carried = Message({"begins_at": 0.0})
     moved = True
 
@@ -127,7 +120,7 @@ def live(
                 yield Message({"kind": "audio", "behind": given.behind}, given.samples)
             elif isinstance(given, LiveRequest):
                 request = given
-                first, second = choose(models, request)
+                first, second = models.choose(as_recording(request))
                 if one not in (first, second):
                     one, other = first, second
                     yield Message({"kind": "leave"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -16,7 +17,8 @@ from ..engine import Observer
 from ..engine.budget import Budget
 from ..engine.launch import COMMON, PACKED, WHISPER, program, uses_mkl
 from ..engine.process import Engine
-from ..engine.protocol import Message
+from ..engine.protocol import Header, Message
+from ..engine.queueing import Work
 from ..errors import (
     Conflict,
     InsufficientMemory,
@@ -26,7 +28,75 @@ from ..errors import (
     ServiceError,
 )
 from . import models
-from .transcription import LocalTranscriber, Survey, Transcription, TranscriptionRequest
+from .transcription import Clip, Survey, Transcription, TranscriptionRequest
+
+# Of a recording whose header does not say how long it is, as a browser's: what browsers record, 32 to 128 kbit/s.
+BYTES_PER_SECOND = 8000
+
+
+class LocalTranscriber:
+    """Transcribes with one model, in its engine."""
+
+    def __init__(self, engine: Engine, model: models.Model, settings: Settings) -> None:
+        self.engine, self.model, self.path = engine, model.label, model.name
+        self.multilingual, self._settings = model.multilingual, settings
+        self.files: list[Path] = []  # of the model, once they were found
+        # What computes it, "kernels", "numpy" or "ctranslate2": the engine says so when it begins.
+        self.encoder = ""
+
+    def is_here(self) -> bool:
+        """Whether the model is where it was found."""
+        return bool(self.files) and all(map(os.path.isfile, self.files))
+
+    def session(
+        self,
+        request: TranscriptionRequest,
+        work: Work,
+        wanted: Callable[[], bool],
+        *,
+        hand_over: bool = False,
+    ) -> Generator[Message]:
+        """What the engine finds; asked to *hand_over*, it may end with the message "handed_over" (`whisper.py`)."""
+        header: Header = {
+            **self._header(request),
+            "task": request.task,
+            "prompt": request.prompt,
+            "hotwords": request.hotwords,
+            # Zero asks for the default: greedy, and other attempts where the text turns out doubtful.
+            "temperature": request.temperature or None,
+            "beam_size": request.beam_size or self._settings.whisper_beam_size,
+            "word_timestamps": request.word_timestamps,
+            "condition_on_previous_text": request.condition_on_previous_text,
+            "clip": request.clip,
+            "resume": request.resume,
+            "hand_over": hand_over,
+        }
+        with closing(
+            self.engine.session(header, background=request.background, work=work, wanted=wanted)
+        ) as messages:
+            for message in messages:
+                self.encoder = message.header.get("encoder", self.encoder)
+                yield message
+
+    def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
+        """Look the recording over, in about a fiftieth of the time it takes to transcribe it."""
+        header = {**self._header(request), "task": "survey"}
+        pauses: list[Clip] = []
+        end: Header = {}
+        for message in self.engine.session(header, background=request.background, wanted=wanted):
+            pauses += [Clip(*pause) for pause in message.header.get("pauses", ())]
+            if message.header["kind"] == "end":
+                end = message.header
+        return Survey(end["duration"], pauses, end["language"])
+
+    def _header(self, request: TranscriptionRequest) -> Header:
+        return {
+            "path": request.path,
+            "language": request.language or self._settings.whisper_language or None,
+            "languages": [*request.languages],
+            "max_audio_seconds": self._settings.max_audio_minutes * 60,
+            "audio_track": request.audio_track,
+        }
 
 
 class LocalModels:
@@ -114,7 +184,8 @@ class LocalModels:
         english = request._replace(language="en")
         tries = [(first, request), *([(other, request), (first, english)] if other else [])]
         for number, (transcriber, asked) in enumerate(tries, 1):
-            transcription.work = transcriber.work(asked)
+            size = os.stat(asked.path).st_size
+            transcription.work = Work(size / BYTES_PER_SECOND, asked.patience_seconds)
             session = transcriber.session(asked, transcription.work, wanted, hand_over=number < len(tries))
             handed_over = False
             with closing(session):
@@ -210,8 +281,6 @@ class LocalModels:
             engine_name,
             run._replace(model=model.label),
             self._budget,
-            seats=seats,
-            timeout_seconds=settings.engine_timeout_seconds,
-            idle_after_seconds=settings.engine_idle_seconds,
+            settings,
         )
         return LocalTranscriber(engine, model, settings)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from ..checks import Check
 from ..config import Settings
@@ -16,15 +16,15 @@ from ..errors import LocalWhisperDisabled, Misconfigured, ModelNotFound
 from . import languages, live, models
 from .audio import SynthesisResult
 from .live import LiveEvent, LiveInput, LiveRequest
-from .routing import LocalModels
+from .routing import LocalModels, LocalTranscriber
 from .synthesis import Synthesis
-from .timestamps import TimedWord, align
-from .transcription import LocalTranscriber, Survey, Transcriber, Transcription, TranscriptionRequest
+from .transcription import Survey, Transcription, TranscriptionRequest
 from .upstream import UpstreamTranscriber
 
 log = logging.getLogger(__name__)
 
 WATCHED_ENDS = ("timeout", "killed", "died")
+TimedWord = tuple[str, float, float]  # a word, and the seconds when it begins and ends
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Speech:
 
     settings: Settings
     budget: Budget
-    transcriber: Transcriber | None
+    transcriber: LocalModels | UpstreamTranscriber | None
     synthesis: Synthesis
     observer: Observer = field(default_factory=Observer)
 
@@ -45,18 +45,12 @@ class Speech:
     def build(cls, settings: Settings, budget_mb: float, weigh_web: Callable[[], float]) -> Speech:
         """Everything, from the settings; nothing is started yet. ConfigError: the model can't fit the budget."""
         budget = Budget(budget_mb, settings.memory_reserve_mb, weigh_web)
-        transcriber: Transcriber | None = None
+        transcriber: LocalModels | UpstreamTranscriber | None = None
         if not settings.disable_local_whisper:
             transcriber = LocalModels(settings, budget)
         elif settings.openai_base_url:
-            transcriber = UpstreamTranscriber(
-                settings.openai_base_url,
-                settings.openai_api_key,
-                settings.openai_model,
-                timeout_seconds=settings.openai_timeout_seconds,
-            )
-        synthesis = Synthesis.build(settings, budget)
-        return cls(settings, budget, transcriber, synthesis)
+            transcriber = UpstreamTranscriber(settings)
+        return cls(settings, budget, transcriber, Synthesis.build(settings, budget))
 
     @property
     def engines(self) -> list[Engine]:
@@ -121,7 +115,7 @@ class Speech:
 
     def choose_live(self, request: LiveRequest) -> None:
         """Raise what keeps *request* from being heard here; wakes nothing."""
-        live.choose(self._live_models(), request)
+        self._live_models().choose(live.as_recording(request))
 
     def _live_models(self) -> LocalModels:
         if not isinstance(self.transcriber, LocalModels) or models.uses_library(self.settings):
@@ -167,8 +161,7 @@ class Speech:
             return Check("transcription", detail="disabled (DISABLE_LOCAL_WHISPER=true)")
         if isinstance(self.transcriber, LocalModels):
             return self.transcriber.check()
-        where = urlsplit(self.settings.openai_base_url).hostname
-        return Check("transcription", detail=f"{self.transcriber.model} of {where}")
+        return Check("transcription", detail=f"{self.transcriber.model} of {self.transcriber.url.hostname}")
 
     def remove(self, model: str) -> None:
         """Delete a model; the errors of `LocalModels.remove`, and ModelNotFound where there are none."""
@@ -187,3 +180,37 @@ class Speech:
                 engine.close()
             except OSError:
                 log.exception("engine=%s could not be closed", engine.name)
+
+
+def align(words: Sequence[str], heard: Sequence[TimedWord], seconds: float) -> list[TimedWord]:
+    """
+    Each of *words* with its times, in a recording of *seconds* in which *heard* was.
+
+    What was heard as it is written has the times it was heard at. Words between two such (numbers, signs, what was
+    misheard) share the time between them by their letters.
+    """
+    ours, theirs = [_plain(word) for word in words], [_plain(word) for word, _, _ in heard]
+    found: list[TimedWord] = []
+    begin, waiting = 0.0, 0  # where the time is free from, and the first word without its own
+
+    def fill(until: int, end: float) -> None:
+        letters = sum(len(word) + 1 for word in words[waiting:until])
+        at = begin
+        for word in words[waiting:until]:
+            then = at + max(end - begin, 0.0) * (len(word) + 1) / letters
+            found.append((word, round(at, 3), round(then, 3)))
+            at = then
+
+    for block in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks():
+        for place in range(block.size):
+            _, start, end = heard[block.b + place]
+            fill(block.a + place, start)
+            found.append((words[block.a + place], start, end))
+            begin, waiting = end, block.a + place + 1
+    fill(len(words), seconds)
+    return found
+
+
+def _plain(word: str) -> str:
+    """*word* as it is compared: its letters and digits, in lower case."""
+    return "".join(filter(str.isalnum, word.lower()))

@@ -85,9 +85,7 @@ class Synthesis:
             "speech",
             program("speech", options, SPEECH, cost_mb=largest_mb, seats=settings.engine_seats),
             budget,
-            seats=settings.engine_seats,
-            timeout_seconds=settings.engine_timeout_seconds,
-            idle_after_seconds=settings.engine_idle_seconds,
+            settings,
         )
         return cls(
             engine,

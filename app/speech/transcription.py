@@ -1,23 +1,19 @@
-"""Audio in, text out: what is asked for, what comes back, and the engine that does it here."""
+"""Audio in, text out: what is asked for, and what comes back."""
 
 import math
-import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from ..config import Settings
 from ..engine import Observer
-from ..engine.process import Engine
 from ..engine.protocol import Header, Message
 from ..engine.queueing import Work
-from .models import Model
 
-# Of a recording whose header does not say how long it is, as a browser's: what browsers record, 32 to 128 kbit/s.
-BYTES_PER_SECOND = 8000
+# How far from where it would be best a recording may be cut into parts: further off the longer pauses are no longer
+# worth it, as parts that differ in length keep workers waiting for the longest.
+REACH_SECONDS = 60.0
+ENOUGH_SECONDS = 1.0  # pauses longer than this are as good as each other, and the nearest is taken
 
 
 class Word(NamedTuple):
@@ -62,6 +58,11 @@ class Clip(NamedTuple):
     packet: int = 0
     sample: int = 0
     shift: float = 0.0
+
+    @property
+    def middle(self) -> float:
+        """In seconds."""
+        return (self.start + self.end) / 2
 
 
 class TranscriptionRequest(NamedTuple):
@@ -160,83 +161,31 @@ class Survey(NamedTuple):
     pauses: list[Clip]
     language: str | None
 
+    def cut(self, part_seconds: float) -> list[Clip]:
+        """
+        Parts to be transcribed side by side: about equal, none much longer than *part_seconds*.
 
-class Transcriber(Protocol):
-    """Whoever transcribes: the engine here, or another server."""
+        Each cut is in the middle of a long pause around; where there is none, there is no cut.
+        """
+        duration = self.duration_seconds
+        count = max(1, math.ceil(duration / part_seconds))
+        reach = min(REACH_SECONDS, duration / count / 3)
+        parts = [Clip(0.0, duration)]
+        for number in range(1, count):
+            mark = duration * number / count
+            near = [pause for pause in self.pauses if abs(pause.middle - mark) <= reach]
+            near.sort(key=lambda pause: abs(pause.middle - mark))
+            best = max(near, key=_worth, default=None)
+            if (
+                best and (middle := round(best.middle, 2)) > parts[-1].start
+            ):  # Whisper's windows begin at hundredths
+                parts[-1] = parts[-1]._replace(end=middle)
+                parts.append(best._replace(start=middle, end=duration))
+        return parts
 
-    model: str
 
-    def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
-        """Begin; errors may come here or while iterating."""
-
-
-class LocalTranscriber:
-    """Transcribes with one model, in its engine."""
-
-    def __init__(self, engine: Engine, model: Model, settings: Settings) -> None:
-        self.engine, self.model, self.path = engine, model.label, model.name
-        self.multilingual, self._settings = model.multilingual, settings
-        self.files: list[Path] = []  # of the model, once they were found
-        # What computes it, "kernels", "numpy" or "ctranslate2": the engine says so when it begins.
-        self.encoder = ""
-
-    def is_here(self) -> bool:
-        """Whether the model is where it was found."""
-        return bool(self.files) and all(map(os.path.isfile, self.files))
-
-    def work(self, request: TranscriptionRequest) -> Work:
-        """What there is to do, as far as the recording's size tells."""
-        return Work(os.stat(request.path).st_size / BYTES_PER_SECOND, request.patience_seconds)
-
-    def session(
-        self,
-        request: TranscriptionRequest,
-        work: Work,
-        wanted: Callable[[], bool],
-        *,
-        hand_over: bool = False,
-    ) -> Generator[Message]:
-        """What the engine finds; asked to *hand_over*, it may end with the message "handed_over" (`whisper.py`)."""
-        header: Header = {
-            **self._header(request),
-            "task": request.task,
-            "prompt": request.prompt,
-            "hotwords": request.hotwords,
-            # Zero asks for the default: greedy, and other attempts where the text turns out doubtful.
-            "temperature": request.temperature or None,
-            "beam_size": request.beam_size or self._settings.whisper_beam_size,
-            "word_timestamps": request.word_timestamps,
-            "condition_on_previous_text": request.condition_on_previous_text,
-            "clip": request.clip,
-            "resume": request.resume,
-            "hand_over": hand_over,
-        }
-        with closing(
-            self.engine.session(header, background=request.background, work=work, wanted=wanted)
-        ) as messages:
-            for message in messages:
-                self.encoder = message.header.get("encoder", self.encoder)
-                yield message
-
-    def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
-        """Look the recording over, in about a fiftieth of the time it takes to transcribe it."""
-        header = {**self._header(request), "task": "survey"}
-        pauses: list[Clip] = []
-        end: Header = {}
-        for message in self.engine.session(header, background=request.background, wanted=wanted):
-            pauses += [Clip(*pause) for pause in message.header.get("pauses", ())]
-            if message.header["kind"] == "end":
-                end = message.header
-        return Survey(end["duration"], pauses, end["language"])
-
-    def _header(self, request: TranscriptionRequest) -> Header:
-        return {
-            "path": request.path,
-            "language": request.language or self._settings.whisper_language or None,
-            "languages": [*request.languages],
-            "max_audio_seconds": self._settings.max_audio_minutes * 60,
-            "audio_track": request.audio_track,
-        }
+def _worth(pause: Clip) -> float:
+    return min(round(pause.end - pause.start, 1), ENOUGH_SECONDS)
 
 
 def read_segment(found: Header) -> Segment:

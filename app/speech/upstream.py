@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..config import Settings
 from ..engine.protocol import Message
 from ..errors import InvalidRequest, UpstreamFailed
 from .transcription import Transcription, TranscriptionRequest
@@ -34,9 +35,12 @@ class UpstreamTranscriber:
     It follows no redirect: recordings go to the server that was set, and nowhere else.
     """
 
-    def __init__(self, base_url: str, api_key: str, model: str, *, timeout_seconds: float) -> None:
-        self.model = model
-        self._url, self._key, self._timeout = urlsplit(base_url.rstrip("/")), api_key, timeout_seconds
+    def __init__(self, settings: Settings) -> None:
+        self.model, self._key = settings.openai_model, settings.openai_api_key
+        self.url, self._timeout = (
+            urlsplit(settings.openai_base_url.rstrip("/")),
+            settings.openai_timeout_seconds,
+        )
 
     def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
         """Begin; the request is sent when the first segment is asked for."""
@@ -66,15 +70,15 @@ class UpstreamTranscriber:
 
     def _post(self, request: TranscriptionRequest) -> dict[str, Any]:
         """Post the recording; returns the response's JSON object."""
-        connect = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
+        connect = http.client.HTTPSConnection if self.url.scheme == "https" else http.client.HTTPConnection
         deadline = time.monotonic() + self._timeout
         route = "translations" if request.task == "translate" else "transcriptions"
         try:
             with closing(
-                connect(self._url.hostname or "", self._url.port, timeout=self._timeout)
+                connect(self.url.hostname or "", self.url.port, timeout=self._timeout)
             ) as connection:
                 body, headers = self._form(request)
-                connection.request("POST", f"{self._url.path}/audio/{route}", body, headers)
+                connection.request("POST", f"{self.url.path}/audio/{route}", body, headers)
                 response = connection.getresponse()
                 answer = json.loads(_read(response, deadline))
         except (OSError, http.client.HTTPException, ValueError) as error:

@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from app.config import Settings
 from app.engine.budget import Budget
 from app.engine.launch import Program
 from app.engine.process import Engine
@@ -250,10 +251,8 @@ def test_an_engine_in_use_all_the_time_lets_another_have_the_room():
     """Two clients that ask for one by turns: there was always a session open, and the other waited in vain."""
     budget = Budget(limit_mb=210, reserve_mb=0, weigh_web=lambda: 50.0)
     program = Program((sys.executable, "-m", "tests.fake_engine"), {}, cost_mb=100)
-    engines = [
-        Engine(name, program, budget, seats=4, timeout_seconds=60, idle_after_seconds=60)
-        for name in ("busy", "other")
-    ]
+    settings = Settings(engine_seats=4)
+    engines = [Engine(name, program, budget, settings) for name in ("busy", "other")]
     busy, other = engines
     over = threading.Event()
 

@@ -10,7 +10,6 @@ from app.config import Settings
 from app.engine import Observer
 from app.engine_process.stt.decode import decode
 from app.jobs.fleet.performer import join_segments
-from app.speech.cutting import cut
 from app.speech.service import Speech
 from app.speech.transcription import Clip, TranscriptionRequest
 from tests import recordings
@@ -51,7 +50,7 @@ def test_parts_of_a_recording_are_the_whole_of_it(speech, tmp_path):
     survey = speech.survey(TranscriptionRequest(str(path)), wanted)
     assert survey.duration_seconds == pytest.approx(seconds)
     assert survey.language is None  # this model knows one only
-    clips = json.loads(json.dumps(cut(survey.pauses, survey.duration_seconds, 6.0)))
+    clips = json.loads(json.dumps(survey.cut(6.0)))
     assert len(clips) == 2
     assert clips[0][1] == clips[1][0] == pytest.approx(len(first) / 16000 + 0.5, abs=0.5)
     found = []

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from app.config import Settings
 from app.errors import UpstreamFailed
 from app.speech.transcription import TranscriptionRequest
 from app.speech.upstream import MAX_RESPONSE_BYTES, UpstreamTranscriber
@@ -39,7 +40,12 @@ def upstream():
 
 def transcribe(url, *, timeout_seconds=5.0):
     transcriber = UpstreamTranscriber(
-        f"{url}/v1", "the-upstreams-key", "whisper-1", timeout_seconds=timeout_seconds
+        Settings(
+            openai_base_url=f"{url}/v1",
+            openai_api_key="the-upstreams-key",
+            openai_model="whisper-1",
+            openai_timeout_seconds=timeout_seconds,
+        )
     )
     request = TranscriptionRequest(path=str(AUSTEN_SHORT.path))
     return list(transcriber.transcribe(request, lambda: True))

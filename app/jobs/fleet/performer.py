@@ -14,7 +14,6 @@ from ...access.limits import Allowance
 from ...config import Settings
 from ...errors import BrokerUnavailable, ClientGone, ServiceError
 from ...memory import Throttle
-from ...speech.cutting import cut
 from ...speech.service import Speech
 from ...speech.transcription import Segment, TranscriptionRequest
 from .. import runner
@@ -168,7 +167,7 @@ class Performer:
             return []  # run as a whole the job meets the same error, and the runner reports it
         if survey is None or survey.duration_seconds <= part_seconds:
             return []
-        clips = cut(survey.pauses, survey.duration_seconds, part_seconds)
+        clips = survey.cut(part_seconds)
         if len(clips) == 1:
             return []
         # Each part alone might take its few words for another language.

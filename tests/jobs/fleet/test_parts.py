@@ -3,8 +3,7 @@ import itertools
 import pytest
 
 from app.jobs.fleet.performer import join_segments
-from app.speech.cutting import REACH_SECONDS, cut
-from app.speech.transcription import Clip, Segment
+from app.speech.transcription import REACH_SECONDS, Clip, Segment, Survey
 
 
 def segment(start, end, text):
@@ -21,6 +20,10 @@ def segment(start, end, text):
 def short_pauses(duration):
     """One of 0.4 s every 5 s."""
     return [Clip(float(second), second + 0.4) for second in range(5, int(duration), 5)]
+
+
+def cut(pauses, duration, part_seconds):
+    return Survey(duration, pauses, None).cut(part_seconds)
 
 
 @pytest.mark.parametrize("duration", [601, 1199, 1500, 3600, 14400])

@@ -1,6 +1,6 @@
 import pytest
 
-from app.speech.timestamps import align
+from app.speech.service import align
 
 
 def times(text: str, heard: str, seconds: float = 10.0) -> list[tuple[str, float, float]]:
