@@ -10,6 +10,8 @@ from ..engine.protocol import Header, Message
 from .routing import LocalModels
 from .transcription import TranscriptionRequest
 
+SERVER_VAD, SEMANTIC_VAD = "server_vad", "semantic_vad"
+
 
 class TurnDetection(NamedTuple):
     """
@@ -19,7 +21,7 @@ class TurnDetection(NamedTuple):
     "high" or "auto" and counts for "semantic_vad" only.
     """
 
-    kind: str = "server_vad"
+    kind: str = SERVER_VAD
     threshold: float = 0.5
     prefix_padding_ms: int = 300
     silence_duration_ms: int = 500
