@@ -17,7 +17,6 @@ from ..speech import languages
 from ..speech.audio import SynthesisResult
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from ..speech.chain import SpeakRequest
-from ..speech.fetching import check_room, fetch_aside
 from ..speech.models import CATALOGUE, find
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest, join_text
 from ..speech.voices import OPENAI_VOICES
@@ -281,6 +280,9 @@ def model(name: str) -> Response:
     "/models/<path:name>", summary="Fetch a model while the service runs; events say how far it is"
 )
 def fetch_model(name: str) -> Response:
+    # Here, because a worker that is never asked does without its libraries.
+    from ..speech.fetch import check_room, fetch_aside
+
     settings = _settings_for_changes()
     wanted = next((one for one in CATALOGUE.values() if name.rstrip("/") in (one.name, one.repository)), None)
     if wanted is None:

