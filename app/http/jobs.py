@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g, jsonify, request, url_for
@@ -56,7 +55,7 @@ RESULT = (Choice("format", "of a transcript", of=TRANSCRIPT_FORMATS, refusal=Uns
 def submit() -> Response:
     fields, upload = receive(async_jobs.jobs_with_room())
     if upload is not None:
-        with closing(upload):
+        with upload:
             return async_jobs.enqueue_recording(fields, upload, *transcription_options(fields))
     if "text" not in fields and request.mimetype == "multipart/form-data":
         raise InvalidRequest(f"the form has no recording and no text; {ACCEPTED}, or a text as text", "file")

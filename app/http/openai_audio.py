@@ -33,9 +33,7 @@ from .responses import (
     error_event,
     event,
     event_stream,
-    finish_transcription,
-    render_transcript,
-    stream_transcript,
+    transcript_response,
     warm,
 )
 
@@ -104,26 +102,14 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
     fields, upload = receive_recording(
         async_jobs.jobs_with_room() if prefers_async() else None, warm(partial(_expected, task))
     )
-    stream = False
-    try:
+    with upload:
         given = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
         format, options = given["response_format"], _options(task, given)
         if prefers_async():  # the formats of a job's result are our own API's
             format = format if format in MEDIA_TYPES else "json"
             return async_jobs.enqueue_recording(fields, upload, options, format)
-        wanted = TranscriptionRequest(path=upload.path, **options)
-        if stream := given["stream"]:
-            return stream_transcript(wanted, upload, partial(_events, given))
-        done, segments = finish_transcription(wanted)
-        if format in MEDIA_TYPES:
-            return render_transcript(segments, format, done.duration_seconds)
-        answer: dict[str, object] = {"text": join_text(segments), "usage": _usage(done)}
-        if format != "json":
-            answer = _verbose(done, segments, task, given["timestamp_granularities[]"])
-        return jsonify({**answer, **_languages(given, done)})
-    finally:
-        if not stream:
-            upload.close()
+        events = partial(_events, given) if given["stream"] else None
+        return transcript_response(upload, options, format, partial(_json, given, task), events)
 
 
 def _expected(task: str, fields: Fields) -> TranscriptionRequest:
@@ -155,16 +141,19 @@ def local_name(name: str | None) -> str | None:
     return name if services().speech.models else None
 
 
-def _verbose(
-    done: Transcription, segments: list[Segment], task: str, granularities: list[str]
+def _json(
+    given: dict[str, Any], task: str, done: Transcription, segments: list[Segment]
 ) -> dict[str, object]:
-    """The answer as `verbose_json`."""
+    """The answer as `json` or `verbose_json`."""
+    brief = {"text": join_text(segments), "usage": _usage(done), **_languages(given, done)}
+    if given["response_format"] == "json":
+        return brief
+    granularities = given["timestamp_granularities[]"]
     answer: dict[str, object] = {
         "task": task,
         "model": done.model,
         "language": "english" if task == "translate" else languages.whisper_name(done.language),
         "duration": round(done.duration_seconds, 2),
-        "text": join_text(segments),
     }
     if "segment" in granularities:
         answer["segments"] = [_segment(number, segment) for number, segment in enumerate(segments)]
@@ -174,7 +163,7 @@ def _verbose(
             for segment in segments
             for word in segment.words
         ]
-    return {**answer, "usage": _usage(done)}
+    return {**brief, **answer}
 
 
 def _segment(number: int, segment: Segment) -> dict[str, object]:

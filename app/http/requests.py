@@ -136,9 +136,12 @@ class Upload:
     """
     A recording on disk, without a name: it is gone when it is closed, or when this process ends.
 
-    Owned by the view, which closes it when the answer is complete. One that becomes a job's is received where *jobs*
-    are kept, and has a digest where the request may come again, with the same Idempotency-Key.
+    Owned by the view, whose `with` closes it, unless a response that is streamed goes on with it (*streamed*). One that
+    becomes a job's is received where *jobs* are kept, and has a digest where the request may come again, with the same
+    Idempotency-Key.
     """
+
+    streamed = False
 
     def __init__(self, limit_bytes: int, file: IO[bytes] | None = None, jobs: Jobs | None = None) -> None:
         self._limit, self._jobs = limit_bytes, jobs
@@ -176,6 +179,13 @@ class Upload:
     def close(self) -> None:
         """Let the file go."""
         self.file.close()
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if not self.streamed:
+            self.close()
 
 
 def too_large() -> TooLarge:
@@ -318,20 +328,22 @@ def _kind(head: bytes) -> str:
 
 def _read_text(kind: str, body: bytes, fields: MultiDict[str, Any], text_field: str, example: str) -> None:
     """Put what *body* says into *fields*."""
+    text = body.decode(errors="replace")
     if kind == "json":
-        found = _json(body, example)
+        _set(fields, _json(body, example).items())
     elif kind == "form":
-        found = {}
         try:
-            pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=MAX_PARTS)
+            _set(fields, parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARTS))
         except ValueError:
             raise InvalidRequest(f"a form has at most {MAX_PARTS} fields") from None
-        for name, value in pairs:
-            found.setdefault(name, []).append(value)
-    else:
-        found = {text_field: body.decode(errors="replace")} if body else {}
-    for name, value in found.items():
-        fields.setlist(name, value if kind == "form" else [value])
+    elif text:
+        _set(fields, [(text_field, text)])
+
+
+def _set(fields: MultiDict[str, Any], found: Iterable[tuple[str, Any]]) -> None:
+    """Put what was *found* in the place of what *fields* have of these names."""
+    for name, values in MultiDict(found).lists():
+        fields.setlist(name, values)
 
 
 def _json(body: bytes, example: str) -> dict[str, Any]:
@@ -458,6 +470,9 @@ def _receive_form(
             raise TooLarge(f"the form's texts have more than {FIELD_LIMIT_BYTES >> 10} KiB in all")
         texts[-1][1].extend(text)
 
+    def decoded() -> Iterator[tuple[str, str]]:
+        return ((name, text.decode(errors="replace")) for name, text in texts)
+
     write: Callable[[bytes], object] = _drop
     try:
         for event in _events(chunks, boundary):
@@ -471,7 +486,7 @@ def _receive_form(
                     if upload is not None:
                         upload.close()
                     found = expected
-                    _set_texts(fields, texts)
+                    _set(fields, decoded())
                     upload = begun()
                     write = upload.write
                 elif isinstance(event, File):
@@ -487,16 +502,11 @@ def _receive_form(
         if isinstance(error, ValueError):
             raise InvalidRequest(f"the form can't be read ({error}); {ACCEPTED}") from None
         raise
-    _set_texts(fields, texts)
+    _set(fields, decoded())
     if upload is not None and not found and not upload.size_bytes:  # a page's file field that was left empty
         upload.close()
         return None
     return upload
-
-
-def _set_texts(fields: MultiDict[str, Any], texts: list[tuple[str, bytearray]]) -> None:
-    for name in {name for name, _ in texts}:
-        fields.setlist(name, [text.decode(errors="replace") for other, text in texts if other == name])
 
 
 def _events(chunks: Iterable[bytes], boundary: bytes) -> Iterator[Event]:

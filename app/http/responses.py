@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from typing import Any
 
-from flask import Response, after_this_request, request
+from flask import Response, jsonify, request
 
 from ..errors import ClientGone, ServiceError, envelope
 from ..speech import subtitles
@@ -47,30 +48,40 @@ def warm(wanted: Callable[[Fields], TranscriptionRequest]) -> Callable[[Fields],
     return start
 
 
-def finish_transcription(wanted: TranscriptionRequest) -> tuple[Transcription, list[Segment]]:
-    """The finished transcription and its segments; the response says how long it took."""
+def transcript_response(
+    upload: Upload,
+    options: dict[str, Any],
+    format: str,
+    json_of: Callable[[Transcription, list[Segment]], Mapping[str, object]],
+    events_of: Callable[[Transcription], Iterator[bytes]] | None,
+) -> Response:
+    """
+    The answer to the recording in *upload*: with *events_of* as events, else in *format*; *json_of* makes its JSON.
+
+    *options* are what a TranscriptionRequest is made of.
+    """
+    wanted = TranscriptionRequest(path=upload.path, **options)
+    if events_of is not None:
+        return _stream_transcript(wanted, upload, events_of)
     began = time.perf_counter()
     wanted = wanted._replace(patience_seconds=client_patience(services().settings.client_wait_seconds))
-    with closing(
-        meter().transcription(services().speech.transcribe(wanted, client_waits()))
-    ) as transcription:
-        segments = list(transcription)
+    with closing(meter().transcription(services().speech.transcribe(wanted, client_waits()))) as done:
+        segments = list(done)
     timing = f"transcribe;dur={(time.perf_counter() - began) * 1000:.0f}"
+    if format in MEDIA_TYPES:
+        response = render_transcript(segments, format, done.duration_seconds)
+    else:
+        response = jsonify(json_of(done, segments))
+    response.headers["Server-Timing"] = timing
+    response.headers["X-Model"] = ascii(done.model)[1:-1]
+    return response
 
-    @after_this_request
-    def tell(response: Response) -> Response:
-        response.headers["Server-Timing"] = timing
-        response.headers["X-Model"] = ascii(transcription.model)[1:-1]
-        return response
 
-    return transcription, segments
-
-
-def stream_transcript(
+def _stream_transcript(
     wanted: TranscriptionRequest, upload: Upload, events_of: Callable[[Transcription], Iterator[bytes]]
 ) -> Response:
-    """The events of a transcription while it goes on; from here on the response owns *upload*."""
     speech, charged = services().speech, meter().transcription
+    upload.streamed = True
 
     def events(still_wanted: Callable[[], bool]) -> Generator[bytes]:
         with closing(upload), closing(charged(speech.transcribe(wanted, still_wanted))) as transcription:

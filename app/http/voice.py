@@ -14,6 +14,7 @@ from ..errors import InvalidRequest, ServiceError
 from ..speech.chain import SpeakRequest
 from ..speech.synthesis import COSTS_MB
 from ..speech.transcription import (
+    Segment,
     Transcription,
     TranscriptionRequest,
     segment_dict,
@@ -35,16 +36,7 @@ from .requests import (
     receive_recording,
     transcription_options,
 )
-from .responses import (
-    MEDIA_TYPES,
-    audio_response,
-    begin_speech,
-    event,
-    finish_transcription,
-    render_transcript,
-    stream_transcript,
-    warm,
-)
+from .responses import audio_response, begin_speech, event, transcript_response, warm
 
 TEST_SENTENCE = "This is a test of the speech service. If you can hear it, it works."
 LARGEST_SPEECH = 1 << 31  # bytes, a day as mp3; TTS_MAX_CHARACTERS is what limits it
@@ -102,22 +94,15 @@ def warm_up() -> Response:
 
 
 def _transcribe(fields: Fields, upload: Upload) -> Response:
-    if prefers_async():
-        with closing(upload):
-            return async_jobs.enqueue_recording(fields, upload, *transcription_options(fields))
-    stream = False
-    try:
+    with upload:
         options, format = transcription_options(fields)
-        wanted = TranscriptionRequest(path=upload.path, **options)
-        if stream := STREAM.read(fields):
-            return stream_transcript(wanted, upload, _events)
-        done, segments = finish_transcription(wanted)
-        if format in MEDIA_TYPES:
-            return render_transcript(segments, format, done.duration_seconds)
-        return jsonify(**transcription_dict(done, segments), segments=[segment_dict(one) for one in segments])
-    finally:
-        if not stream:
-            upload.close()
+        if prefers_async():
+            return async_jobs.enqueue_recording(fields, upload, options, format)
+        return transcript_response(upload, options, format, _json, _events if STREAM.read(fields) else None)
+
+
+def _json(done: Transcription, segments: list[Segment]) -> dict[str, object]:
+    return {**transcription_dict(done, segments), "segments": [segment_dict(one) for one in segments]}
 
 
 def _events(transcription: Transcription) -> Iterator[bytes]:
@@ -154,8 +139,7 @@ def _timed(wanted: SpeakRequest) -> Response:
         raise InvalidRequest(
             "timestamps: a job has none; ask for them without Prefer: respond-async", "timestamps"
         )
-    upload = Upload(LARGEST_SPEECH)
-    try:
+    with Upload(LARGEST_SPEECH) as upload:
         with closing(begin_speech(wanted._replace(stream=False))) as spoken:
             header = PCM_HEADER if wanted.format == "pcm" else b""
             upload.write(header)
@@ -171,11 +155,9 @@ def _timed(wanted: SpeakRequest) -> Response:
         }
         upload.file.seek(len(header))
         response = AppResponse(_with_audio(facts, upload), mimetype="application/json")
-    except BaseException:
-        upload.close()
-        raise
-    response.call_on_close(upload.close)
-    return response
+        response.call_on_close(upload.close)
+        upload.streamed = True
+        return response
 
 
 def _with_audio(facts: Mapping[str, object], upload: Upload) -> Iterator[bytes]:
