@@ -48,7 +48,8 @@ class Clock:
     def __init__(self) -> None:
         self.shifts: deque[tuple[float, float]] = deque([(0.0, 0.0)])  # from which second of the samples on
         self.decoded_seconds = 0.0
-        self.sample = 0  # the next one that comes out of the resampler, which holds some back
+        # What is read next, and what comes out of the resampler next, which holds some samples back.
+        self.packet = self.sample = 0
         # The container's time that is ours to begin with; None: at the next frame.
         self.zero: float | None = 0.0
         self.latest_seconds = LONGEST_SECONDS
@@ -67,10 +68,10 @@ class Clock:
         self.shifts = deque([(0.0, start.shift)])
         self.marks = deque([start])
 
-    def note(self, packet: int) -> None:
-        """The *packet* is read next."""
+    def note_packet(self) -> None:
+        """A packet is read next."""
         if self.sample >= self.marks[-1].sample + MARK_SAMPLES:
-            self.marks.append(Mark(packet, self.sample, self.latest_shift))
+            self.marks.append(Mark(self.packet, self.sample, self.latest_shift))
 
     def mark_before(self, sample: int) -> Mark:
         """The last mark that is early enough for what begins at *sample*; later calls are for later samples."""

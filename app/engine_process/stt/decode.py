@@ -8,7 +8,7 @@ attempt to open anything else (a playlist's entry, a reference inside an MP4) is
 import contextlib
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import av
@@ -72,7 +72,7 @@ def decode(
     try:
         with Source(path) as file:
             is_ogg = file.read(len(OGG_PAGE)) == OGG_PAGE
-            packets, chosen = 0, None
+            chosen = None
             begin: int | None = 0
             while begin is not None:
                 end = file.next_link(begin) if is_ogg else None
@@ -86,8 +86,8 @@ def decode(
                         clock.align(*origin(container), known=start == BEGINNING)
                     else:
                         clock.align(0.0, None, known=False)
-                    reader = Reader(container, chosen, packets)
-                    for samples in resampled(clock.follow(reader.frames(start.packet, clock.note))):
+                    frames = decoded_frames(container, chosen, clock, start.packet)
+                    for samples in resampled(clock.follow(frames)):
                         file.mark_progress()
                         clock.sample += len(samples)
                         if clock.sample > max_seconds * RATE:
@@ -97,8 +97,7 @@ def decode(
                                 "file",
                             )
                         yield samples
-                packets = reader.packets
-                begin = end if clock.sample > found or packets <= start.packet else None
+                begin = end if clock.sample > found or clock.packet <= start.packet else None
     except protocol.Refused as refusal:
         # What comes behind a recording that was heard may be anything.
         if not clock.sample or refusal.code != "invalid_audio":
@@ -259,7 +258,7 @@ def has_sound(path: str, track: int) -> bool:
         Source(path) as file,
         open_container(file) as container,
     ):
-        for samples in resampled(Reader(container, track).frames()):
+        for samples in resampled(decoded_frames(container, track, Clock())):
             file.mark_progress()
             if samples.max(initial=0) >= SOUND or samples.min(initial=0) <= -SOUND:
                 return True
@@ -269,41 +268,34 @@ def has_sound(path: str, track: int) -> bool:
     return False
 
 
-class Reader:
-    """Reads an audio track of an open container; *packets* is the number of the next packet."""
+def decoded_frames(
+    container: "av.container.InputContainer", track: int, clock: Clock, first: int = 0
+) -> Iterator[av.AudioFrame]:
+    """
+    Those of an audio track; packets that can't be decoded are left out, and a broken tail ends them.
 
-    def __init__(self, container: "av.container.InputContainer", track: int, packets: int = 0) -> None:
-        self.container = container
-        self.track = min(track, len(container.streams.audio) - 1)
-        self.packets = packets
-
-    def frames(
-        self, first: int = 0, about_to_read: Callable[[int], None] = lambda packet: None
-    ) -> Iterator[av.AudioFrame]:
-        """
-        Decoded frames; packets that can't be decoded are left out, and a broken tail ends them.
-
-        Packets before the *first* are passed over; *about_to_read* gets the number of each of the others.
-        """
-        if self.track < 0:
+    The *clock* counts the packets; those before the *first* are passed over.
+    """
+    tracks = container.streams.audio
+    if not tracks:
+        return
+    stream = tracks[min(track, len(tracks) - 1)]
+    if (codec := unknown_codec(stream)) is not None:
+        raise ValueError(f"{codec} is not decoded here")
+    stream.codec_context.thread_count = 1
+    packets = container.demux(stream)
+    while True:
+        if clock.packet >= first:
+            clock.note_packet()
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.InvalidDataError, av.error.EOFError):
             return
-        stream = self.container.streams.audio[self.track]
-        if (codec := unknown_codec(stream)) is not None:
-            raise ValueError(f"{codec} is not decoded here")
-        stream.codec_context.thread_count = 1
-        packets = self.container.demux(stream)
-        while True:
-            if self.packets >= first:
-                about_to_read(self.packets)
-            try:
-                packet = next(packets)
-            except (StopIteration, av.error.InvalidDataError, av.error.EOFError):
-                return
-            self.packets += 1
-            if self.packets <= first:
-                continue
-            with contextlib.suppress(av.error.InvalidDataError, av.error.EOFError):
-                yield from packet.decode()
+        clock.packet += 1
+        if clock.packet <= first:
+            continue
+        with contextlib.suppress(av.error.InvalidDataError, av.error.EOFError):
+            yield from packet.decode()
 
 
 class Mixer:

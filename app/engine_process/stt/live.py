@@ -14,12 +14,11 @@ from collections.abc import Generator, Iterator
 from ...engine import protocol
 from ...engine.protocol import Message
 from ...memory import trim_heap
-from . import vad
 from .generate import Hypothesis
 from .mel import HOP, RATE, WINDOW_FRAMES
 from .pcm import Pcm
 from .recording import LEAST_CHUNKS, Recording
-from .vad import CHUNK
+from .vad import CHUNK, SpeechDetector
 from .whisper import PADDING_FRAMES, SHORT_FRAMES, WhisperEngine
 from .windows import ATTEMPTS, FRAMES_PER_SECOND, SURELY_ENGLISH, Doubt, Foreign, Task, Transcriber
 
@@ -94,7 +93,7 @@ class Session:
     def __init__(self, engine: LiveEngine, header: protocol.Header) -> None:
         _ = engine.model, engine.encoder, engine.mel
         self.engine = engine
-        self.recording = Recording(iter(()), vad.SpeechDetector(engine.speech_detector, vad.Leveller()))
+        self.recording = Recording(iter(()), SpeechDetector(engine.speech_detector))
         self.offset = header["begins_at"]  # seconds
         self.surely_english = False
         self.configure(header)

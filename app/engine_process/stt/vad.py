@@ -8,9 +8,10 @@ four convolutions and one LSTM of 128 cells for every 32 ms, each heard with the
 
 import importlib.util
 import math
-import struct
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -96,8 +97,9 @@ class Leveller:
 class SpeechDetector:
     """The probability of speech in one recording, 32 ms at a time; one session owns it."""
 
-    def __init__(self, network: Silero, leveller: "Leveller | None" = None) -> None:
-        self.network, self.leveller = network, leveller
+    def __init__(self, network: Silero) -> None:
+        self.network = network
+        self.level: Callable[[Floats], Floats] = Leveller()
         self.pending = np.zeros(CONTEXT, np.int16)
         self.hidden = np.zeros(HIDDEN, np.float32)
         self.cell = np.zeros(HIDDEN, np.float32)
@@ -113,8 +115,7 @@ class SpeechDetector:
         probabilities: list[float] = []
         for first in range(0, count, BLOCK_CHUNKS):
             block = chunks[first : first + BLOCK_CHUNKS].astype(np.float32) / np.float32(32768)
-            block = self.leveller(block) if self.leveller else block
-            hidden = np.stack([self.step(gates) for gates in self.network.features(block)])
+            hidden = np.stack([self.step(gates) for gates in self.network.features(self.level(block))])
             verdicts = np.maximum(hidden, 0) @ self.network.verdict_weights + self.network.verdict_bias
             probabilities += (0.5 * np.tanh(0.5 * verdicts) + 0.5).tolist()
         return probabilities
@@ -171,61 +172,36 @@ def initializers(model: bytes) -> Iterator[tuple[str, Floats]]:
     Of the format (onnx.proto) four fields matter: ModelProto.graph = 7, GraphProto.initializer = 5,
     TensorProto.dims = 1, data_type = 2 (float is 1), name = 8, raw_data = 9.
     """
-    for field, graph in fields(model):
-        if field != 7 or not isinstance(graph, bytes):
-            continue
-        for kind, tensor in fields(graph):
-            if kind != 5 or not isinstance(tensor, bytes):
-                continue
-            shape: list[int] = []
-            name, raw, is_float = "", b"", False
-            for key, value in fields(tensor):
-                if key == 1 and isinstance(value, int):
-                    shape.append(value)
-                elif key == 1 and isinstance(value, bytes):  # the same, packed
-                    shape.extend(packed(value))
-                elif key == 2:
-                    is_float = value == 1
-                elif key == 8 and isinstance(value, bytes):
-                    name = value.decode()
-                elif key == 9 and isinstance(value, bytes):
-                    raw = value
-            if is_float:
-                yield name, np.frombuffer(raw, np.float32).reshape(shape)
+    for graph in fields(memoryview(model))[7]:
+        for tensor in map(fields, fields(graph)[5]):
+            if tensor[2] == [1]:
+                # a copy, for the file is let go of
+                values = np.frombuffer(tensor[9][0], np.float32).reshape(tensor[1]).copy()
+                yield bytes(tensor[8][0]).decode(), values
 
 
-def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field of a protocol buffer (protobuf.dev/programming-guides/encoding)."""
+def fields(message: memoryview) -> dict[int, list[Any]]:
+    """
+    The values of a protocol buffer's fields by number (protobuf.dev/programming-guides/encoding).
+
+    Of its wire types a model has two: integers, and bytes, which stay where they are.
+    """
+    found: dict[int, list[Any]] = defaultdict(list)
     at = 0
+    value: Any
     while at < len(message):
         key, at = varint(message, at)
-        match key & 7:
-            case 0:
-                value, at = varint(message, at)
-                yield key >> 3, value
-            case 2:
-                size, at = varint(message, at)
-                yield key >> 3, message[at : at + size]
-                at += size
-            case 1:
-                yield key >> 3, struct.unpack_from("<q", message, at)[0]
-                at += 8
-            case 5:
-                yield key >> 3, struct.unpack_from("<i", message, at)[0]
-                at += 4
-            case other:
-                raise ValueError(f"wire type {other}: this is not a protocol buffer")
-
-
-def packed(message: bytes) -> Iterator[int]:
-    """Integers written one after the other."""
-    at = 0
-    while at < len(message):
         value, at = varint(message, at)
-        yield value
+        if key & 7 == 2:
+            size, begin = value, at
+            value, at = message[begin : begin + size], begin + size
+        elif key & 7:
+            raise ValueError(f"wire type {key & 7}: this is not a protocol buffer of a model")
+        found[key >> 3].append(value)
+    return found
 
 
-def varint(message: bytes, at: int) -> tuple[int, int]:
+def varint(message: memoryview, at: int) -> tuple[int, int]:
     """The integer at *at*, seven bits a byte, and where it ends."""
     value = shift = 0
     while True:

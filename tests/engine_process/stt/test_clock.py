@@ -109,8 +109,8 @@ def test_a_hostile_clock_is_forgotten_as_it_passes():
 def test_the_last_mark_a_second_before_is_where_decoding_begins():
     clock = Clock()
     for number in range(1, 1001):
-        clock.sample = number * 320
-        clock.note(number)
+        clock.packet, clock.sample = number, number * 320
+        clock.note_packet()
     assert clock.mark_before(8_000) == BEGINNING
     assert clock.mark_before(48_000) == Mark(100, 32_000)
     assert clock.mark_before(48_100) == Mark(100, 32_000)
