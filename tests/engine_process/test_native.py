@@ -3,7 +3,7 @@ import mmap
 import av
 import numpy as np
 
-from app.engine_process.pages import CodePages
+from app.engine_process.native import CodePages
 
 
 def resident_mb() -> float:

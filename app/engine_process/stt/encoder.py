@@ -20,6 +20,7 @@ import mmap
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,14 +88,8 @@ class Encoder:
         ]
         self._share(lambda block: self._project(x[block], self.layers[0], qkv[block]), blocks)
         for layer, following in zip(self.layers, [*self.layers[1:], None], strict=True):
-
-            def rest(block: slice, layer: Layer = layer, following: Layer | None = following) -> None:
-                self._rest(x[block], qkv[block, :width], layer)
-                if following is not None:
-                    self._project(x[block], following, qkv[block])
-
             self._share(lambda part: self._attend(qkv, depth, *part), parts)
-            self._share(rest, blocks)
+            self._share(partial(self._rest, x, qkv, layer, following), blocks)
             self.map.madvise(mmap.MADV_DONTNEED, layer.begin, layer.size)
         self.kernels.norm(x, *self.last_norm, x)
         self.map.madvise(mmap.MADV_DONTNEED)
@@ -147,7 +142,7 @@ class Encoder:
         weight, bias = self.convolutions[number]
         for tap in range(3):
             rows = source[tap : tap + stride * (len(out) - 1) + 1 : stride]
-            self.kernels.multiply(rows, weight[:, tap], out, transposed=True, add=tap > 0)
+            self.kernels.multiply(rows, weight[:, tap].T, out, add=tap > 0)
         out += bias
         self.kernels.gelu(out)
 
@@ -163,13 +158,14 @@ class Encoder:
         own = qkv[queries, at : at + depth]
         keys, values = (qkv[:, place + at : place + at + depth] for place in (width, 2 * width))
         scores = np.empty((len(own), len(qkv)), np.float32)
-        self.kernels.multiply(own, keys, scores, transposed=True, scale=depth**-0.5)
+        self.kernels.multiply(own, keys.T, scores, scale=depth**-0.5)
         self.kernels.softmax(scores)
         self.kernels.multiply(scores, values, own)
 
-    def _rest(self, x: Floats, attended: Floats, layer: Layer) -> None:
-        """What follows attention in a layer, for some rows of *x*."""
-        inner = np.ascontiguousarray(attended)
+    def _rest(self, x: Floats, qkv: Floats, layer: Layer, following: Layer | None, block: slice) -> None:
+        """What follows attention in a layer, for a *block* of rows, up to what the *following* one attends to."""
+        x, qkv = x[block], qkv[block]
+        inner = np.ascontiguousarray(qkv[:, : x.shape[1]])
         out = np.empty_like(inner)
         self.kernels.linear(inner, layer.out, out)
         x += out
@@ -178,6 +174,8 @@ class Encoder:
         self.kernels.linear(inner, layer.up, wide, gelu=True)
         self.kernels.linear(wide, layer.down, out)
         x += out
+        if following is not None:
+            self._project(x, following, qkv)
 
 
 def _layers(tensors: dict[str, npt.NDArray[Any]], index: dict[str, Any]) -> Iterator[Layer]:

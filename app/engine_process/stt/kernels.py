@@ -8,7 +8,6 @@ time.
 """
 
 import ctypes
-import functools
 import logging
 from collections.abc import Callable
 from ctypes import c_bool, c_float, c_int, c_long, c_ulong, c_void_p
@@ -19,12 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine import protocol
-from .ctranslate import extension
+from ..native import loaded_library
 
 log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
-LIBRARY = "libctranslate2"
 EPSILON = 1e-5  # of layer normalization, CTranslate2's and OpenAI's
 GELU = 3  # the number of its exact form, with erf, in CTranslate2's `ops/activation.h`
 # Of outputs about 1: int8 rounds inputs to 127 steps, so a product may differ by 0.8 %.
@@ -61,18 +59,13 @@ class Kernels:
         if gelu:
             self.gelu(out)
 
-    def multiply(
-        self,
-        a: Floats,
-        b: Floats,
-        out: Floats,
-        *,
-        transposed: bool = False,
-        scale: float = 1,
-        add: bool = False,
-    ) -> None:
-        """*out* = *scale* x *a* @ *b* or, *transposed*, *b*.T, added to what is in it if *add*; rows may be strided."""
-        product = a @ (b.T if transposed else b)
+    def multiply(self, a: Floats, b: Floats, out: Floats, *, scale: float = 1, add: bool = False) -> None:
+        """
+        *out* = *scale* x *a* @ *b*, added to what is in it if *add*.
+
+        Rows may be strided, and *b* may be transposed: then it is its columns that lie one after the other.
+        """
+        product = a @ b
         product *= np.float32(scale)
         if add:
             out += product
@@ -173,20 +166,12 @@ class CTranslateKernels(Kernels):
             self._then_gelu if gelu else None,
         )  # fmt: skip
 
-    def multiply(
-        self,
-        a: Floats,
-        b: Floats,
-        out: Floats,
-        *,
-        transposed: bool = False,
-        scale: float = 1,
-        add: bool = False,
-    ) -> None:
+    def multiply(self, a: Floats, b: Floats, out: Floats, *, scale: float = 1, add: bool = False) -> None:
         rows, depth = a.shape
+        transposed = b.strides[1] > b.itemsize
         self._gemm(
             False, False, False, transposed, rows, out.shape[1], depth, scale, _address(a), a.strides[0] >> 2,
-            _address(b), b.strides[0] >> 2, add, _address(out), out.strides[0] >> 2, None,
+            _address(b), max(b.strides) >> 2, add, _address(out), out.strides[0] >> 2, None,
         )  # fmt: skip
 
     def softmax(self, x: Floats) -> None:
@@ -203,7 +188,7 @@ class CTranslateKernels(Kernels):
         self._free_buffers()
 
 
-def choose(choice: str, library: Callable[[], ctypes.CDLL] | None = None) -> Kernels:
+def choose(choice: str, library: Callable[[], ctypes.CDLL] = loaded_library) -> Kernels:
     """
     *choice* "kernels" or "numpy"; with "auto" numpy only where CTranslate2's kernels are missing or miscompute.
 
@@ -212,7 +197,7 @@ def choose(choice: str, library: Callable[[], ctypes.CDLL] | None = None) -> Ker
     if choice == "numpy":
         return Kernels()
     try:
-        kernels = CTranslateKernels((library or loaded_library)())
+        kernels = CTranslateKernels(library())
         if wrong := differences(kernels):
             raise LookupError(f"{', '.join(wrong)} of CTranslate2 differs from numpy")
     except (AttributeError, OSError, LookupError) as error:
@@ -244,10 +229,7 @@ def differences(kernels: Kernels) -> list[str]:
         "linear and gelu": (floats(9, 96), lambda k, out: k.linear(x, layer, out, gelu=True)),
         "multiply": (x, lambda k, out: k.multiply(x[:, :9], keys, out, scale=0.25)),
         "multiply and add": (x, lambda k, out: k.multiply(x[:, :9], keys, out, add=True)),
-        "multiply transposed": (
-            floats(9, 9),
-            lambda k, out: k.multiply(queries, keys, out, transposed=True, scale=0.125),
-        ),
+        "multiply transposed": (floats(9, 9), lambda k, out: k.multiply(queries, keys.T, out, scale=0.125)),
         "norm": (floats(9, 64), lambda k, out: k.norm(x, gamma, beta, out)),
         "softmax": (x, lambda k, out: k.softmax(out)),
         "gelu": (x, lambda k, out: k.gelu(out)),
@@ -261,17 +243,6 @@ def differences(kernels: Kernels) -> list[str]:
         if not np.abs(found - expected).max() <= TRIED_DIFFERENCE * (1 + np.abs(expected).max()):
             wrong.append(name)
     return wrong
-
-
-@functools.cache
-def loaded_library() -> ctypes.CDLL:
-    """The library that CTranslate2's extension has loaded."""
-    extension()
-    with open("/proc/self/maps") as maps:
-        path = next((line.split(maxsplit=5)[5].strip() for line in maps if LIBRARY in line), None)
-    if path is None:
-        raise OSError(f"{LIBRARY} is not among the loaded libraries")
-    return ctypes.CDLL(path)
 
 
 def _function(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:  # Any: ctypes' own types

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...engine import protocol
 from ...engine.protocol import Message
+from ..native import Model
 from .generate import REPETITIVE, Hypothesis
 from .mel import HOP, RATE
 from .recording import Recording
@@ -62,7 +63,7 @@ class FasterWhisperEngine(WhisperEngine):
             ) from None
 
     @cached_property
-    def model(self) -> Any:
+    def model(self) -> Model:
         """CTranslate2's Whisper."""
         return self.library.model
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .ctranslate import extension
+from ..native import extension
 from .mel import WINDOW_FRAMES
 from .whisper import WhisperEngine
 

@@ -6,15 +6,13 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ...engine import protocol
 from ...engine.protocol import WARM, Message
-from ..pages import CodePages
+from ..native import CodePages, Encoded, Model, extension
 from . import vad
 from .clock import BEGINNING, Clock, Mark
 from .convert import DECODER, ENCODER, WEIGHTS
-from .ctranslate import extension
 from .decode import Samples, decode
 from .encoder import Encoder
 from .generate import Hypothesis
@@ -59,7 +57,7 @@ class WhisperEngine:
         return Vocabulary(self.model_dir)
 
     @cached_property
-    def model(self) -> Any:  # the extension module has no types
+    def model(self) -> Model:
         """CTranslate2's Whisper."""
         directory = (self.model_dir / DECODER).parent if self.is_converted else self.model_dir
         return extension().Whisper(
@@ -121,11 +119,7 @@ class WhisperEngine:
         None while the way there is long.
         """
         samples, first, clock = yield from self.samples(header)
-        gate = (
-            vad.SpeechDetector(self.speech_detector, vad.Leveller())
-            if header.get("no_speech_gate", True)
-            else None
-        )
+        gate = vad.SpeechDetector(self.speech_detector) if header.get("no_speech_gate", True) else None
         return Recording(samples, gate, first, clock)
 
     def samples(self, header: protocol.Header) -> Generator[None, None, tuple[Iterator[Samples], int, Clock]]:
@@ -293,16 +287,14 @@ class WhisperEngine:
             may_be_foreign=header.get("hand_over", False) and not vocabulary.multilingual,
         )
 
-    def encode(
-        self, recording: Recording, frame: int, frames: int, length: int = WINDOW_FRAMES
-    ) -> Any:  # the extension module has no types
+    def encode(self, recording: Recording, frame: int, frames: int, length: int = WINDOW_FRAMES) -> Encoded:
         """The encoder's view of a window of *frames* with silence after it, *length* in all."""
         features = self.mel(recording.window(frame, frames), frames, length)
         self.code_pages.release()
         view = extension().StorageView.from_array
         return view(self.encoder.encode(features)) if self.encoder else self.model.encode(view(features))
 
-    def heard_language(self, encoded: Any, among: list[str] | None = None) -> tuple[str, float]:
+    def heard_language(self, encoded: Encoded, among: list[str] | None = None) -> tuple[str, float]:
         """The likeliest language of a window, of those *among* which it is, and how likely it is among all."""
         found = [(token[2:-2], probability) for token, probability in self.model.detect_language(encoded)[0]]
         return next(each for each in found if not among or each[0] in among)

@@ -26,7 +26,7 @@ def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Encoder:
 
     if first:
         # Loading it touches 11 MB of code, of which encoding needs half again; 10 ms, once.
-        from ..pages import CodePages
+        from ..native import CodePages
 
         CodePages().release()
     file: Encoder

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from app.engine_process.native import extension
 from app.engine_process.stt import kernels
-from app.engine_process.stt.ctranslate import extension
 from app.engine_process.stt.decode import decode
 from app.engine_process.stt.encoder import Encoder
 from app.engine_process.stt.mel import LogMel
