@@ -79,7 +79,7 @@ class Services:
 
     def _begin_jobs(self) -> None:
         try:
-            self.jobs.start()
+            self.jobs.queue.start()
         except ServiceError as error:  # a full disk, most likely; the rest of the service can do without
             log.error("jobs: %s; the next try is in %d s", error.message, JOBS_RETRY_SECONDS)
             self._retry = threading.Timer(JOBS_RETRY_SECONDS, self._begin_jobs)
@@ -91,7 +91,7 @@ class Services:
         """The jobs, built when they are first asked for."""
         with self._jobs_lock:
             if self._jobs is None:
-                from .jobs.build import build
+                from .jobs.service import build
 
                 allowance = self.access.allowance
                 self._jobs = build(self.settings, self.speech, allowance, lambda: self.is_running())
@@ -119,7 +119,7 @@ class Services:
     def _look(self) -> Iterator[Check]:
         yield from self.speech.checks()
         yield _uploads(self.settings)
-        from .jobs.checks import checks
+        from .jobs.service import checks
 
         yield from checks(self.settings, self._jobs, lambda: self.jobs)
         yield from self.access.checks()
@@ -130,7 +130,7 @@ class Services:
         if self._retry is not None:
             self._retry.cancel()
         if self._jobs is not None:
-            self._jobs.close()
+            self._jobs.queue.close()
         self.speech.close()
 
 

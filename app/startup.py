@@ -255,9 +255,8 @@ def _voices(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _storage(settings: Settings) -> Iterator[tuple[str, str]]:
     """Whether a byte can be written and read there; tried in another process, whose libraries would stay with us."""
-    code = (
-        "import sys, app.config as c, app.jobs.files as f; sys.exit(f.check_storage(c.Settings.from_env()))"
-    )
+    found = "f.storage_problem(lambda: f.build(c.Settings.from_env()))"
+    code = f"import sys, app.config as c, app.jobs.files as f; sys.exit({found})"
     command = [sys.executable, "-c", code]
     environment = {**os.environ, "JOB_STORAGE_URL": settings.job_storage_url}
     try:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
@@ -24,7 +24,7 @@ from ..files import (
 )
 from ..memory import Throttle
 from ..speech.transcription import Segment, read_segment
-from .job import Files, is_part, whole_id
+from .job import is_part, whole_id
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -45,22 +45,15 @@ def build(settings: Settings) -> Files:
     return SharedStorage(url, settings.upload_dir or None)
 
 
-def check_storage(settings: Settings) -> str | None:
+def storage_problem(make: Callable[[], Files]) -> str | None:
     """
-    Why no byte can be written where jobs' files are kept, and read back; None when it can.
+    Make the files, write a byte, read it back and remove it; why that failed, None when it did not.
 
-    It may take as long as the storage's library tries, and that of S3 takes 30 MB: call it in a process of its own.
+    It may take as long as the storage's library tries, and that of S3 takes 30 MB.
     """
-    try:
-        return try_byte(build(settings))
-    except Exception as error:  # each storage's library has its own
-        return f"{type(error).__name__}: {error}"
-
-
-def try_byte(files: Files) -> str | None:
-    """Write a byte, read it back and remove it; why that failed, None when it did not."""
     name = f"check-{os.urandom(8).hex()}"
     try:
+        files = make()
         with files.new_result(name) as file:
             file.write(b"1")
         with files.result(name) as file:
@@ -86,15 +79,18 @@ class LocalFiles:
     A directory for each job in *directory*, which is made when needed. Threads, processes and, on a network disk,
     machines may share it. The results of a job's parts are in the directory of the job.
 
-    A file gets its name once it is complete; what a killed process was writing ends in PART_SUFFIX.
+    A file gets its name once it is complete; what a killed process was writing ends in PART_SUFFIX. An id is that of
+    a job, or of a part of one. SharedStorage has the same methods.
     """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.directory = directory
+        # Uploads received in this directory need not be copied; None where they are copied in any case.
         self.upload_directory: str | None = str(directory)
 
     def check_room(self, size_bytes: int) -> None:
+        """InsufficientStorage when *size_bytes* more would fill the disk."""
         free = free_bytes(self.directory)
         if free - size_bytes < KEPT_FREE_BYTES:
             raise InsufficientStorage(
@@ -103,13 +99,15 @@ class LocalFiles:
             )
 
     def problem(self) -> str:
+        """Why no file can be kept now, and what to do; empty when all is well. It may take seconds."""
         return local_problem(self.directory, "DATA_DIR or JOB_STORAGE_URL")
 
     def keep_recording(self, id: str, upload: IO[bytes]) -> None:
         """
-        Give *upload* a name; it is copied only where it is on another disk, or can't have a name.
+        Keep *upload*, an open file that is complete; InsufficientStorage when it does not fit.
 
-        It is on the disk then, with its name: a job that was accepted survives a power cut.
+        It is given a name, and copied only where it is on another disk, or can't have a name. It is on the disk then,
+        with its name: a job that was accepted survives a power cut.
         """
         with disk_of("jobs are kept on"):
             path = self._path(id, RECORDING)
@@ -126,18 +124,21 @@ class LocalFiles:
 
     @contextmanager
     def recording(self, id: str) -> Iterator[str]:
+        """The path of the recording on this machine, valid inside the block; FileNotFoundError."""
         path = self._path(whole_id(id), RECORDING)
         path.stat()
         yield str(path)
 
     @contextmanager
     def new_result(self, id: str) -> Iterator[BinaryIO]:
+        """A file to write the result to. It becomes the result when the block ends, and is dropped on an error."""
         path = self._path(id, RESULT)
         path.parent.mkdir(exist_ok=True, mode=0o700)
         with atomic_write(path, durable=True) as file:
             yield file
 
     def result(self, id: str) -> BinaryIO:
+        """The result, opened; FileNotFoundError."""
         return self._path(id, RESULT).open("rb")
 
     def drop_unfinished(self, id: str) -> None:
@@ -146,10 +147,12 @@ class LocalFiles:
             path.unlink(missing_ok=True)
 
     def drop_recording(self, id: str) -> None:
+        """Remove the recording of a job; that of a part stays, because the other parts need it."""
         if not is_part(id):
             self._path(id, RECORDING).unlink(missing_ok=True)
 
     def remove(self, id: str) -> None:
+        """Remove all files of the job, or the result of the part."""
         if is_part(id):
             self._path(id, RESULT).unlink(missing_ok=True)
         else:
@@ -183,7 +186,7 @@ class SharedStorage:
 
     def problem(self) -> str:
         if self._look_now():
-            reason = try_byte(self)
+            reason = storage_problem(lambda: self)
             self._problem = f"no file can be written and read at JOB_STORAGE_URL: {reason}" if reason else ""
         return self._problem
 
@@ -238,6 +241,9 @@ class SharedStorage:
     def _drop(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._storage.rm(path, recursive=True)
+
+
+Files = LocalFiles | SharedStorage
 
 
 def segment_line(segment: Segment) -> bytes:

@@ -1,13 +1,12 @@
-"""A job: what was asked for, how far it is, what came of it; and the interfaces of what keeps and queues jobs."""
+"""A job: what was asked for, how far it is, what came of it; and the interface of what keeps jobs."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
-from typing import IO, Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from ..errors import InsufficientStorage
 from . import STATES
@@ -49,9 +48,8 @@ class Job:
     progress_at: float | None = None  # when *seconds_done* last grew
     seconds_done: float = 0.0  # of audio
     text: str = ""  # of a transcript, as far as it is known
-    resume: dict[str, Any] = field(
-        default_factory=dict
-    )  # where the next attempt goes on, if not at the start
+    # where the next attempt goes on, if not at the start
+    resume: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)  # facts about the result beside its bytes
     error: dict[str, Any] | None = None  # message, code and param, as in an error response
     size_bytes: int = 0  # of its recording, or of its text
@@ -83,7 +81,10 @@ class Job:
         return self.state == RUNNING and self.attempt == held.attempt
 
     def note_progress(self, held: Job) -> bool:
-        """Take over the progress of *held*; False when its attempt is over."""
+        """
+        Take over the progress of *held*; False when its worker should stop, because the job was cancelled, or given
+        to another worker.
+        """
         if not self.is_held_by(held):
             return False
         for name in ("seconds_done", "text", "progress_at", "resume"):
@@ -277,45 +278,30 @@ class Store(Protocol):
     def segments(self, id: str) -> Iterator[bytes]:
         """The lines that are kept with the job, in their order, read a few at a time."""
 
+    # The changes of state: what each does, and when it is refused, is said with the method of Job that it is.
+
     def claim(self, id: str, now: float, worker: str) -> Job | None:
-        """The job, now run by *worker*; None when it is not queued (any more) or not yet due."""
         return self.change(id, lambda job: job.claim(now, worker))
 
     def progress(self, job: Job, segments: Sequence[bytes] = ()) -> bool:
-        """
-        Save the seconds_done, text, progress_at and resume of *job*, and keep *segments*, up to which it resumes;
-        False when its worker should stop, because the job was cancelled, removed, or given to another worker.
-        """
         return self.change(job.id, lambda stored: stored.note_progress(job), segments) is not None
 
     def finish(self, job: Job, state: str, now: float, error: dict[str, Any] | None = None) -> bool:
-        """
-        End the attempt of *job* with its seconds_done, text, result and result_bytes; False, and nothing changes,
-        when that attempt is no longer the current one.
-        """
         return self.change(job.id, lambda stored: stored.finish(job, state, now, error)) is not None
 
     def put_back(self, job: Job, due_at: float) -> bool:
-        """Queue a running job again, with its failures; False when the attempt is no longer the current one."""
         return self.change(job.id, lambda stored: stored.put_back(job, due_at)) is not None
 
     def requeue(self, id: str) -> Job | None:
-        """Queue a failed or cancelled job again, as new, and return it; None when it is in another state."""
         return self.change(id, Job.requeue)
 
     def cancel(self, id: str, now: float) -> Job | None:
-        """Cancel a queued or running job, and return it; None when it had ended."""
         return self.change(id, lambda job: job.cancel(now))
 
     def claim_webhook(self, job: Job, due_at: float) -> bool:
-        """
-        Claim and count the next try for the webhook of *job*, with the one after it at *due_at*; False when the
-        webhook is no longer pending, or another process has claimed this try since *job* was read.
-        """
         return self.change(job.id, lambda stored: stored.claim_webhook(job, due_at)) is not None
 
     def end_webhook(self, job: Job, state: str) -> None:
-        """The webhook is "delivered", or "failed" for good, unless the job was requeued since it was read."""
         self.change(job.id, lambda stored: stored.end_webhook(job, state))
 
     def remove(self, id: str) -> None:
@@ -332,53 +318,6 @@ class Store(Protocol):
 
     def counts(self, now: float) -> Counts:
         """How much there is to do."""
-
-
-class Files(Protocol):
-    """Where recordings and results are kept. An id is that of a job, or of a part of one."""
-
-    # Uploads received in this directory need not be copied; None where they are copied in any case.
-    upload_directory: str | None
-
-    def check_room(self, size_bytes: int) -> None:
-        """InsufficientStorage when *size_bytes* more would fill the disk."""
-
-    def problem(self) -> str:
-        """Why no file can be kept now, and what to do; empty when all is well. It may take seconds."""
-
-    def keep_recording(self, id: str, upload: IO[bytes]) -> None:
-        """Keep *upload*, an open file that is complete; InsufficientStorage when it does not fit."""
-
-    def recording(self, id: str) -> AbstractContextManager[str]:
-        """The path of the recording on this machine, valid inside the block; FileNotFoundError."""
-
-    def new_result(self, id: str) -> AbstractContextManager[BinaryIO]:
-        """A file to write the result to. It becomes the result when the block ends, and is dropped on an error."""
-
-    def result(self, id: str) -> BinaryIO:
-        """The result, opened; FileNotFoundError."""
-
-    def drop_recording(self, id: str) -> None:
-        """Remove the recording of a job; that of a part stays, because the other parts need it."""
-
-    def remove(self, id: str) -> None:
-        """Remove all files of the job, or the result of the part."""
-
-
-class Queue(Protocol):
-    """How jobs reach the workers."""
-
-    def start(self) -> None:
-        """Called once the web worker serves: continue with the jobs that were left from before."""
-
-    def check(self) -> None:
-        """BrokerUnavailable when jobs can't be given to workers now; called before a recording is received."""
-
-    def changed(self, job: Job) -> None:
-        """*job* was queued or cancelled."""
-
-    def close(self) -> None:
-        """Run no more jobs here; the one that runs is put back into the queue."""
 
 
 def iso(moment: float | None, timespec: str) -> str | None:

@@ -178,10 +178,9 @@ class JobWorker:
             self._store,
             self._files,
             self._speech,
-            allowance=self._allowance,
-            attempts=self._settings.job_attempts,
-            time_limit_seconds=self._settings.job_time_limit_minutes * 60,
-            is_running=self._is_running,
+            self._settings,
+            self._allowance,
+            self._is_running,
             clock=self._clock,
         ).run()
         logs.request_id.set("-")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
@@ -23,11 +22,12 @@ from ..errors import (
 from ..memory import Throttle
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import Transcription, TranscriptionRequest
-from .files import segment_line
-from .job import FAILED, SUCCEEDED, TRANSCRIBE, Files, Job, Store
+from .files import Files, segment_line
+from .job import FAILED, SUCCEEDED, TRANSCRIBE, Job, Store
 
 if TYPE_CHECKING:
     from ..access.limits import Allowance
+    from ..config import Settings
     from ..speech.audio import SynthesisResult
     from ..speech.service import Speech
 
@@ -49,27 +49,25 @@ class Attempt:
     """
     One attempt at *job*, which was claimed: after `run` it has ended, or is queued again for another one.
 
-    After its n-th failure it waits *retry_seconds* of n; the *attempts*-th is the last. *allowance* is charged as the
-    work goes on. *is_running* is called now and then; once it says that this process is about to end, the job is put
-    back.
+    After its n-th failure it waits *retry_seconds* of n. *allowance* is charged as the work goes on. *is_running* is
+    called now and then; once it says that this process is about to end, the job is put back.
     """
 
     job: Job
     store: Store
     files: Files
     speech: Speech
-    attempts: int
+    settings: Settings
     allowance: Allowance | None = None
-    time_limit_seconds: float = math.inf
-    retry_seconds: Callable[[int], float] = backoff
     is_running: Callable[[], bool] = lambda: True
+    retry_seconds: Callable[[int], float] = backoff
     clock: Callable[[], float] = time.time
 
     def run(self) -> None:
         """Do the work, and note what came of it."""
         job, store, files = self.job, self.store, self.files
         self._due = Throttle(PROGRESS_SECONDS, self.clock)
-        self._deadline = self.clock() + self.time_limit_seconds
+        self._deadline = self.clock() + self.settings.job_time_limit_minutes * 60
         self._still_ours = True
         self._seconds_seen = job.seconds_done
         try:
@@ -91,8 +89,8 @@ class Attempt:
             elif self.clock() < self._deadline:
                 store.put_back(job, self.clock())
             else:
-                limit = f"it took more than {self.time_limit_seconds / 60:g} minutes (JOB_TIME_LIMIT_MINUTES)"
-                self._end(FAILED, EngineTimeout(limit))
+                minutes = f"{self.settings.job_time_limit_minutes} minutes (JOB_TIME_LIMIT_MINUTES)"
+                self._end(FAILED, EngineTimeout(f"it took more than {minutes}"))
         except ServiceError as error:
             self._failed(error)
         except FileNotFoundError:
@@ -190,7 +188,7 @@ class Attempt:
             self.store.put_back(job, now + (error.retry_after_seconds or 1))
             return
         hopeless = isinstance(error, Misconfigured) or error.status < 500
-        if job.count_failure() >= self.attempts or hopeless:
+        if job.count_failure() >= self.settings.job_attempts or hopeless:
             self._end(FAILED, error)
             return
         if self.store.put_back(job, now + self.retry_seconds(job.failures)):

@@ -1,14 +1,18 @@
-"""What routes do with jobs: each owner sees his own, new ones are accepted while there is room."""
+"""Jobs as a web worker has them: built, used by its routes, and looked at by its health."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, BinaryIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, BinaryIO
 
-from ..errors import Conflict, JobNotFound
+from ..checks import Check
+from ..errors import Conflict, InsufficientStorage, JobNotFound, ServiceError
+from ..files import free_bytes
+from . import files
 from .job import (
     CANCELLED,
     FAILED,
@@ -17,14 +21,24 @@ from .job import (
     RUNNING,
     SUCCEEDED,
     Counts,
-    Files,
     Job,
-    Queue,
     Store,
     Throughput,
     require_room,
 )
 
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from ..access.limits import Allowance
+    from ..config import Settings
+    from ..speech.service import Speech
+    from .files import Files
+    from .fleet.queue import CeleryQueue
+    from .fleet.store import RedisStore
+    from .local_worker import JobWorker
+
+ALMOST = 0.95  # of JOB_DISK_MB
 # Before the first job has been timed: tiny.en on one core, and a recording of 32 kbit/s; speech from a text.
 FIRST_GUESSES = {"transcribe": Throughput(20.0, 20e-6), "speak": Throughput(2.0, 5e-3)}
 
@@ -39,14 +53,10 @@ class Jobs:
 
     store: Store
     files: Files
-    queue: Queue
+    queue: JobWorker | CeleryQueue
     limit_bytes: int
     watchers: threading.Semaphore  # counts clients that read a job's events, each of which takes a thread
     clock: Callable[[], float] = time.time
-
-    def start(self) -> None:
-        """Continue with the jobs that were left from before."""
-        self.queue.start()
 
     def check_room(self, size_bytes: int) -> None:
         """Raise InsufficientStorage or BrokerUnavailable before anything is received."""
@@ -138,10 +148,6 @@ class Jobs:
         """How much there is to do."""
         return self.store.counts(self.clock())
 
-    def close(self) -> None:
-        """Run no more jobs here."""
-        self.queue.close()
-
 
 def same(job: Job, fingerprint: str) -> Job:
     """*job*, if *fingerprint* says that it was made by the same request; else Conflict."""
@@ -151,3 +157,117 @@ def same(job: Job, fingerprint: str) -> Job:
             "Idempotency-Key",
         )
     return job
+
+
+def build(
+    settings: Settings, speech: Speech, allowance: Allowance | None, is_running: Callable[[], bool]
+) -> Jobs:
+    """
+    The jobs of a web worker: run by workers where CELERY_BROKER_URL is set, else here in the service.
+
+    Those that run here are kept under DATA_DIR, use *speech*, charge *allowance*, and are put back once *is_running*
+    says that the web worker is about to end. InsufficientStorage where no jobs can be kept.
+    """
+    # Readers of events take threads from those that are no engine's; the other half answers health checks.
+    watchers = threading.Semaphore(max(1, (settings.web_threads - settings.engine_seats) // 2))
+    limit_bytes = settings.job_disk_mb << 20
+    if settings.celery_broker_url:
+        return Jobs(*build_fleet(settings), limit_bytes, watchers)
+    import sqlite3
+
+    from .local_worker import JobWorker
+    from .store_sqlite import open_store
+
+    directory = Path(settings.data_dir) / "jobs"
+    try:
+        kept = files.LocalFiles(directory)
+        store = open_store(directory)
+    except (OSError, sqlite3.Error) as error:
+        raise InsufficientStorage(f"jobs can't be kept in {directory}: {error}; set DATA_DIR") from None
+    worker = JobWorker(store, kept, settings, speech, allowance, is_running)
+    return Jobs(store, kept, worker, limit_bytes, watchers)
+
+
+def build_fleet(
+    settings: Settings, keep_retrying: Callable[[], bool] = lambda: False, celery: Celery | None = None
+) -> tuple[RedisStore, Files, CeleryQueue]:
+    """
+    Jobs that web and workers share; nothing is connected yet. *keep_retrying*: see RedisStore. *celery* is a worker's.
+
+    InsufficientStorage where their files can't be kept.
+    """
+    from .fleet.queue import CeleryQueue, celery_app
+    from .fleet.store import RedisStore
+    from .fleet.transactions import connect
+
+    store = RedisStore(connect(settings.fleet_redis_url), keep_retrying)
+    queue = CeleryQueue(celery or celery_app(settings), store)
+    try:
+        kept = files.build(settings)
+        if isinstance(kept, files.LocalFiles):
+            (kept.directory / files.OF_WORKERS).touch(mode=0o600)
+        return store, kept, queue
+    except Exception as error:  # each storage's library has its own
+        where = "JOB_STORAGE_URL" if settings.job_storage_url else "DATA_DIR"
+        reason = f"{type(error).__name__}: {error}"
+        raise InsufficientStorage(f"jobs can't be kept at {where}: {reason}; set {where}") from None
+
+
+def checks(settings: Settings, built: Jobs | None, make: Callable[[], Jobs]) -> Iterator[Check]:
+    """
+    Whether jobs can be accepted, kept and done. *built* are the jobs so far; where they run in the service, and there
+    is no database yet, none are made for this.
+
+    `job storage` and `job workers` exist only where CELERY_BROKER_URL is set.
+    """
+    if settings.celery_broker_url:
+        yield from _fleet(settings, make)
+    else:
+        yield _local(settings, Path(settings.data_dir) / "jobs", built, make)
+
+
+def _local(settings: Settings, directory: Path, built: Jobs | None, make: Callable[[], Jobs]) -> Check:
+    if problem := files.local_problem(directory, "DATA_DIR"):
+        return Check("jobs", problem)
+    if broken := next(directory.parent.glob("*.broken-*"), None):
+        return Check("jobs", f"the database was damaged and made again; look at {broken}, then remove it")
+    if built is None and not (directory / "jobs.sqlite3").exists():
+        return Check("jobs", detail="none yet")
+    import sqlite3  # here: 1.5 MB that a service without jobs does not weigh
+
+    try:
+        counts = (built or make()).counts()
+    except ServiceError as error:
+        return Check("jobs", error.message)
+    except sqlite3.Error as error:
+        return Check("jobs", f"the database in {directory} can't be read: {error}; start the service again")
+    return Check("jobs", _full(settings, counts), f"{free_bytes(directory) >> 20} MB free")
+
+
+def _full(settings: Settings, counts: Counts) -> str:
+    """That JOB_DISK_MB is nearly used up; empty where it is not."""
+    stored_mb = counts.stored_bytes / (1 << 20)
+    if stored_mb < ALMOST * settings.job_disk_mb:
+        return ""
+    return (
+        f"jobs take {stored_mb:.1f} of {settings.job_disk_mb} MB (JOB_DISK_MB), so new ones are refused; remove jobs "
+        "that have ended, lower JOB_TTL_HOURS, or raise JOB_DISK_MB"
+    )
+
+
+def _fleet(settings: Settings, make: Callable[[], Jobs]) -> Iterator[Check]:
+    try:
+        jobs = make()
+    except ServiceError as error:
+        yield Check("jobs", error.message)
+        return
+    try:
+        jobs.queue.check()
+        counts = jobs.counts()
+    except ServiceError as error:
+        yield Check("jobs", f"{error.message}; see REDIS_URL and CELERY_BROKER_URL")
+    else:
+        yield Check("jobs", _full(settings, counts), f"{counts.queued} queued, {counts.running} running")
+        missing = "no worker was seen in the last 10 s: jobs wait; start one (make worker)"
+        yield Check("job workers", "" if counts.workers else missing, f"{counts.workers} seen")
+    yield Check("job storage", jobs.files.problem())

@@ -8,9 +8,9 @@ import pytest
 
 from app.config import Settings
 from app.files import nameless
-from app.jobs.build import build_fleet
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED
 from app.jobs.local_worker import ORPHAN_SECONDS
+from app.jobs.service import build_fleet
 from app.jobs.store_sqlite import BROKEN, DATABASE, open_store
 from tests.processes import until
 

@@ -42,7 +42,7 @@ def done(store, files, speech, clock, recording, accept):
                 clock.advance(2)
                 return last or held.resume == before
 
-            runner.Attempt(held, store, files, speech, attempts=3, is_running=goes_on, clock=clock).run()
+            runner.Attempt(held, store, files, speech, Settings(), is_running=goes_on, clock=clock).run()
             if number < interruptions:
                 waiting = store.get(job.id)
                 assert (waiting.state, waiting.failures) == (QUEUED, 0)
@@ -87,7 +87,7 @@ def test_what_another_model_began_is_done_from_the_beginning(store, files, speec
     held.text, held.resume = "Nobody said", {"model": "base.en", "seconds": 60.0, "characters": 11}
     store.progress(held, [b'{"text": " Nobody said"}\n'])
     store.put_back(held, clock())
-    runner.Attempt(store.claim_next(clock(), "w"), store, files, speech, attempts=3, clock=clock).run()
+    runner.Attempt(store.claim_next(clock(), "w"), store, files, speech, Settings(), clock=clock).run()
     ended = store.get(job.id)
     assert ended.state == SUCCEEDED
     assert "Nobody said" not in ended.text

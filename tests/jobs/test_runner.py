@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.config import Settings
 from app.errors import (
     AudioLimited,
     EngineDied,
@@ -24,7 +25,7 @@ def run(store, files, speech, clock):
         if words:
             speech.words = list(words)
         job = store.claim_next(clock(), "w")
-        runner.Attempt(job, store, files, speech, **{"attempts": 3, "clock": clock, **options}).run()
+        runner.Attempt(job, store, files, speech, Settings(), clock=clock, **options).run()
         return store.get(job.id)
 
     return run
@@ -161,7 +162,7 @@ def test_a_cancelled_job_is_dropped_in_mid_work(run, accept, store, files, clock
 
 def test_a_job_that_takes_too_long_is_ended(run, accept, clock):
     accept()
-    job = run("one", lambda: clock.advance(7200), "two", time_limit_seconds=7200)
+    job = run("one", lambda: clock.advance(7200), "two")
     assert (job.state, job.attempt, job.error["code"]) == (FAILED, 1, "engine_timeout")
     assert "JOB_TIME_LIMIT_MINUTES" in job.error["message"]
 
@@ -171,11 +172,11 @@ def test_an_attempt_that_was_given_away_changes_nothing(store, files, speech, ac
     lost = store.claim_next(clock(), "w")
     store.put_back(store.get(lost.id), 0.0)
     current = store.claim_next(clock(), "w")
-    runner.Attempt(lost, store, files, speech, attempts=3, clock=clock).run()
+    runner.Attempt(lost, store, files, speech, Settings(), clock=clock).run()
     assert store.get(lost.id).state == "running"
     with files.recording(lost.id):
         pass
-    runner.Attempt(current, store, files, speech, attempts=3, clock=clock).run()
+    runner.Attempt(current, store, files, speech, Settings(), clock=clock).run()
     assert store.get(lost.id).state == SUCCEEDED
 
 
@@ -186,10 +187,10 @@ def test_who_lost_the_job_in_its_last_moment_does_not_replace_the_result(store, 
     def given_to_another_who_is_done():
         store.put_back(store.get(job.id), 0.0)
         claimed = store.claim_next(clock(), "w")
-        runner.Attempt(claimed, store, files, TellingSpeech(["right"]), attempts=3, clock=clock).run()
+        runner.Attempt(claimed, store, files, TellingSpeech(["right"]), Settings(), clock=clock).run()
 
     speech.words = ["wrong", given_to_another_who_is_done]
-    runner.Attempt(lost, store, files, speech, attempts=3, clock=clock).run()
+    runner.Attempt(lost, store, files, speech, Settings(), clock=clock).run()
     with files.result(job.id) as file:
         assert [segment.text for segment in read_segments(file)] == [" right"]
     assert store.get(job.id).text == "right"

@@ -17,14 +17,13 @@ from ...memory import Throttle
 from ...speech.service import Speech
 from ...speech.transcription import Segment, TranscriptionRequest
 from .. import runner
-from ..files import read_segments, segment_line
+from ..files import Files, read_segments, segment_line
 from ..job import (
     FAILED,
     QUEUED,
     RUNNING,
     SUCCEEDED,
     TRANSCRIBE,
-    Files,
     Job,
     is_part,
     part_ids,
@@ -139,11 +138,10 @@ class Performer:
                 self.store,
                 self.files,
                 self.speech,
-                allowance=self.allowance,
-                attempts=self.settings.job_attempts,
-                time_limit_seconds=self.settings.job_time_limit_minutes * 60,
+                self.settings,
+                self.allowance,
+                should_continue,
                 retry_seconds=lambda failures: 0.0,  # Celery waits before it sends the task again
-                is_running=should_continue,
             ).run()
         self._end_with_part(job.id)
         return []
@@ -242,11 +240,6 @@ class Performer:
             for id in self.store.finished_before(time.time() - self.settings.job_ttl_hours * 3600):
                 self.files.remove(id)
                 self.store.remove(id)
-
-    def close(self) -> None:
-        """End the engines."""
-        with contextlib.suppress(OSError):
-            self.speech.close()
 
 
 class Sweep(threading.Thread):

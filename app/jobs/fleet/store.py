@@ -105,9 +105,16 @@ class RedisStore(Store):
 
     def remove(self, id: str) -> None:
         def removing(pipe: Client) -> None:
-            if (job := _load(pipe, id)) is not None:
-                pipe.multi()
-                forget(pipe, job)
+            if (job := _load(pipe, id)) is None:
+                return
+            pipe.multi()
+            leave(pipe, job)
+            for name in (*indexes(job), key("webhooks")):
+                pipe.zrem(name, id)
+            pipe.delete(key("job", id), key("segments", id))
+            if job.idempotency_key:
+                pipe.delete(key("used", job.owner, job.idempotency_key))
+            count(pipe, job, job.file_bytes, 0)
 
         self._redis.transaction(removing, key("job", id))
 
@@ -192,16 +199,15 @@ class RedisStore(Store):
             *by_state, oldest, file_bytes, running, workers, (seconds, _) = pipe.execute()
         numbers = dict(zip(STATES, by_state, strict=True))
         # One with parts has no progress of its own.
-        progress = [job.progress_at for job, _ in self._without_texts(running) if not job.extra.get("parts")]
+        whole = [job for job, _ in self._without_texts(running) if not job.extra.get("parts")]
+        progress = [job.progress_at for job in whole if job.progress_at is not None]
         return Counts(
             queued=numbers[QUEUED],
             running=numbers[RUNNING],
             oldest_waiting_seconds=max(0.0, now - oldest[0][1]) if oldest else 0.0,
             stored_bytes=int(file_bytes or 0) + RECORD_BYTES * sum(by_state),
             by_state=numbers,
-            oldest_progress_seconds=max(
-                0.0, now - min((at for at in progress if at is not None), default=now)
-            ),
+            oldest_progress_seconds=max(0.0, now - min(progress, default=now)),
             workers=sum(seen_at > seconds - LEASE_SECONDS for _, seen_at in workers),
         )
 
@@ -351,17 +357,6 @@ def leave(pipe: Client, job: Job) -> None:
     pipe.zrem(SENT, job.id, *ids)
     if ids:
         pipe.delete(*(key(kind, id) for id in ids for kind in ("job", "lease", "segments")))
-
-
-def forget(pipe: Client, job: Job) -> None:
-    """Delete it, and all that points to it."""
-    leave(pipe, job)
-    for name in (*indexes(job), key("webhooks")):
-        pipe.zrem(name, job.id)
-    pipe.delete(key("job", job.id), key("segments", job.id))
-    if job.idempotency_key:
-        pipe.delete(key("used", job.owner, job.idempotency_key))
-    count(pipe, job, job.file_bytes, 0)
 
 
 def count(pipe: Client, job: Job, before: int, now: int) -> None:

@@ -51,14 +51,10 @@ def wrap_redis_errors(kept: Kept) -> Kept:
                     if not self.keep_retrying():
                         log.warning("Redis: %s", error)
                         kind = type(error)  # not what is below these two: read-only, full
-                        does = (
-                            "does not answer"
-                            if kind in (redis.ConnectionError, redis.TimeoutError)
-                            else "refuses it"
-                        )
-                        raise BrokerUnavailable(
-                            f"Redis, which keeps the jobs, {does} ({kind.__name__}); try again"
-                        ) from None
+                        away = kind in (redis.ConnectionError, redis.TimeoutError)
+                        does = "does not answer" if away else "refuses it"
+                        message = f"Redis, which keeps the jobs, {does} ({kind.__name__}); try again"
+                        raise BrokerUnavailable(message) from None
 
         return calling
 

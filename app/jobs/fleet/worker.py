@@ -21,8 +21,8 @@ from ...access import Access
 from ...engine.budget import budget_mb, weigh_web
 from ...errors import ServiceError
 from ...speech.service import Speech
-from ..build import build_fleet
 from ..job import CANCELLED, FAILED, QUEUED, SPEAK, SUCCEEDED, TRANSCRIBE, Job
+from ..service import build_fleet
 from ..webhooks import Webhooks
 from .performer import NotNow, Performer, Sweep
 from .queue import (
@@ -209,7 +209,8 @@ def _cancel(request: Any, **_: object) -> None:
 
 def _close_engines(**_: object) -> None:
     if this.made is not None:
-        this.made.close()
+        with contextlib.suppress(OSError):
+            this.made.speech.close()
 
 
 def _close_sweep(**_: object) -> None:

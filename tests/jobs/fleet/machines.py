@@ -19,10 +19,9 @@ import pytest
 import redis
 
 from app.config import PROJECT, Settings
-from app.jobs.build import build_fleet
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import FINISHED, SUCCEEDED, TRANSCRIBE, Job
-from app.jobs.service import Jobs
+from app.jobs.service import Jobs, build_fleet
 from tests.likeness import understood
 from tests.processes import children, descendants, free_port, until
 from tests.recordings import AUSTEN_SHORT, CLIPS, wav

@@ -6,11 +6,10 @@ import pytest
 
 from app.config import Settings
 from app.errors import InsufficientStorage
-from app.jobs.build import build, build_fleet
-from app.jobs.checks import checks
-from app.jobs.files import SharedStorage, check_storage
+from app.jobs.files import SharedStorage, storage_problem
+from app.jobs.files import build as build_files
 from app.jobs.job import Job
-from app.jobs.service import Jobs
+from app.jobs.service import Jobs, build, build_fleet, checks
 
 from .conftest import NEEDS_REDIS
 from .fleet.machines import Redis
@@ -120,7 +119,7 @@ def test_storage_that_can_not_be_used_is_a_507_for_each_job_and_told(redis, tmp_
         build_fleet(settings)
     found = look(settings, build=lambda: build(settings, None, None, lambda: True))
     assert "JOB_STORAGE_URL" in found["jobs"]
-    assert check_storage(settings)
+    assert storage_problem(lambda: build_files(settings))
 
 
 def test_shared_storage_is_tried_with_a_byte_that_is_removed(tmp_path):
@@ -136,7 +135,7 @@ def test_shared_storage_is_tried_with_a_byte_that_is_removed(tmp_path):
 @pytest.mark.parametrize("storage", ["", "memory://jobs"])
 def test_storage_that_works_is_none_to_speak_of(tmp_path, storage):
     settings = Settings(data_dir=str(tmp_path / "data"), job_storage_url=storage)
-    assert check_storage(settings) is None
+    assert storage_problem(lambda: build_files(settings)) is None
 
 
 def test_a_full_disk_is_told(files, monkeypatch):
