@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.filter import Graph
 from av.packet import Packet
 
-from .formats import Encoder, Patch
+from .encode import Patch, Raw
 
 SLICE_SECONDS = 1  # fed to a codec at once: a sentence of 30 s need not exist three times
 
@@ -54,8 +54,8 @@ class Sink:
     start 46 ms late.
     """
 
-    def __init__(self) -> None:
-        self.patches: list[Patch] = []
+    def __init__(self, patches: list[Patch]) -> None:
+        self._patches = patches
         self._fresh = bytearray()
         self._position = self._end = 0
 
@@ -67,7 +67,7 @@ class Sink:
     def write(self, written: bytes) -> int:
         """Append, or note a patch."""
         if self._position < self._end:
-            self.patches.append((self._position, bytes(written)))
+            self._patches.append((self._position, bytes(written)))
         else:
             self._fresh += written
         self._position += len(written)
@@ -84,7 +84,7 @@ class Sink:
         return self._position
 
 
-class Compressor:
+class Compressor(Raw):
     """
     One encoder in its container, for samples at the file's own rate.
 
@@ -94,9 +94,8 @@ class Compressor:
     """
 
     def __init__(self, codec: Codec, rate: int) -> None:
-        self._codec, self._sink = codec, Sink()
-        self.sample_rate, self.samples = rate, 0
-        self.patches = self._sink.patches
+        super().__init__(rate)
+        self._codec, self._sink = codec, Sink(self.patches)
         options = {"flush_packets": "1", **dict(codec.muxing)}
         self._container = av.open(self._sink, "w", format=codec.container, options=options, buffer_size=4096)
         self._stream = cast(AudioStream, self._container.add_stream(codec.encoder, rate=rate))
@@ -129,12 +128,13 @@ class Compressor:
             self._getting_going = False
 
 
-class Reshaped:
+class Reshaped(Raw):
     """An encoder behind a change of sampling rate and tempo."""
 
-    def __init__(self, inner: Encoder, rate: int, *, tempo: float = 1.0) -> None:
+    def __init__(self, inner: Raw, rate: int, *, tempo: float = 1.0) -> None:
+        super().__init__(inner.sample_rate)
         self._inner, self._rate, self._fed = inner, rate, 0
-        self.sample_rate = inner.sample_rate
+        self.patches = inner.patches
         self._graph = Graph()
         second = Fraction(1, rate)
         steps = [self._graph.add_abuffer(sample_rate=rate, format="s16", layout="mono", time_base=second)]
@@ -144,16 +144,6 @@ class Reshaped:
         steps.append(self._graph.add("abuffersink"))
         self._graph.link_nodes(*steps).configure()
 
-    @property
-    def samples(self) -> int:
-        """How many the file has so far, at its rate."""
-        return self._inner.samples
-
-    @property
-    def patches(self) -> list[Patch]:
-        """The final header, after `finish`."""
-        return self._inner.patches
-
     def feed(self, pcm: bytes) -> bytes:
         """The bytes that are ready after *pcm*."""
         encoded = b""
@@ -161,6 +151,7 @@ class Reshaped:
             self._fed += frame.samples
             self._graph.push(frame)
             encoded += self._inner.feed(self._pull())
+        self.samples = self._inner.samples
         return encoded
 
     def finish(self) -> bytes:
@@ -169,6 +160,7 @@ class Reshaped:
         if self._fed:
             self._graph.push(None)
             last = self._inner.feed(self._pull())
+        self.samples = self._inner.samples
         return last + self._inner.finish()
 
     def _pull(self) -> bytes:

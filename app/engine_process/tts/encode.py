@@ -8,13 +8,12 @@ header as `patches` at the end: whoever kept the whole file can write them into 
 import struct
 import sys
 
-from .formats import Encoder, Patch
-
+Patch = tuple[int, bytes]  # where in the file, and what is to stand there
 PCM_RATE = 24000  # what OpenAI's speech endpoint answers for "pcm"
 UNKNOWN_SIZE = 0xFFFFFFFF  # in a WAV header: until the end of the file
 
 
-def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Encoder:
+def encoder(format: str, rate: int, *, tempo: float = 1.0) -> "Raw":
     """An encoder for speech sampled at *rate*, to be played *tempo* times as fast at the same pitch."""
     if format == "wav" and tempo == 1.0:
         return Wave(rate)
@@ -29,7 +28,7 @@ def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Encoder:
         from ..native import CodePages
 
         CodePages().release()
-    file: Encoder
+    file: Raw
     if format in CODECS:
         codec = CODECS[format]
         file = Compressor(codec, rate if not codec.rates or rate in codec.rates else codec.rates[-1])
@@ -41,19 +40,23 @@ def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Encoder:
 
 
 class Raw:
-    """Samples as they are."""
+    """
+    16-bit mono samples as they are; what makes another file of them has the same methods.
+
+    *sample_rate* is the file's, *samples* how many it has so far, *patches* its final header, after `finish`.
+    """
 
     def __init__(self, rate: int) -> None:
         self.sample_rate, self.samples = rate, 0
         self.patches: list[Patch] = []
 
     def feed(self, pcm: bytes) -> bytes:
-        """*pcm* as it is."""
+        """The bytes of the file that are ready after *pcm*."""
         self.samples += len(pcm) // 2
         return pcm
 
     def finish(self) -> bytes:
-        """Nothing is left."""
+        """The last bytes."""
         return b""
 
 
@@ -70,7 +73,7 @@ class Wave(Raw):
         size = 2 * self.samples
         if not size:
             return self._header(36, 0)
-        self.patches = [(0, self._header(36 + size, size))]
+        self.patches.append((0, self._header(36 + size, size)))
         return b""
 
     def _header(self, file_size: int, data_size: int) -> bytes:

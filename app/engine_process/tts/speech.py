@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ...engine import protocol
 from ...engine.scripts import runs
-from .encode import encoder
+from .encode import Raw, encoder
 from .espeak import Espeak
-from .formats import Encoder
 from .gtts import Gtts, mp3_seconds
 from .synthesizer import SpeechOptions, Synthesizer
 from .text import clean, letters
@@ -105,7 +104,7 @@ Parts = list[tuple[str, SpeechOptions]]  # of a text, each for one voice
 
 
 def encode(
-    synthesizer: Synthesizer, parts: Parts, file: Encoder, start: protocol.Header, tempo: float
+    synthesizer: Synthesizer, parts: Parts, file: Raw, start: protocol.Header, tempo: float
 ) -> Iterator[protocol.Message | None]:
     """Synthesize and encode; a step is one sentence."""
     yield protocol.Message({**start, "sample_rate": file.sample_rate})
