@@ -27,25 +27,12 @@ BEFORE = r"(?<![\w.,:/$€£-])"  # where a figure begins that is not the middle
 SCALE = r"\s?(?:thousand|million|billion|trillion|mn|bn|tn|[kKmMbBT])\b(?![\w-])"
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 POWERS = {"²": "square ", "³": "cubic ", "^2": "square ", "^3": "cubic "}
-MONTHS = {month: month for month in calendar.month_name if month} | {
-    short: full for short, full in zip(calendar.month_abbr, calendar.month_name, strict=True) if short
-}
-MONTHS["Sept"] = "September"
+FULL = calendar.month_name[1:]
+MONTHS = dict(zip([*FULL, *calendar.month_abbr[1:], "Sept"], [*FULL, *FULL, "September"], strict=True))
 DAYS = {day[:3]: day for day in calendar.day_name} | {"Tues": "Tuesday", "Thurs": "Thursday"}
 NAMES = MONTHS | DAYS | {day: day for day in calendar.day_name}
 MONTH = rf"\b({'|'.join(MONTHS)})\b\.?"
 SPELLED = {".": "dot", "_": "underscore", "@": "at", "+": "plus", "-": "dash", "/": "slash"}
-ENDS_SENTENCES = (
-    "et cetera",
-    "Incorporated",
-    "Limited",
-    "Corporation",
-    "Company",
-    "Junior",
-    "Senior",
-    "P H D",
-    "M D",
-)
 FRACTIONS = {2: "half", 4: "quarter"}
 ROMAN = r"(?=[IVXLCM])(M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?<=[IVXLCDM])\b(?!['’])"
 COUNTED = re.compile(r" (?!(?:is|was|as|has|this|its|his)\b)[a-z]+s\b")
@@ -137,9 +124,8 @@ def measure(match: re.Match[str]) -> str:
     if per == "s" and per_power:
         return f"{said} per second {'cubed' if per_power[-1] in '³3' else 'squared'}"
     if per:
-        said += (
-            f" per {POWERS.get(per_power or '', '')}{TABLES['per'].get(per, TABLES['units'].get(per, per))}"
-        )
+        divisor = TABLES["per"].get(per, TABLES["units"].get(per, per))
+        said += f" per {POWERS.get(per_power or '', '')}{divisor}"
     return said
 
 
@@ -154,9 +140,7 @@ def counted(*amounts: tuple[str | None, str]) -> str:
 
 def height(match: re.Match[str]) -> str:
     """Feet and inches: 6'2"."""
-    feet, inches = match[1], match[2]
-    said = f"{number(feet)} {'foot' if feet == '1' else 'feet'}"
-    return said + (f" {number(inches)} {'inch' if inches == '1' else 'inches'}" if inches else "")
+    return counted((match[1], "foot"), (match[2], "inch"))
 
 
 def inches(match: re.Match[str]) -> str:
@@ -173,17 +157,14 @@ def date(year_: str, month: str, day: str) -> str | None:
         return None
     if len(year_) == 2:
         year_ = ("19" if int(year_) > 50 else "20") + year_
-    return f"{calendar.month_name[int(month)]} {ordinal(int(day))}" + (
-        f", {year(int(year_))}" if year_ else ""
-    )
+    said = f"{calendar.month_name[int(month)]} {ordinal(int(day))}"
+    return f"{said}, {year(int(year_))}" if year_ else said
 
 
 def month_day(match: re.Match[str]) -> str:
     """November 2, 2026."""
-    month, day, year_ = MONTHS[match[1]], int(match[2]), match[3]
-    return (
-        f"{month} {ordinal(day)}" + (f", {year(int(year_))}" if year_ else "") if 1 <= day <= 31 else match[0]
-    )
+    month = 1 + FULL.index(MONTHS[match[1]])
+    return date(match[3] or "", str(month), match[2]) or match[0]
 
 
 def day_month(match: re.Match[str]) -> str:
@@ -305,16 +286,15 @@ def scientific(match: re.Match[str]) -> str:
 def abbreviation(match: re.Match[str]) -> str:
     """The words an abbreviation stands for; its full stop stays where a sentence ends with it."""
     said: str = TABLES["abbreviations"][match[0]]
-    ends = match[0].endswith(".") and said in ENDS_SENTENCES
+    ends = match[0].endswith(".") and said in TABLES["ends_sentences"]
     return said + ("." if ends and SENTENCE_AFTER.match(match.string, match.end()) else "")
 
 
 def saint_or_street(match: re.Match[str]) -> str:
     """St. Louis, Main St."""
     after = match.string[match.end() : match.end() + 2]
-    street = re.search(r"(?:[A-Z]\w*|\d\w*) $", match.string[: match.start()]) and not re.match(
-        r" [A-Z]", after
-    )
+    is_named = re.search(r"(?:[A-Z]\w*|\d\w*) $", match.string[: match.start()])
+    street = is_named and not re.match(r" [A-Z]", after)
     return ("Street" if street else "Saint") + ("." if street and not after.strip() else "")
 
 
@@ -509,9 +489,7 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         ),
         (
             r"\b(?=[MDCLXVI]{5,})" + ROMAN,
-            lambda numeral: (
-                year(roman(numeral[1])) if roman(numeral[1]) >= 1000 else cardinal(roman(numeral[1]))
-            ),
+            lambda numeral: (year if roman(numeral[1]) >= 1000 else cardinal)(roman(numeral[1])),
         ),
         # Ranges and signs.
         (rf"{BEFORE}(\d{{1,4}})\s?[-–]\s?(\d{{1,4}})(?![\w-]|[.,/]\d|\s*[=+*/])", range_),

@@ -66,19 +66,15 @@ class Espeak:
                 problems.append(str(problem))
                 continue
             path = short_path(data) if data else None
-            self.sample_rate = int(
-                self._library.espeak_Initialize(SYNCHRONOUS, BUFFER_MILLISECONDS, path, DONT_EXIT)
-            )
+            begin = self._library.espeak_Initialize
+            self.sample_rate = int(begin(SYNCHRONOUS, BUFFER_MILLISECONDS, path, DONT_EXIT))
             if self.sample_rate > 0:
                 break
             problems.append(f"{library} finds no data in {data or 'its own place'}")
         else:
-            raise protocol.Refused(
-                "misconfigured",
-                "espeak-ng can't be loaded: "
-                + ("; ".join(problems) or "it is not installed")
-                + "; install the system's libespeak-ng1 or the package espeakng-loader",
-            )
+            reason = "; ".join(problems) or "it is not installed"
+            remedy = "install the system's libespeak-ng1 or the package espeakng-loader"
+            raise protocol.Refused("misconfigured", f"espeak-ng can't be loaded: {reason}; {remedy}")
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self._heard: list[bytes] = []
         self._begun: list[tuple[int, float]] = []  # words: first character, seconds

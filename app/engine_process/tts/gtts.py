@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ...engine import protocol
-from .synthesizer import SpeechOptions
+from .synthesizer import SpeechOptions, installed
 from .text import sentences
 
 if TYPE_CHECKING:
@@ -38,12 +38,7 @@ class Gtts:
 
     def __init__(self, url: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
         self._url, self._clock = url or ENDPOINT, clock
-        try:
-            import gtts  # noqa: F401 (is it there?)
-        except ImportError as problem:
-            raise protocol.Refused(
-                "misconfigured", f"gTTS is not installed ({problem}); install gTTS"
-            ) from None
+        installed("gtts", "gTTS", "gTTS")
 
     def speak(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
         """16-bit mono samples of *text*, one part at a time."""

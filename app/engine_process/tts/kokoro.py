@@ -10,20 +10,18 @@ from ...engine import protocol
 from ...memory import trim_heap
 from .english import normalize
 from .espeak import Espeak
-from .neural import to_16_bit
+from .neural import session, to_16_bit
 from .phonemes import PIECE_LIMIT, Piece, pieces
 from .synthesizer import SpeechOptions, TimedWord, gain
 
 if TYPE_CHECKING:
     import numpy
-    import onnxruntime
 
     Samples = numpy.ndarray[Any, Any]
 
 MODEL, VOICES = "kokoro.onnx", "voices"  # in the directory of the model
 ROWS, WIDTH = 510, 256  # of a voice: a style for each number of phonemes, float32
 MIXED = re.compile(r"([a-z]{2}_[a-z]+)(?:\((\d+(?:\.\d+)?)\))?")  # of "af_heart(2)+af_bella(1)"
-FRAME_SAMPLES = 600  # of sound for a frame of a duration: 25 ms
 # Where what is said begins and ends is heard, not computed: it runs 50 to 120 ms ahead of the durations.
 WINDOW_SAMPLES = 120  # 5 ms
 QUIET = 0.003  # of the loudest window (-50 dB): the end of an "s" is louder, what the model hums is not
@@ -49,7 +47,9 @@ class Kokoro:
     def __init__(self, directory: Path, espeak: Espeak, *, threads: int) -> None:
         self._directory, self._espeak = directory, espeak
         try:
-            self._session = session(directory / MODEL, threads)
+            # Without the arena a piece peaks at 627 MB instead of 263. Waiting by spinning takes half again the
+            # processor's time, which the web worker and Whisper need.
+            self._session = session(directory / MODEL, threads, arena=True, spinning=False)
         except Exception as problem:  # onnxruntime's errors have no common class but this
             raise protocol.Refused(
                 "misconfigured",
@@ -89,19 +89,6 @@ class Kokoro:
         silence = numpy.zeros(round(pause * self.sample_rate), "float32")
         words = word_times(piece, frames[0], (end - begin) / self.sample_rate)
         return numpy.concatenate([faded(audio[begin:end]), silence]), words
-
-
-def session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
-    """The model on *threads* threads, which sleep while there is nothing to do."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # The arena stays on: without it a piece peaks at 627 MB instead of 263. Waiting by spinning takes half again the
-    # processor's time, which the web worker and Whisper need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def mix(directory: Path, name: str) -> list[tuple[Path, float]]:

@@ -1,5 +1,7 @@
 """English number words: for figures, so that every voice reads them alike."""
 
+import itertools
+
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen".split()
@@ -10,6 +12,9 @@ ORDINALS = {
     "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth",
     "twelve": "twelfth",
 }  # fmt: skip
+QUALIFIERS = "square cubic US Canadian Australian New Hong Singapore Swiss".split()  # before the noun itself
+UNCHANGED = ("hertz", "yen", "yuan", "rand", "won", "percent", "baht", "Celsius", "Fahrenheit", "kelvin")
+IRREGULAR = {"foot": "feet", "inch": "inches", "penny": "pence"}
 LONGEST = 3 * len(SCALES)  # digits; a longer number is read digit by digit
 ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
@@ -33,8 +38,9 @@ def cardinal(number: int) -> str:
 def ordinal(number: int) -> str:
     """Three hundred forty-second."""
     words = cardinal(number)
-    head, last = words[: -len(words.replace("-", " ").split()[-1])], words.replace("-", " ").split()[-1]
-    return head + (ORDINALS.get(last) or (last[:-1] + "ieth" if last.endswith("y") else last + "th"))
+    last = words.replace("-", " ").split()[-1]
+    ranked = ORDINALS.get(last) or (last[:-1] + "ieth" if last.endswith("y") else last + "th")
+    return words.removesuffix(last) + ranked
 
 
 def digits(figures: str) -> str:
@@ -64,29 +70,15 @@ def year(number: int) -> str:
 def roman(numeral: str) -> int:
     """The value of a Roman numeral."""
     values = [ROMAN[letter] for letter in numeral]
-    following = [*values[1:], 0]
-    return sum(
-        -value if value < next_value else value for value, next_value in zip(values, following, strict=True)
-    )
+    pairs = itertools.pairwise([*values, 0])
+    return sum(-value if value < following else value for value, following in pairs)
 
 
 def plural(noun: str) -> str:
     """Several of what *noun* is one of."""
-    irregular = {"foot": "feet", "inch": "inches", "penny": "pence"}
-    unchanged = ("hertz", "yen", "yuan", "rand", "won", "percent", "baht", "Celsius", "Fahrenheit", "kelvin")
     first, space, rest = noun.partition(" ")
-    if space and first in (
-        "square",
-        "cubic",
-        "US",
-        "Canadian",
-        "Australian",
-        "New",
-        "Hong",
-        "Singapore",
-        "Swiss",
-    ):
+    if space and first in QUALIFIERS:
         return f"{first} {plural(rest)}"
     if space and rest.startswith(("per ", "of ", "Celsius", "Fahrenheit")):
         return f"{plural(first)} {rest}"
-    return f"{noun}" if noun.endswith(unchanged) else irregular.get(noun) or f"{noun}s"
+    return noun if noun.endswith(UNCHANGED) else IRREGULAR.get(noun) or f"{noun}s"

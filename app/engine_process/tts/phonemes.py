@@ -114,13 +114,11 @@ def pieces(
         waiting: Piece | None = None
         for words, mark in clauses(sentence, "" if goes_on and number == len(spoken) else "."):
             for piece in split(words, mark, language.lower(), espeak, limit):
-                if waiting is not None and (joined := join(waiting, piece, limit)):
-                    waiting = joined
-                    continue
-                if waiting is not None:
+                joined = join(waiting, piece, limit) if waiting else None
+                if waiting and not joined:
                     yield waiting
-                waiting = piece
-        if waiting is not None:
+                waiting = joined or piece
+        if waiting:
             yield waiting
 
 
@@ -202,10 +200,8 @@ def breath(words: list[str], share: float, language: str) -> int:
 
 def translate(ipa: str, language: str) -> str:
     """espeak-ng's IPA in Kokoro's alphabet; what that has no sign for is left out."""
-    tables = (
-        (ENGLISH, BRITISH if language == "en-gb" else AMERICAN, EITHER) if language[:2] == "en" else (OTHERS,)
-    )
-    for table in tables:
+    own = BRITISH if language == "en-gb" else AMERICAN
+    for table in (ENGLISH, own, EITHER) if language[:2] == "en" else (OTHERS,):
         for written, sign in table:
             ipa = ipa.replace(written, sign)
         if table is ENGLISH:

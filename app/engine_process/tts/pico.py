@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ...engine import protocol
 from .english import normalize
-from .synthesizer import SpeechOptions, gain
+from .synthesizer import SpeechOptions, gain, installed
 from .text import sentences
 
 SENTENCE_LIMIT = 400  # characters, about 25 s of speech
@@ -23,26 +23,18 @@ class Pico:
     name = "pico"
     sample_rate = 16000
     speeds = (0.5, 2.0)
-    volume = (
-        gain(-12.6) / 1.12
-    )  # -10.8 to -13.3 by language, clipped; what is not clipped is a decibel louder
+    # -10.8 to -13.3 by language, clipped; what is not clipped is a decibel louder.
+    volume = gain(-12.6) / 1.12
 
     def __init__(self) -> None:
-        try:
-            from py_nanotts import NanoTTS
-        except ImportError as problem:
-            raise protocol.Refused(
-                "misconfigured", f"Pico is not installed ({problem}); install py-nanotts"
-            ) from None
-        self._library = NanoTTS()
+        self._library = installed("py_nanotts", "Pico", "py-nanotts").NanoTTS()
 
     def speak(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
         """16-bit mono samples of *text*, one sentence at a time."""
         for sentence in sentences(normalize(text, options.language), SENTENCE_LIMIT):
             try:
-                yield self._library.speak(
-                    tamed(sentence), options.voice, options.speed, options.pitch, self.volume
-                )
+                said = tamed(sentence), options.voice, options.speed, options.pitch, self.volume
+                yield self._library.speak(*said)
             except RuntimeError as problem:
                 raise protocol.Refused("synthesis_failed", f"Pico failed: {problem}") from None
 

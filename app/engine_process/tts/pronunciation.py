@@ -92,9 +92,8 @@ def build_g2p(assets: Path, *, british: bool) -> "G2P":
     from hibari.g2p.tokenize import Tokenizer
 
     accent = "gb" if british else "us"
-    gold, silver = (
-        Table(unzipped(assets / f"lexicon_{accent}_{grade}.json.gz")) for grade in ("gold", "silver")
-    )
+    gold = Table(unzipped(assets / f"lexicon_{accent}_gold.json.gz"))
+    silver = Table(unzipped(assets / f"lexicon_{accent}_silver.json.gz"))
     tagger = unzipped(assets / "tagger.json.gz")
     made = G2P.__new__(G2P)  # its own __init__ unpacks everything
     made.lexicon = Lexicon(gold, silver, british)

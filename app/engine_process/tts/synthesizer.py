@@ -2,7 +2,10 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
+
+from ...engine import protocol
 
 TimedWord = tuple[str, float, float]  # a word, and the seconds of its piece when it begins and ends
 
@@ -14,6 +17,15 @@ LOUDNESS = -23.0
 def gain(measured_lufs: float) -> float:
     """What to multiply samples by that are as loud as *measured_lufs*."""
     return float(10 ** ((LOUDNESS - measured_lufs) / 20))
+
+
+def installed(module: str, synthesizer: str, package: str) -> Any:
+    """The *module* of *package*, which *synthesizer* is made of; Refused where it can't be imported."""
+    try:
+        return import_module(module)
+    except ImportError as problem:
+        message = f"{synthesizer} is not installed ({problem}); install {package}"
+        raise protocol.Refused("misconfigured", message) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,8 @@ INLINE = frozenset(
 )
 ATTRIBUTE = r"\s+[\w:@.-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'=<>`]+)|\s+(?:checked|controls|disabled|hidden|required)"
 TAG = re.compile(rf"<(/?)([a-zA-Z][\w.-]*)((?:{ATTRIBUTE})*)\s*/?>")
-NAMESPACED = re.compile(
-    rf"</?\w+:[\w-]+(?:{ATTRIBUTE})*\s*/?>"
-)  # <mstts:style ...>, which CommonMark knows not
+# <mstts:style ...>, which CommonMark knows not.
+NAMESPACED = re.compile(rf"</?\w+:[\w-]+(?:{ATTRIBUTE})*\s*/?>")
 NOT_TEXT = re.compile(
     r"<!--(?:(?!<!--).)*?-->|<\?[^<>]*\?>|<!doctype[^>]*>|<!\[CDATA\[|\]\]>", re.DOTALL | re.IGNORECASE
 )
