@@ -129,10 +129,6 @@ def ready() -> tuple[Response, int]:
     query=STATUS,
 )
 def status() -> Response:
-    """
-    All that the page shows, in one answer: health and memory; `?with=requests` adds what was counted and the newest
-    jobs, `?with=history` the samples of memory.
-    """
     wanted = WITH.read(request.args)
     found: dict[str, Any] = {"health": _health(services().checks(), _uptime_seconds()), "memory": _sizes()}
     watched = services().monitoring

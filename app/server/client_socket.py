@@ -47,9 +47,14 @@ class ClientSocket(socket.socket):
         self.moved_bytes += len(received)
         return received
 
-    def receive_now(self, size: int) -> bytes:
-        """What is there; BlockingIOError when nothing is."""
-        return super().recv(size, socket.MSG_DONTWAIT)
+    def receive_now(self, size: int) -> bytes | None:
+        """What is there, None while nothing is; empty at the end, also where the connection broke."""
+        try:
+            return super().recv(size, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     def sendall(self, data: Any, flags: int = 0) -> None:  # Any: what socket.sendall takes
         """

@@ -31,10 +31,8 @@ HEAD_END = b"\r\n\r\n"
 HEAD_BYTES = 16 << 10  # of a request's line and headers; Node.js has the same limit
 # Connections whose head is awaited, 4 MB at the worst; past it the one that waited longest goes.
 MOST_ASKING = 256
-LEAVING_SECONDS, LEAVING_BYTES = (
-    2.0,
-    32 << 20,
-)  # what a client still sends after its answer is read and dropped
+# What a client still sends after its answer is read and dropped.
+LEAVING_SECONDS, LEAVING_BYTES = 2.0, 32 << 20
 DRAINING_SECONDS = 0.1  # the same, before its connection may carry another request
 # Who is slower makes way while others wait. A phone's poor connection has 20,000 bytes a second.
 SLOW_BYTES_PER_SECOND = 8_000
@@ -137,12 +135,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
 
     def take_head(self, conn: TConn) -> bool:
         """Read what is there of a head; whether there is nothing more to wait for."""
-        try:
-            received = conn.sock.receive_now(HEAD_BYTES)
-        except BlockingIOError:
+        received = conn.sock.receive_now(HEAD_BYTES)
+        if received is None:
             return False
-        except OSError:
-            received = b""
         if not received:
             self.drop(conn)
             return True
@@ -273,12 +268,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
 
     def on_leaving(self, conn: TConn, client: socket.socket) -> None:
         """Drop what comes; the client's end is the end."""
-        try:
-            received = conn.sock.receive_now(DROPPED_BYTES)
-        except BlockingIOError:
+        received = conn.sock.receive_now(DROPPED_BYTES)
+        if received is None:
             return
-        except OSError:
-            received = b""
         conn.dropped_bytes += len(received)
         if not received or conn.dropped_bytes >= LEAVING_BYTES:
             self.drop(conn)
