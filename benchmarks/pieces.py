@@ -54,12 +54,10 @@ def of_people(folder: Path, engine: whisper.WhisperEngine) -> Iterator[Piece]:
         frames = recording.advance(0)
         samples = recording.held.copy()
         text = clip["transcript"].split()
-        tokens = [engine.vocabulary.encode(" " + " ".join(text))]
-        sequence = [engine.vocabulary.start]
+        tokens = engine.vocabulary.encode(" " + " ".join(text))
         encoded = engine.encode(recording, 0, frames)
-        words = align(
-            engine.model, encoded, tokens, engine.vocabulary, sequence=sequence, language="en", frames=frames
-        )
+        task = engine.task({"task": "transcribe"}, "en")
+        words = align(engine.model, encoded, tokens, engine.vocabulary, task, frames)
         if recording.samples_read > 30 * RATE:  # its text goes on after the window
             words = [word for word in words if word.end < 25]
         for _ in range(PIECES_A_CLIP):

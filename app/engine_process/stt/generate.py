@@ -5,9 +5,10 @@ The thresholds are OpenAI's (`whisper/transcribe.py`), as faster-whisper 1.2.1 h
 """
 
 import zlib
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from ..native import Encoded, Model
 from .tokens import TIMESTAMP_SECONDS, Vocabulary
 
 REPETITIVE = 2.4  # above this compression ratio the text repeats itself
@@ -15,6 +16,21 @@ UNLIKELY = -1.0  # below this mean log probability the model guesses
 SILENT = 0.6  # above this probability of no speech, an unlikely text is none
 LATEST_START_SECONDS = 1.0
 LENGTH_LIMIT = 448  # tokens of prompt and text; CTranslate2 lets a text have half of them
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What was asked for, in token numbers where the model reads it."""
+
+    language: str
+    sequence: list[int]
+    prompt: list[int] = field(default_factory=list)
+    hotwords: list[int] = field(default_factory=list)
+    beam_size: int = 1
+    temperature: float | None = None  # None: greedy, and other attempts where that is doubtful
+    word_timestamps: bool = False
+    condition_on_previous_text: bool = True
+    may_be_foreign: bool = False  # the model knows English only, and nobody said that this is English
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +76,14 @@ class Hypothesis:
 
 
 def generate(
-    model: Any,  # the extension module has no types
-    encoded: Any,
+    model: Model,
+    encoded: Encoded,
     prompt: list[int],
     vocabulary: Vocabulary,
     *,
     beam_size: int,
     attempt: Attempt,
-    stands: list[int] | None = None,
+    stands: Sequence[int] = (),
     most_tokens: int = LENGTH_LIMIT // 2,
 ) -> Hypothesis:
     """
@@ -75,16 +91,14 @@ def generate(
 
     It begins with those that *stand*, and has at most *most_tokens* beside them: a loop ends there.
     """
-    stands = stands or []
     before = len(prompt) + len(stands)
     most_tokens = min(most_tokens, LENGTH_LIMIT // 2, LENGTH_LIMIT + 1 - before)
+    search: dict[str, float] = {"beam_size": beam_size}
     if attempt.temperature > 0:
         search = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": attempt.temperature}
-    else:
-        search = {"beam_size": beam_size}
     result = model.generate(
         encoded,
-        [prompt + stands],
+        [[*prompt, *stands]],
         # CTranslate2 takes half of it at most, or what the prompt leaves.
         max_length=max(2 * most_tokens, most_tokens + before - 1),
         return_scores=True,

@@ -17,9 +17,9 @@ from ..native import Model
 from .generate import REPETITIVE, Hypothesis
 from .mel import HOP, RATE
 from .recording import Recording
-from .whisper import HANDED_OVER, WhisperEngine, describe
-from .windows import SURELY_ENGLISH, Segment
-from .words import Word
+from .whisper import WhisperEngine, describe
+from .windows import SURELY_ENGLISH, Foreign
+from .words import Segment, Word
 
 BREAK_PIECES = 60  # of about a second; others take their turns meanwhile
 
@@ -116,8 +116,7 @@ class FasterWhisperEngine(WhisperEngine):
             found = itertools.chain(begins, found)
             unheard = spoken and not begins and not self.vocabulary.multilingual
             if unheard or (begins and self.is_for_another(begins[0], about.language)):
-                yield HANDED_OVER
-                return
+                raise Foreign
         yield self.start(
             about.language if language or spoken else None,
             about.language_probability if spoken else 0.0,

@@ -14,13 +14,14 @@ from collections.abc import Generator, Iterator
 from ...engine import protocol
 from ...engine.protocol import Message
 from ...memory import trim_heap
-from .generate import Hypothesis
+from .generate import Hypothesis, Task
 from .mel import HOP, RATE, WINDOW_FRAMES
 from .pcm import Pcm
 from .recording import LEAST_CHUNKS, Recording
 from .vad import CHUNK, SpeechDetector
 from .whisper import PADDING_FRAMES, SHORT_FRAMES, WhisperEngine
-from .windows import ATTEMPTS, FRAMES_PER_SECOND, SURELY_ENGLISH, Doubt, Foreign, Task, Transcriber
+from .windows import ATTEMPTS, SURELY_ENGLISH, Doubt, Foreign, Transcriber
+from .words import FRAMES_PER_SECOND
 
 LIVE = "live"
 LEAST_SAMPLES = RATE // 10 - RATE // 250  # of a turn: 100 ms, less what the resampler keeps back
@@ -405,8 +406,8 @@ class Session:
         encoded = self.engine.encode(self.recording, frame, frames)
         writer = self.hear(encoded, frames)
         hypothesis, _ = writer.best_hypothesis(encoded, frame, frames)
-        tokens = [token for token in hypothesis.tokens if token < self.engine.vocabulary.end_of_text]
-        stood = len([token for token in writer.stands if token < self.engine.vocabulary.end_of_text])
+        tokens = self.engine.vocabulary.text_tokens(hypothesis.tokens)
+        stood = len(self.engine.vocabulary.text_tokens(writer.stands))
         segment = writer.segment(0.0, frames / FRAMES_PER_SECOND, tokens)
         words = writer.align([segment], encoded, frames)
         length, text, end = 0, "", frames / FRAMES_PER_SECOND

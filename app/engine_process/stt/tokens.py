@@ -68,8 +68,12 @@ class Vocabulary:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Their text; special tokens and timestamps say nothing, broken characters become U+FFFD."""
-        letters = b"".join(self.written(token) for token in tokens if token < self.end_of_text).decode()
+        letters = b"".join(map(self.written, self.text_tokens(tokens))).decode()
         return bytes(BYTE_OF[letter] for letter in letters).decode(errors="replace")
+
+    def text_tokens(self, tokens: Sequence[int]) -> list[int]:
+        """Those of *tokens* that are text."""
+        return [token for token in tokens if token < self.end_of_text]
 
     def encode(self, text: str) -> list[int]:
         """Token numbers of *text*."""

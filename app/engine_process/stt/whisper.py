@@ -11,16 +11,17 @@ from ...engine import protocol
 from ...engine.protocol import WARM, Message
 from ..native import CodePages, Encoded, Model, extension
 from . import vad
-from .clock import BEGINNING, Clock, Mark
+from .clock import BEGINNING, NEAR_SECONDS, Clock, Mark
 from .convert import DECODER, ENCODER, WEIGHTS
 from .decode import Samples, decode
 from .encoder import Encoder
-from .generate import Hypothesis
+from .generate import Hypothesis, Task
 from .kernels import choose
 from .mel import HOP, RATE, WINDOW_FRAMES, LogMel
 from .recording import KEPT_FRAMES, Recording, clip, survey
 from .tokens import Vocabulary
-from .windows import FRAMES_PER_SECOND, NEAR_FRAMES, Foreign, Segment, Task, Transcriber
+from .windows import NEAR_FRAMES, Foreign, Transcriber
+from .words import FRAMES_PER_SECOND, Segment, Word
 
 SURVEY = "survey"
 # Silence longer than a speaker's pause is passed over, but for the second before the next word or, where none
@@ -28,7 +29,6 @@ SURVEY = "survey"
 LONGEST_PAUSE_FRAMES = 300
 # Where a transcription goes on, the detector of speech hears this much again: its level is of the last half minute.
 LEAD_SECONDS = 20.0
-HANDED_OVER = Message({"kind": "handed_over"})
 # Whisper was trained on 30 s. Models for English hear a short recording as well with 5 s of silence after it; with 2 or
 # 3 s they repeat themselves more often. docs/decisions/0070-short-windows.md has the figures.
 PADDING_FRAMES, SHORT_FRAMES = 500, 1500
@@ -92,15 +92,20 @@ class WhisperEngine:
         return vad.load()
 
     def open(self, header: protocol.Header) -> Iterator[Message | None]:
-        """What the task "survey" finds, or any other; None between windows."""
-        if header["task"] == WARM:
-            return self.warm()
-        return self.survey(header) if header["task"] == SURVEY else self.transcribe(header)
+        """
+        What the task of *header* finds; None between windows.
 
-    def warm(self) -> Iterator[Message | None]:
-        """Nothing is found; all is loaded that the first recording needs."""
-        _ = self.vocabulary, self.model, self.encoder, self.mel, self.speech_detector
-        yield from ()
+        "warm" finds nothing: it loads what the first recording needs. "handed_over" ends what another model is to do.
+        """
+        try:
+            if header["task"] == WARM:
+                _ = self.vocabulary, self.model, self.encoder, self.mel, self.speech_detector
+            elif header["task"] == SURVEY:
+                yield from self.survey(header)
+            else:
+                yield from self.transcribe(header)
+        except Foreign:
+            yield Message({"kind": "handed_over"})
 
     def survey(self, header: protocol.Header) -> Iterator[Message | None]:
         """The recording looked over; its language is heard where none is given and the model knows several."""
@@ -124,10 +129,10 @@ class WhisperEngine:
 
     def samples(self, header: protocol.Header) -> Generator[None, None, tuple[Iterator[Samples], int, Clock]]:
         """As `recording`: the samples, the number of the first, and the clock."""
-        begin, end, *_ = header.get("clip") or (0.0, math.inf)
+        begin, end, *mark = header.get("clip") or (0.0, math.inf)
         if resume := header.get("resume"):
-            begin = max(begin, resume["seconds"] - LEAD_SECONDS)
-        start = start_mark(header)
+            begin, mark = max(begin, resume["seconds"] - LEAD_SECONDS), resume["mark"]
+        start = Mark(*mark) if mark else BEGINNING
         clock = Clock()
         samples = decode(
             header["path"],
@@ -144,9 +149,9 @@ class WhisperEngine:
         """
         Messages: length, start, then segment and progress for each window, then end; None between windows.
 
-        A progress message has what another session needs to go on from there: *resume* in its header. Where *header*
-        lets it hand over, a model that knows English only ends with the message "handed_over" instead of a first text
-        that may be in another language, and one that knows more does so where it hears English.
+        A progress message has what another session needs to go on from there: *resume* in its header. Foreign: *header*
+        lets it hand over, and the first text may not be English though the model knows nothing else, or it is English
+        and the model knows more.
         """
         language = self.check(header["task"], header.get("language"), header.get("languages") or ())
         recording = yield from self.recording(header)
@@ -205,19 +210,14 @@ class WhisperEngine:
                     else (language, 1.0)
                 )
                 if header.get("hand_over") and self.vocabulary.multilingual and language == "en":
-                    yield HANDED_OVER
-                    return
+                    raise Foreign
                 task = self.task(header, language)
                 transcriber = Transcriber(self.model, self.vocabulary, recording, task)
                 start = self.start(language, probability, recording)
-            try:
-                hypothesis, doubt = transcriber.best_hypothesis(encoded, frame, frames, is_short=is_short)
-                if is_short and doubt:
-                    encoded = self.encode(recording, frame, frames)
-                    hypothesis, doubt = transcriber.best_hypothesis(encoded, frame, frames)
-            except Foreign:
-                yield HANDED_OVER
-                return
+            hypothesis, doubt = transcriber.best_hypothesis(encoded, frame, frames, is_short=is_short)
+            if is_short and doubt:
+                encoded = self.encode(recording, frame, frames)
+                hypothesis, doubt = transcriber.best_hypothesis(encoded, frame, frames)
             if start is not None:
                 yield start
                 start = None
@@ -313,39 +313,27 @@ class WhisperEngine:
         )
 
 
-def start_mark(header: protocol.Header) -> Mark:
-    """Where decoding may begin for what *header* asks for."""
-    if resume := header.get("resume"):
-        return Mark(*resume["mark"])
-    _, _, *mark = header.get("clip") or BEGINNING[:2]
-    return Mark(*mark) if mark else BEGINNING
-
-
 def describe(
     number: int, frame: int, segment: Segment, hypothesis: Hypothesis, recording: Recording
 ) -> Message:
     """*segment* as it travels, its times by the clock of *recording*."""
-    start, end = recording.span(segment.start, segment.end)
+
+    def times(each: Segment | Word, near: float = NEAR_SECONDS) -> dict[str, float]:
+        start, end = recording.span(each.start, each.end, near)
+        return {"start": round(start, 2), "end": round(end, 2)}
+
     words = None
     if segment.words is not None:
-        words = []
-        for word in segment.words:
-            word_start, word_end = recording.span(word.start, word.end, near=math.inf)
-            words.append(
-                {
-                    "word": word.text,
-                    "start": round(word_start, 2),
-                    "end": round(word_end, 2),
-                    "probability": word.probability,
-                }
-            )
+        words = [
+            {"word": word.text, **times(word, near=math.inf), "probability": word.probability}
+            for word in segment.words
+        ]
     return Message(
         {
             "kind": "segment",
             "id": number,
             "seek": round(recording.span(frame / FRAMES_PER_SECOND, math.inf)[0] * FRAMES_PER_SECOND),
-            "start": round(start, 2),
-            "end": round(end, 2),
+            **times(segment),
             "text": segment.text,
             "tokens": segment.tokens,
             "temperature": hypothesis.temperature,

@@ -9,16 +9,14 @@ segment of every window instead gave 1.7 % word errors and 1.5 x the time where 
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
 
-from .generate import LENGTH_LIMIT, Attempt, Hypothesis, generate
+from ..native import Encoded, Model
+from .generate import LENGTH_LIMIT, Attempt, Hypothesis, Task, generate
 from .recording import Recording
 from .tokens import TIMESTAMP_SECONDS, Vocabulary
-from .words import Span, Word, align, place
+from .words import FRAMES_PER_SECOND, Segment, Word, align, place
 
-FRAMES_PER_SECOND = 100
 FRAMES_PER_TIMESTAMP = 2
 CONTEXT_LIMIT = LENGTH_LIMIT // 2 - 1
 UNSAFE_CONTEXT = 0.5  # text sampled above this temperature is not shown to the next window
@@ -60,34 +58,8 @@ SHORTEST_WORD_SECONDS = 0.03
 SURELY_ENGLISH = -0.7
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What was asked for, in token numbers where the model reads it."""
-
-    language: str
-    sequence: list[int]
-    prompt: list[int] = field(default_factory=list)
-    hotwords: list[int] = field(default_factory=list)
-    beam_size: int = 1
-    temperature: float | None = None  # None: greedy, and other attempts where that is doubtful
-    word_timestamps: bool = False
-    condition_on_previous_text: bool = True
-    may_be_foreign: bool = False  # the model knows English only, and nobody said that this is English
-
-
-@dataclass(slots=True)
-class Segment:
-    """Something said, with times in seconds of the whole recording."""
-
-    start: float
-    end: float
-    tokens: list[int]
-    text: str
-    words: list[Word] | None = None
-
-
 class Foreign(Exception):
-    """What is said may be another language than English."""
+    """Another model is to transcribe this: one of English alone may hear something else, or another hears English."""
 
 
 class Doubt(IntEnum):
@@ -102,8 +74,8 @@ class Doubt(IntEnum):
 class Transcriber:
     """The text of one recording so far, as far as the next window needs it. One session owns it."""
 
-    def __init__(self, model: Any, vocabulary: Vocabulary, recording: Recording, task: Task) -> None:
-        self.model = model  # Any: the extension module has no types
+    def __init__(self, model: Model, vocabulary: Vocabulary, recording: Recording, task: Task) -> None:
+        self.model = model
         self.vocabulary = vocabulary
         self.recording = recording
         self.task = task
@@ -114,14 +86,16 @@ class Transcriber:
         self.most_tokens = LENGTH_LIMIT // 2  # a window is given
 
     def segments(
-        self, hypothesis: Hypothesis, doubt: Doubt, encoded: Any, frame: int, frames: int
+        self, hypothesis: Hypothesis, doubt: Doubt, encoded: Encoded, frame: int, frames: int
     ) -> tuple[list[Segment], int]:
         """What is said in the window of *frames* at *frame*, and the frame where the next one starts."""
         if hypothesis.silence:
             return [], frame + frames
         segments, next_frame, closed = self.split(hypothesis.tokens, frame, frames)
         if self.task.word_timestamps:
-            self.time_words(segments, encoded, frame, frames)
+            words = self.align(segments, encoded, frames)
+            lengths = [len(self.vocabulary.text_tokens(segment.tokens)) for segment in segments]
+            self.said_until = place(words, segments, lengths, frame / FRAMES_PER_SECOND, self.said_until)
             said = [word.end for segment in segments for word in segment.words or ()]
             if said and not closed and said[-1] > frame / FRAMES_PER_SECOND:
                 next_frame = round(said[-1] * FRAMES_PER_SECOND)
@@ -134,7 +108,7 @@ class Transcriber:
         return spoken, next_frame if next_frame > frame else frame + frames
 
     def best_hypothesis(
-        self, encoded: Any, frame: int, frames: int, *, is_short: bool = False
+        self, encoded: Encoded, frame: int, frames: int, *, is_short: bool = False
     ) -> tuple[Hypothesis, Doubt]:
         """
         The first hypothesis that nothing speaks against, else the likeliest of the least doubtful.
@@ -161,7 +135,7 @@ class Transcriber:
         doubt, hypothesis = min(tried, key=lambda each: (each[0], -each[1].avg_logprob))
         return hypothesis, doubt
 
-    def hear(self, encoded: Any, attempt: Attempt) -> Hypothesis:
+    def hear(self, encoded: Encoded, attempt: Attempt) -> Hypothesis:
         """The model's text, of two searches the likelier where the first leaves it unsure."""
         hypothesis = self.search(encoded, attempt, self.task.beam_size)
         # What may be foreign shall not be made to look like English.
@@ -171,7 +145,7 @@ class Transcriber:
             hypothesis = max(hypothesis, second, key=lambda each: each.avg_logprob)
         return hypothesis
 
-    def search(self, encoded: Any, attempt: Attempt, beam_size: int) -> Hypothesis:
+    def search(self, encoded: Encoded, attempt: Attempt, beam_size: int) -> Hypothesis:
         """The model's text as one search finds it; it begins with what stands."""
         return generate(
             self.model,
@@ -198,7 +172,7 @@ class Transcriber:
         if hypothesis.silence:
             return False
         segments, _, _ = self.split(hypothesis.tokens, frame, frames)
-        end = round(segments[-1].end * FRAMES_PER_SECOND) if segments else frame
+        end = segments[-1].frames[1] if segments else frame
         return (
             hypothesis.repetitive
             # The rest of a text of which words stand is less likely than a whole one.
@@ -207,7 +181,7 @@ class Transcriber:
             or self.recording.spoken_seconds(end + NEAR_FRAMES, frame + frames) > LEFT_SECONDS
         )
 
-    def doubt(self, hypothesis: Hypothesis, encoded: Any, frame: int, frames: int) -> Doubt:
+    def doubt(self, hypothesis: Hypothesis, encoded: Encoded, frame: int, frames: int) -> Doubt:
         """What speaks against *hypothesis* as the text of the window."""
         speaks = self.recording.spoken_seconds(frame, frame + frames) >= SPOKEN_SECONDS
         if hypothesis.silence:
@@ -224,7 +198,7 @@ class Transcriber:
         return Doubt.NONE
 
     def is_repeated_speech(
-        self, hypothesis: Hypothesis, segments: list[Segment], encoded: Any, frame: int, frames: int
+        self, hypothesis: Hypothesis, segments: list[Segment], encoded: Encoded, frame: int, frames: int
     ) -> bool:
         """
         Whether text that repeats itself was said so: a prayer, a chorus, "no, no, no".
@@ -235,7 +209,7 @@ class Transcriber:
         if hypothesis.cut_off or hypothesis.avg_logprob < UNLIKELY_REPETITION:
             return False
         for segment in segments:
-            begin, end = (round(time * FRAMES_PER_SECOND) for time in (segment.start, segment.end))
+            begin, end = segment.frames
             spoken = float(end - begin)
             if self.recording.detector is not None:
                 spoken = (
@@ -257,7 +231,7 @@ class Transcriber:
         stretches = []
         reached = frame
         for segment in segments:
-            begin, end = (round(time * FRAMES_PER_SECOND) for time in (segment.start, segment.end))
+            begin, end = segment.frames
             stretches += [(reached, begin, ""), (begin, end, segment.text.strip())]
             reached = end
         for begin, end, text in [*stretches, (reached, next_frame, "")]:
@@ -308,7 +282,7 @@ class Transcriber:
         """
         if segment.start == segment.end or not segment.text.strip():
             return False
-        begin, end = (round(time * FRAMES_PER_SECOND) for time in (segment.start, segment.end))
+        begin, end = segment.frames
         speech = self.recording.speech(max(0, begin - NEAR_FRAMES), min(end + NEAR_FRAMES, limit))
         if speech is None:
             return False
@@ -317,27 +291,7 @@ class Transcriber:
             segment.end = min(segment.end, (speech[1] + NEAR_FRAMES) / FRAMES_PER_SECOND)
         return True
 
-    def time_words(self, segments: list[Segment], encoded: Any, frame: int, frames: int) -> None:
-        """Give *segments* their words, and the times the words suggest."""
-        words = self.align(segments, encoded, frames)
-        spans = [Span(segment.start, segment.end, []) for segment in segments]
-        lengths = [len(self.text_tokens(segment)) for segment in segments]
-        self.said_until = place(words, spans, lengths, frame / FRAMES_PER_SECOND, self.said_until)
-        for segment, span in zip(segments, spans, strict=True):
-            segment.start, segment.end, segment.words = span.start, span.end, span.words
-
-    def align(self, segments: Sequence[Segment], encoded: Any, frames: int) -> list[Word]:
+    def align(self, segments: Sequence[Segment], encoded: Encoded, frames: int) -> list[Word]:
         """The words of *segments*, timed from the beginning of the window of *frames*."""
-        return align(
-            self.model,
-            encoded,
-            [self.text_tokens(segment) for segment in segments],
-            self.vocabulary,
-            sequence=self.task.sequence,
-            language=self.task.language,
-            frames=frames,
-        )
-
-    def text_tokens(self, segment: Segment) -> list[int]:
-        """Those of its tokens that are text."""
-        return [token for token in segment.tokens if token < self.vocabulary.end_of_text]
+        tokens = self.vocabulary.text_tokens([token for segment in segments for token in segment.tokens])
+        return align(self.model, encoded, tokens, self.vocabulary, self.task, frames)

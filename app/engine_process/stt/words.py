@@ -8,14 +8,15 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Any
 
+from ..native import Encoded, Model
+from .generate import Task
 from .tokens import Vocabulary
 
 SENTENCE_ENDS = ".。!！?？"
 JOINED_TO_NEXT = "\"'“¿([{-"
 JOINED_TO_LAST = "\"'.。,，!！?？:：”)]}、"
-TOKENS_PER_SECOND = 50
+FRAMES_PER_SECOND, TOKENS_PER_SECOND = 100, 50
 LONGEST_MEDIAN_SECONDS = 0.7
 TOLERANCE_SECONDS = 0.5  # the segment's own times win over a word that leaves them by more
 
@@ -37,45 +38,34 @@ class Word:
 
 
 @dataclass(slots=True)
-class Span:
-    """A segment's times, which the words in it correct."""
+class Segment:
+    """Something said, with times in seconds of the whole recording."""
 
     start: float
     end: float
-    words: list[Word]
+    tokens: list[int]
+    text: str
+    words: list[Word] | None = None
 
-
-class Pace:
-    """How long words last in a window: the median, and twice that as the longest plausible."""
-
-    def __init__(self, words: Sequence[Word]) -> None:
-        lasting = [word.seconds for word in words if word.seconds]
-        self.usual = min(LONGEST_MEDIAN_SECONDS, median(lasting)) if lasting else 0.0
-        self.longest = 2 * self.usual
-        self.known = bool(lasting)
+    @property
+    def frames(self) -> tuple[int, int]:
+        """Where it begins and ends, in frames of 10 ms."""
+        return round(self.start * FRAMES_PER_SECOND), round(self.end * FRAMES_PER_SECOND)
 
 
 def align(
-    model: Any,  # the extension module has no types
-    encoded: Any,
-    texts: Sequence[Sequence[int]],
-    vocabulary: Vocabulary,
-    *,
-    sequence: list[int],
-    language: str,
-    frames: int,
+    model: Model, encoded: Encoded, tokens: list[int], vocabulary: Vocabulary, task: Task, frames: int
 ) -> list[Word]:
-    """The words of *texts* (one per segment) in one list, timed from the beginning of the window."""
-    tokens = [token for text in texts for token in text]
+    """The words of the text *tokens*, timed from the beginning of the window of *frames*."""
     if not tokens:
         return []
-    result = model.align(encoded, sequence, [tokens], frames, median_filter_width=7)[0]
+    result = model.align(encoded, task.sequence, [tokens], frames, median_filter_width=7)[0]
     begins: dict[int, float] = {}  # when each token is first attended to
     for token_index, time_index in result.alignments:
         begins.setdefault(token_index, time_index / TOKENS_PER_SECOND)
     words = []
     at = 0
-    for text, own in vocabulary.words([*tokens, vocabulary.end_of_text], language)[:-1]:
+    for text, own in vocabulary.words([*tokens, vocabulary.end_of_text], task.language)[:-1]:
         after = at + len(own)
         chance = fmean(result.text_token_probs[at:after])
         words.append(Word(text, begins[at], begins[after], chance, own))
@@ -83,42 +73,49 @@ def align(
     return words
 
 
+def usual_seconds(words: Sequence[Word]) -> float:
+    """How long a word lasts in a window, 0 where none does; twice that is the longest plausible."""
+    lasting = [word.seconds for word in words if word.seconds]
+    return min(LONGEST_MEDIAN_SECONDS, median(lasting)) if lasting else 0.0
+
+
 def place(
-    words: list[Word], spans: Sequence[Span], lengths: Sequence[int], offset: float, said_until: float
+    words: list[Word], segments: Sequence[Segment], lengths: Sequence[int], offset: float, said_until: float
 ) -> float:
     """
-    Give each of *spans* its words (of *lengths* tokens), timed in the recording; the end of the last one.
+    Give each of *segments* its words (of *lengths* tokens), timed in the recording, and the times they suggest.
 
-    *offset* is where the window begins, *said_until* the end of the speech before it.
+    *offset* is where the window begins, *said_until* the end of the speech before it; returned is the one after it.
     """
-    pace = Pace(words)
-    if pace.known:
-        shorten_at_sentence_ends(words, pace)
+    usual = usual_seconds(words)
+    if usual:
+        shorten_at_sentence_ends(words, 2 * usual)
     join_punctuation(words)
     coming = iter(words)
-    for span, length in zip(spans, lengths, strict=True):
+    for segment, length in zip(segments, lengths, strict=True):
+        segment.words = []
         taken = 0
         while taken < length and (word := next(coming, None)):
             taken += len(word.tokens)
             if word.text:
                 word.start = round(offset + word.start, 2)
                 word.end = round(offset + word.end, 2)
-                span.words.append(word)
-        if span.words:
-            shorten_after_pause(span.words, pace, said_until)
-            reconcile(span, pace)
-            said_until = span.end
+                segment.words.append(word)
+        if segment.words:
+            shorten_after_pause(segment.words, usual, said_until)
+            reconcile(segment, segment.words[0], segment.words[-1], usual)
+            said_until = segment.end
     return said_until
 
 
-def shorten_at_sentence_ends(words: list[Word], pace: Pace) -> None:
+def shorten_at_sentence_ends(words: list[Word], longest: float) -> None:
     """A full stop, or the word after it, swallows the pause between sentences: cut it off."""
     for before, word in itertools.pairwise(words):
-        if word.seconds > pace.longest:
+        if word.seconds > longest:
             if word.text in SENTENCE_ENDS:
-                word.end = word.start + pace.longest
+                word.end = word.start + longest
             elif before.text in SENTENCE_ENDS:
-                word.start = word.end - pace.longest
+                word.start = word.end - longest
 
 
 def join_punctuation(words: list[Word]) -> None:
@@ -143,26 +140,25 @@ def join_punctuation(words: list[Word]) -> None:
             before = index
 
 
-def shorten_after_pause(words: list[Word], pace: Pace, said_until: float) -> None:
+def shorten_after_pause(words: list[Word], usual: float, said_until: float) -> None:
     """After a pause the first word, or the first two, may reach far into it: cut them to plausible lengths."""
-    first = words[0]
+    first, longest = words[0], 2 * usual
     second = words[1] if len(words) > 1 else None
-    if first.end - said_until <= pace.usual * 4:
+    if first.end - said_until <= usual * 4:
         return
-    if first.seconds > pace.longest or (second and second.end - first.start > 2 * pace.longest):
-        if second and second.seconds > pace.longest:
-            first.end = second.start = max(second.end / 2, second.end - pace.longest)
-        first.start = max(0, first.end - pace.longest)
+    if first.seconds > longest or (second and second.end - first.start > 2 * longest):
+        if second and second.seconds > longest:
+            first.end = second.start = max(second.end / 2, second.end - longest)
+        first.start = max(0, first.end - longest)
 
 
-def reconcile(span: Span, pace: Pace) -> None:
-    """Where a segment and its outer words disagree: a long word gives way, else the segment does."""
-    first, last = span.words[0], span.words[-1]
-    if span.start < first.end and span.start - TOLERANCE_SECONDS > first.start:
-        first.start = max(0, min(first.end - pace.usual, span.start))
+def reconcile(segment: Segment, first: Word, last: Word, usual: float) -> None:
+    """Where *segment* and its outer words disagree: a long word gives way, else the segment does."""
+    if segment.start < first.end and segment.start - TOLERANCE_SECONDS > first.start:
+        first.start = max(0, min(first.end - usual, segment.start))
     else:
-        span.start = first.start
-    if span.end > last.start and span.end + TOLERANCE_SECONDS < last.end:
-        last.end = max(last.start + pace.usual, span.end)
+        segment.start = first.start
+    if segment.end > last.start and segment.end + TOLERANCE_SECONDS < last.end:
+        last.end = max(last.start + usual, segment.end)
     else:
-        span.end = last.end
+        segment.end = last.end

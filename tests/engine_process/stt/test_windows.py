@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from app.engine_process.stt.generate import Hypothesis
+from app.engine_process.stt.generate import Hypothesis, Task
 from app.engine_process.stt.recording import Recording
 from app.engine_process.stt.tokens import Vocabulary
-from app.engine_process.stt.windows import Doubt, Task, Transcriber
+from app.engine_process.stt.windows import Doubt, Transcriber
 
 
 @pytest.fixture(scope="module")
