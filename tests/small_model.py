@@ -7,7 +7,6 @@ import numpy as np
 
 from app.engine_process.stt import convert
 
-KINDS = {np.dtype(np.float32): 0, np.dtype(np.int8): 1, np.dtype(np.int16): 2, np.dtype(np.float16): 4}
 BANDS, WIDTH = 80, 8
 
 
@@ -18,8 +17,7 @@ def model_file(variables, aliases=()) -> bytes:
     convert.write_string(out, "WhisperSpec")
     out.write(struct.pack("<II", 3, len(variables)))
     for name, values in variables.items():
-        convert.write_entry(out, convert.Variable(name, values.shape, KINDS[values.dtype], values.nbytes))
-        out.write(values.tobytes())
+        convert.write_array(out, name, values)
     out.write(struct.pack("<I", len(aliases)))
     for alias, name in aliases:
         convert.write_string(out, alias)

@@ -127,19 +127,14 @@ def _walk(file: BinaryIO, name: str) -> int:
     """How many tokens the weights know; every entry must fit the length of the file *name*."""
     from ...engine_process.stt import convert
 
-    _, _, _, count = convert.read_head(file)
-    tokens = 0
-    for variable in convert.variables(file, count):
-        if variable.name == "decoder/embeddings/weight":
-            tokens = variable.shape[0]
-        file.seek(variable.size_bytes - 1, 1)
-        convert.read_whole(file, 1)
+    _, _, entries = convert.read_entries(file)
     (aliases,) = convert.unpack(file, "<I")
     for _ in range(2 * aliases):
         convert.read_string(file)
     if file.read(1):
         raise Damaged(f"{name} goes on after its end")
-    return tokens
+    embeddings = entries.get("decoder/embeddings/weight")
+    return embeddings.shape[0] if embeddings else 0
 
 
 def budget(services: Services) -> Iterator[Finding]:

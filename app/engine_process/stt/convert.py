@@ -92,11 +92,7 @@ def convert(source: Path, place: Path) -> None:
     """Write `decoder/model.bin` and `encoder.bin` into *place* from the `model.bin` at *source*; NotAModel."""
     (place / DECODER).parent.mkdir(exist_ok=True)
     with source.open("rb") as reader:
-        version, specification, revision, count = read_head(reader)
-        entries = {}
-        for variable in variables(reader, count):
-            entries[variable.name] = variable
-            reader.seek(variable.size_bytes, 1)
+        specification, revision, entries = read_entries(reader)
         aliases = reader.tell()
         try:
             with (place / ENCODER).open("wb") as writer:
@@ -107,7 +103,7 @@ def convert(source: Path, place: Path) -> None:
         kept = [each for each in entries.values() if not each.name.startswith("encoder/") or not each.shape]
         kept = [each for each in kept if each.name not in stub]
         with (place / DECODER).open("wb") as writer:
-            writer.write(struct.pack("<I", version))
+            writer.write(struct.pack("<I", BINARY_VERSION))
             write_string(writer, specification)
             added = sum(each.quantizable for each in kept)
             writer.write(struct.pack("<II", revision, len(kept) + added + len(stub)))
@@ -119,9 +115,7 @@ def convert(source: Path, place: Path) -> None:
                     write_entry(writer, variable)
                     copy(reader, writer, variable.size_bytes)
             for name, values in stub.items():
-                kind = next(kind for kind, dtype in KINDS.items() if dtype == values.dtype)
-                write_entry(writer, Variable(name, values.shape, kind, values.nbytes))
-                writer.write(values.tobytes())
+                write_array(writer, name, values)
             reader.seek(aliases)
             while rest := reader.read(BLOCK_SIZE_BYTES):
                 writer.write(rest)
@@ -263,12 +257,17 @@ def write_quantized(variable: Variable, reader: BinaryIO, writer: BinaryIO) -> N
         integers, scale = quantized(block.reshape(height, columns))
         scales.append(scale)
         writer.write(integers.tobytes())
-    write_entry(writer, Variable(f"{variable.name}_scale", (rows,), 0, rows * 4))
-    writer.write(np.concatenate(scales).tobytes())
+    write_array(writer, f"{variable.name}_scale", np.concatenate(scales))
 
 
-def variables(reader: BinaryIO, count: int) -> Iterator[Variable]:
-    """The entries one by one; the caller reads or skips the bytes of each before it asks for the next."""
+def read_entries(reader: BinaryIO) -> tuple[str, int, dict[str, Variable]]:
+    """Name of the specification, its revision, and the entries by name; the reader then stands at the aliases."""
+    (version,) = unpack(reader, "<I")
+    if version != BINARY_VERSION:
+        raise NotAModel(f"binary version {version}; known is {BINARY_VERSION}")
+    specification = read_string(reader)
+    revision, count = unpack(reader, "<II")
+    entries = {}
     for _ in range(count):
         name = read_string(reader)
         (rank,) = unpack(reader, "<B")
@@ -276,17 +275,10 @@ def variables(reader: BinaryIO, count: int) -> Iterator[Variable]:
         kind, size_bytes = unpack(reader, "<BI")
         if kind in KINDS and prod(shape) * KINDS[kind].itemsize != size_bytes:
             raise NotAModel(f"{name}: {size_bytes} bytes do not make the shape {shape}")
-        yield Variable(name, shape, kind, size_bytes, reader.tell())
-
-
-def read_head(reader: BinaryIO) -> tuple[int, str, int, int]:
-    """Binary version, name of the specification, its revision, and the number of variables."""
-    (version,) = unpack(reader, "<I")
-    if version != BINARY_VERSION:
-        raise NotAModel(f"binary version {version}; known is {BINARY_VERSION}")
-    name = read_string(reader)
-    revision, count = unpack(reader, "<II")
-    return version, name, revision, count
+        entries[name] = Variable(name, shape, kind, size_bytes, reader.tell())
+        reader.seek(size_bytes - 1, 1)
+        read_whole(reader, 1)
+    return specification, revision, entries
 
 
 def write_entry(writer: BinaryIO, variable: Variable) -> None:
@@ -294,6 +286,13 @@ def write_entry(writer: BinaryIO, variable: Variable) -> None:
     write_string(writer, variable.name)
     writer.write(struct.pack(f"<B{len(variable.shape)}I", len(variable.shape), *variable.shape))
     writer.write(struct.pack("<BI", variable.kind, variable.size_bytes))
+
+
+def write_array(writer: BinaryIO, name: str, values: Array) -> None:
+    """Write a whole entry."""
+    kind = next(kind for kind, dtype in KINDS.items() if dtype == values.dtype)
+    write_entry(writer, Variable(name, values.shape, kind, values.nbytes))
+    writer.write(values.tobytes())
 
 
 def copy(reader: BinaryIO, writer: BinaryIO, size_bytes: int) -> None:

@@ -100,8 +100,7 @@ class Session:
         self.configure(header)
         self.chances: list[float] = []  # of speech, in the chunks that were not followed yet
         self.heard = 0  # as far as they were
-        self.ending: int | None = None  # of the turn that is over, until its text is known
-        self.drop()
+        self.drop(0)
 
     def configure(self, header: protocol.Header) -> None:
         """From now on, as *header* asks."""
@@ -109,27 +108,29 @@ class Session:
         self.header, self.turns = header, header["turn_detection"]
         self.tasks: dict[str, Task] = {}
         self.pcm = Pcm(header["encoding"], header["rate"])
-        threshold = self.turns["threshold"] if self.turns else self.recording.threshold
-        self.recording.threshold = min(threshold, self.recording.threshold)
+        self.threshold: float = self.turns["threshold"] if self.turns else self.recording.threshold
+        self.recording.threshold = min(self.threshold, self.recording.threshold)
+        # Samples before a turn's first word that belong to it.
+        self.prefix: int = self.turns["prefix_padding_ms"] * RATE // 1000 if self.turns else 0
 
-    def drop(self) -> None:
-        """Nothing is begun: what came until now is a turn no more."""
-        self.since = self.recording.samples_read  # where the next turn may begin
-        self.begin = self.since  # of the turn, once somebody speaks
+    def drop(self, begin: int) -> None:
+        """Nothing is begun: what came before *begin* is a turn no more."""
+        self.begin = begin  # of the turn; until somebody speaks, where it may begin
+        self.ending: int | None = None  # of the turn that is over, until its text is known
         self.window: int | None = None  # the frame from which the turn is heard
         self.spoken = 0  # chunks of speech
         self.silent = 0  # samples since the last of them
         self.text = ""  # of the turn, as far as it was told
         self.transcriber: Transcriber | None = None
-        self.next_window()
+        self.next_window(begin)
         self.engine.speaking.discard(self)
 
-    def next_window(self) -> None:
-        """What belongs to the window that is over."""
+    def next_window(self, begin: int) -> None:
+        """What belongs to a window, from *begin* on."""
         self.draft: Words = []  # what the pass before found after the words that stand
         self.guess: str | None = None  # the window's text, if nobody goes on to speak
         self.guesses = 0  # how often it was looked for
-        self.passed = 0  # as far as the last pass heard
+        self.passed = begin  # as far as the last pass heard
         self.fresh = False  # whether somebody has spoken since
         self.wait_seconds = LEAST_PASS_SECONDS
         if self.transcriber:
@@ -141,11 +142,11 @@ class Session:
         if kind == "request":
             self.configure(question.header)
         elif kind == "clear":
-            self.drop()
+            self.drop(self.recording.samples_read)
             yield Message({"kind": "cleared"})
         elif kind == "commit":
             end = self.recording.samples_read
-            if end - (self.begin if self.window is not None else self.since) < LEAST_SAMPLES:
+            if end - self.begin < LEAST_SAMPLES:
                 yield Message({"kind": "empty"})
             else:
                 yield from self.finish(end)
@@ -160,7 +161,7 @@ class Session:
 
     def handed_over(self) -> Message:
         """What another session needs to go on from here."""
-        first = max(self.recording.first, self.since if self.window is None else self.window * HOP)
+        first = max(self.recording.first, self.begin if self.window is None else self.window * HOP)
         held = self.recording.held[first - self.recording.first :]
         return Message(
             {
@@ -203,16 +204,10 @@ class Session:
         if begin - self.recording.first > RATE:
             self.recording.forget(begin)
 
-    @property
-    def prefix(self) -> int:
-        """Samples before a turn's first word that belong to it."""
-        return self.turns["prefix_padding_ms"] * RATE // 1000 if self.turns else 0
-
     def follow_chunk(self, chance: float) -> Iterator[Message]:
         """Whether a turn begins or ends with the chunk that ends where was *heard*."""
         speaking = self.window is not None
-        threshold = self.turns["threshold"] if self.turns else self.recording.threshold
-        if chance >= (threshold - FORGETFUL if speaking and self.spoken else threshold):
+        if chance >= (self.threshold - FORGETFUL if speaking and self.spoken else self.threshold):
             if not self.spoken:
                 self.first_spoken = self.heard - CHUNK
             self.spoken += 1
@@ -223,9 +218,9 @@ class Session:
             if self.silent > NOISE_SECONDS * RATE:
                 self.spoken = 0
             if not self.turns:
-                self.open_window(self.since)
+                self.open_window(self.begin)
             elif self.spoken >= LEAST_CHUNKS:
-                self.open_window(max(self.since, self.first_spoken - self.prefix))
+                self.open_window(max(self.begin, self.first_spoken - self.prefix))
                 yield self.event("speech_started", start=self.begin)
         elif self.turns and self.silent >= self.silence_seconds() * RATE:
             yield from self.finish(self.heard)
@@ -268,7 +263,10 @@ class Session:
         if self.frames(self.heard) > LONGEST_FRAMES:
             yield from self.cut()
         elif self.guess is not None and self.frames(self.heard) >= CUT_FRAMES:
-            yield from self.turn_page()
+            # The window's text stands; the turn goes on with the next window.
+            yield from self.tell(self.guess)
+            self.window = self.heard // HOP
+            self.next_window(self.heard)
         elif not self.recording.speech(window, self.heard // HOP):
             self.window = max(window, (self.heard - KEPT_SAMPLES) // HOP)
         self.forget((self.window or 0) * HOP - RATE // 10)
@@ -288,13 +286,6 @@ class Session:
         ):
             yield from self.draft_pass()
 
-    def turn_page(self) -> Iterator[Message]:
-        """The window's text stands; the turn goes on with the next window."""
-        yield from self.tell(self.guess or "")
-        self.window = self.heard // HOP
-        self.next_window()
-        self.passed = self.heard
-
     def tell(self, text: str) -> Iterator[Message]:
         """*text* goes on the turn's."""
         text = text if self.text else text.lstrip()
@@ -306,7 +297,7 @@ class Session:
         """The turn is over: its text."""
         self.ending, speaking = end, self.window is not None
         if not speaking:
-            self.open_window(self.since)
+            self.open_window(self.begin)
         rest = self.guess if self.guess is not None else self.conclude(end)
         self.ending = None
         if self.turns and speaking:
@@ -315,8 +306,7 @@ class Session:
         yield from self.tell((rest or "").rstrip())
         language = self.transcriber.task.language if self.transcriber else self.language
         yield self.event("completed", text=self.text, language=language, start=self.begin, end=end)
-        self.drop()
-        self.since = end
+        self.drop(end)
         # 4 ms, after the text was sent. Without it an hour in one session left 7 MB in the heap.
         trim_heap()
 
@@ -327,8 +317,11 @@ class Session:
             language = self.language or self.engine.heard_language(encoded, self.header["languages"])[0]
             if writer is None or writer.task.language != language:
                 self.draft = []
-                task = self.tasks.setdefault(language, self.engine.task(self.header, language))
-                writer = Transcriber(self.engine.model, self.engine.vocabulary, self.recording, task)
+                if language not in self.tasks:
+                    self.tasks[language] = self.engine.task(self.header, language)
+                writer = Transcriber(
+                    self.engine.model, self.engine.vocabulary, self.recording, self.tasks[language]
+                )
                 writer.may_be_foreign &= not self.surely_english
                 self.transcriber = writer
         writer.most_tokens = LEAST_TOKENS + TOKENS_PER_SECOND * frames // FRAMES_PER_SECOND
@@ -418,8 +411,8 @@ class Session:
             text += word.text if length > stood else ""
         yield from self.tell(text)
         self.window = frame + max(1, min(frames, round(end * FRAMES_PER_SECOND)))
-        self.next_window()
-        self.passed, self.fresh = self.window * HOP, True
+        self.next_window(self.window * HOP)
+        self.fresh = True
 
 
 def agreed(old: Words, new: Words) -> int:

@@ -158,15 +158,14 @@ class WhisperEngine:
         yield Message({"kind": "length", "seconds": recording.clock.stated_seconds})
         yield None  # whoever has less to do comes first
         transcriber: Transcriber | None = None
-        start: Message | None = None
-        number = 0
+        number, probability = 0, 1.0
         frame = round((header.get("clip") or [0.0])[0] * FRAMES_PER_SECOND)
         if resume := header.get("resume"):
             frame, number = round(resume["seconds"] * FRAMES_PER_SECOND), resume["segments"]
             task = self.task(header, resume["language"])
             transcriber = Transcriber(self.model, self.vocabulary, recording, task)
             transcriber.context, transcriber.said_until = resume["context"], resume["said_until"]
-            yield self.start(resume["language"], 1.0, recording)
+            yield self.start(resume["language"], probability, recording)
 
         def progress() -> Message:
             seconds = min(frame, recording.samples_read // HOP) / FRAMES_PER_SECOND
@@ -198,29 +197,25 @@ class WhisperEngine:
             if transcriber is not None:
                 # Not after the window before: the end of a recording would wait until all others had their turn.
                 yield None
-            is_short = transcriber is None and frames <= SHORT_FRAMES
+            is_first = transcriber is None
+            is_short = is_first and frames <= SHORT_FRAMES
             is_short = is_short and not (self.vocabulary.multilingual or header.get("temperature"))
             encoded = self.encode(
                 recording, frame, frames, frames + PADDING_FRAMES if is_short else WINDOW_FRAMES
             )
             if transcriber is None:
-                language, probability = (
-                    self.heard_language(encoded, header.get("languages"))
-                    if language is None
-                    else (language, 1.0)
-                )
+                if language is None:
+                    language, probability = self.heard_language(encoded, header.get("languages"))
                 if header.get("hand_over") and self.vocabulary.multilingual and language == "en":
                     raise Foreign
                 task = self.task(header, language)
                 transcriber = Transcriber(self.model, self.vocabulary, recording, task)
-                start = self.start(language, probability, recording)
             hypothesis, doubt = transcriber.best_hypothesis(encoded, frame, frames, is_short=is_short)
             if is_short and doubt:
                 encoded = self.encode(recording, frame, frames)
                 hypothesis, doubt = transcriber.best_hypothesis(encoded, frame, frames)
-            if start is not None:
-                yield start
-                start = None
+            if is_first:
+                yield self.start(language, probability, recording)
             segments, next_frame = transcriber.segments(hypothesis, doubt, encoded, frame, frames)
             del encoded  # it would live on while other sessions take their turns
             for segment in segments:

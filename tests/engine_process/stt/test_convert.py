@@ -19,13 +19,8 @@ def converted(tmp_path):
         convert.convert(tmp_path / "model.bin", tmp_path)
         files = [(tmp_path / name).read_bytes() for name in (convert.DECODER, convert.ENCODER)]
         reader = io.BytesIO(files[0])
-        *_, count = convert.read_head(reader)
-        variables = {
-            entry.name: np.frombuffer(reader.read(entry.size_bytes), convert.KINDS[entry.kind]).reshape(
-                entry.shape
-            )
-            for entry in convert.variables(reader, count)
-        }
+        *_, entries = convert.read_entries(reader)
+        variables = {name: convert.read(entry, reader) for name, entry in entries.items()}
         heads, index = convert.read_index(io.BytesIO(files[1]))
         assert heads == 2
         tensors = {
