@@ -19,7 +19,7 @@ from flask import Flask, Response, current_app, g, request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
-from werkzeug.routing import Rule
+from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wrappers import Request
 
 from .. import logs
@@ -176,6 +176,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.url_map.strict_slashes = False  # a redirect to the path without its slash would lose a POST's body
     if settings.trusted_proxies:
         _believe_proxies(app, settings.trusted_proxies)
+    app.create_url_adapter = partial(_url_adapter, app.url_map, app.create_url_adapter)  # type: ignore[method-assign]
     app.ensure_sync = lambda func: func  # type: ignore[method-assign] # to see that a view is no coroutine takes 1 µs
     app.response_class, app.session_interface = AppResponse, NoSessions()
     app.url_rule_class = Route  # type: ignore[assignment] # it takes more
@@ -226,6 +227,23 @@ def register(app: Flask, settings: Settings) -> None:
             _count_bytes(response, record)
             response.call_on_close(partial(_note, record, own.began, monitoring))
         return response
+
+
+def _url_adapter(
+    routes: Map, by_flask: Callable[[Any], MapAdapter | None], current: Request | None
+) -> MapAdapter | None:
+    """
+    What finds the route of a request, as Flask's own does; that looks for the host twice, and for subdomains: 4 of a
+    health check's 58 µs.
+    """
+    if current is None or "HTTP_UPGRADE" in current.environ:  # a WebSocket has routes of its own
+        return by_flask(current)
+    environ = current.environ
+    root, path, query = (
+        environ[name].encode("latin1").decode(errors="replace")
+        for name in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
+    )
+    return MapAdapter(routes, current.host, root, "", environ["wsgi.url_scheme"], path, current.method, query)
 
 
 def _log_refused_origin(origin: str, host: str, logged: set[str]) -> None:
