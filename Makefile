@@ -16,8 +16,8 @@ run: install model
 worker: install model
 	@exec $(BIN)/celery -A app.jobs.fleet.worker worker
 
-# Files of tests side by side, in the order of tests/conftest.py; what is marked "alone" weighs memory, and runs by itself
-# afterwards (5: nothing is).
+# Files of tests side by side, in the order of tests/conftest.py; what is marked "alone" weighs memory: `make test-all`
+# runs it by itself afterwards.
 BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # As deployed: without docstrings and asserts. What is about the machine need not be seen twice, nor engines, whose
 # processes are always started without PYTHONOPTIMIZE.
@@ -30,10 +30,7 @@ OPTIMIZED := -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_li
 	--ignore tests/test_deploy.py
 
 test: test-ready
-	@failed=0; \
-	$(BIN)/pytest $(BESIDE) -m "not long and not alone" || failed=1; \
-	$(BIN)/pytest -m "alone and not long" || [ $$? = 5 ] || failed=1; \
-	exit $$failed
+	$(BIN)/pytest $(BESIDE) -m "not long and not alone"
 
 test-all: test-ready kokoro clients
 	@failed=0; \
