@@ -216,35 +216,24 @@ class Allowance:
         if self.seconds_per_hour and seconds > 0:
             self._counters.add(f"audio/{caller}", HOUR, math.ceil(seconds * UNITS))
 
-    def meter(self, caller: str) -> Meter:
-        """What charges *caller* for the work that is passed through it."""
-        return Meter(self, caller)
-
-
-class Meter(NamedTuple):
-    """Charges one caller for transcriptions and speech while they are made."""
-
-    allowance: Allowance
-    caller: str
-
-    def transcription(self, transcription: Transcription) -> Transcription:
-        """*transcription*, which raises AudioLimited when the allowance is used up in the midst of it."""
+    def transcription(self, caller: str, transcription: Transcription) -> Transcription:
+        """*transcription*, charged while it is made; it raises AudioLimited when *caller* has used the allowance up."""
         charged = transcription.begins_at
 
         def charge(seconds_done: float, ended: bool) -> None:
             nonlocal charged
-            self.allowance.charge(self.caller, seconds_done - charged)
+            self.charge(caller, seconds_done - charged)
             charged = max(charged, seconds_done)
             if not ended:
-                self.allowance.check(self.caller)
+                self.check(caller)
 
-        if self.allowance.seconds_per_hour:
+        if self.seconds_per_hour:
             transcription.on_progress = charge
         return transcription
 
-    def spoken(self, spoken: SynthesisResult, text: str) -> SynthesisResult:
-        """*spoken*, charged when it is closed; a client that leaves before its end pays for an estimate."""
-        if not self.allowance.seconds_per_hour or spoken.cached:
+    def spoken(self, caller: str, spoken: SynthesisResult, text: str) -> SynthesisResult:
+        """*spoken*, charged when it is closed; a *caller* that leaves before its end pays for an estimate."""
+        if not self.seconds_per_hour or spoken.cached:
             return spoken
         closed, end = False, spoken.close
 
@@ -253,7 +242,7 @@ class Meter(NamedTuple):
             end()
             if not closed:
                 made, estimate = spoken.duration_seconds, len(text) / CHARACTERS_PER_SECOND
-                self.allowance.charge(self.caller, estimate if made is None else made)
+                self.charge(caller, estimate if made is None else made)
             closed = True
 
         spoken.close = close

@@ -30,7 +30,6 @@ from ..logs import UNMATCHED, RequestRecord
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..access.limits import Meter
     from ..monitoring.monitoring import Monitoring
     from ..services import Services
     from .params import Field
@@ -150,11 +149,6 @@ def services() -> Services:
 def caller() -> str:
     """Whom this request counts for: its key, or the address it came from."""
     return caller_of(g.get("key_id", ""), request.remote_addr)
-
-
-def meter() -> Meter:
-    """What charges this request's caller for the audio it gets."""
-    return services().access.allowance.meter(caller())
 
 
 def client_waits() -> Callable[[], bool]:

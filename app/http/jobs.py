@@ -53,9 +53,8 @@ RESULT = (Choice("format", "of a transcript", of=TRANSCRIPT_FORMATS, refusal=Uns
     "", summary="A recording to transcribe or a text to speak, as a job", form=RECORDING, json=TEXT, raw=True
 )
 def submit() -> Response:
-    fields, upload = receive(async_jobs.jobs_with_room())
-    if upload is not None:
-        with upload:
+    with receive(async_jobs.jobs_with_room()) as (fields, upload):
+        if upload is not None:
             return async_jobs.enqueue_recording(fields, upload, *transcription_options(fields))
     if "text" not in fields and request.mimetype == "multipart/form-data":
         raise InvalidRequest(f"the form has no recording and no text; {ACCEPTED}, or a text as text", "file")

@@ -99,10 +99,8 @@ def translations() -> Response:
 
 
 def _transcript(task: str, table: Iterable[Field]) -> Response:
-    fields, upload = receive_recording(
-        async_jobs.jobs_with_room() if prefers_async() else None, warm(partial(_expected, task))
-    )
-    with upload:
+    jobs = async_jobs.jobs_with_room() if prefers_async() else None
+    with receive_recording(jobs, warm(partial(_expected, task))) as (fields, upload):
         given = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
         format, options = given["response_format"], _options(task, given)
         if prefers_async():  # the formats of a job's result are our own API's

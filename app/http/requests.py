@@ -14,8 +14,8 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -136,9 +136,8 @@ class Upload:
     """
     A recording on disk, without a name: it is gone when it is closed, or when this process ends.
 
-    Owned by the view, whose `with` closes it, unless a response that is streamed goes on with it (*streamed*). One that
-    becomes a job's is received where *jobs* are kept, and has a digest where the request may come again, with the same
-    Idempotency-Key.
+    Closed by `with`, unless a response that is streamed goes on with it (*streamed*). One that becomes a job's is
+    received where *jobs* are kept, and has a digest where the request may come again, with the same Idempotency-Key.
     """
 
     streamed = False
@@ -236,17 +235,18 @@ def preferences() -> dict[str, str]:
     return {name.strip(): value.strip(' "') for name, _, value in pairs}
 
 
-def receive_recording(jobs: Jobs | None = None, on_head: OnHead = _drop) -> tuple[Fields, Upload]:
+@contextmanager
+def receive_recording(jobs: Jobs | None = None, on_head: OnHead = _drop) -> Generator[tuple[Fields, Upload]]:
     """As `receive`, where there has to be a recording; InvalidRequest says what came instead."""
-    fields, upload = receive(jobs, on_head=on_head)
-    if upload is None:
-        sent = ", ".join(sorted(set(fields) - set(request.args))[:8])
-        kind = request.mimetype or "no Content-Type"
-        raise InvalidRequest(
-            f"the body ({kind}; {f'fields: {sent}' if sent else 'no fields'}) has no recording; {ACCEPTED}",
-            "file",
-        )
-    return fields, upload
+    with receive(jobs, on_head=on_head) as (fields, upload):
+        if upload is None:
+            sent = ", ".join(sorted(set(fields) - set(request.args))[:8])
+            kind = request.mimetype or "no Content-Type"
+            raise InvalidRequest(
+                f"the body ({kind}; {f'fields: {sent}' if sent else 'no fields'}) has no recording; {ACCEPTED}",
+                "file",
+            )
+        yield fields, upload
 
 
 def receive_fields(text_field: str = "text", example: str = EXAMPLE) -> Fields:
@@ -255,9 +255,11 @@ def receive_fields(text_field: str = "text", example: str = EXAMPLE) -> Fields:
 
     InvalidRequest, with an *example* of what is accepted, for anything else.
     """
-    return receive(None, text_field, example, recording=False)[0]
+    with receive(None, text_field, example, recording=False) as (fields, _):
+        return fields
 
 
+@contextmanager
 def receive(
     jobs: Jobs | None = None,
     text_field: str = "text",
@@ -265,9 +267,10 @@ def receive(
     *,
     recording: bool = True,
     on_head: OnHead = _drop,
-) -> tuple[Fields, Upload | None]:
+) -> Generator[tuple[Fields, Upload | None]]:
     """
     The fields of this request and its recording, None where there is none; with *jobs* it may become one of them.
+    After an error, and at the end of the block, nothing that was received is left open but what is *streamed*.
 
     *on_head* is given the fields before a recording of which more is still on its way.
 
@@ -287,26 +290,26 @@ def receive(
             raise InvalidRequest(f"the body must be a JSON object, such as {example}")
         if jobs is None and (request.content_length or limit) > SMALL_BYTES:
             on_head(fields)
-        return Upload(limit, jobs=jobs)
+        return uploads.enter_context(Upload(limit, jobs=jobs))
 
     chunks = _chunks()
-    if request.mimetype == "multipart/form-data":
-        upload = _receive_form(chunks, fields, begun)
-    else:
-        head = next(chunks, b"")
-        kind = _kind(head)
-        if kind == "recording":
-            upload = _spooled(begun(), chain([head], chunks))
+    with ExitStack() as uploads:
+        if request.mimetype == "multipart/form-data":
+            upload = _receive_form(chunks, fields, begun)
         else:
-            _read_text(kind, _whole(head, chunks), fields, text_field, example)
-            upload = _from_field(fields, begun)
-    if upload is not None:
-        upload = _unwrapped(upload, begun)
-        g.received_bytes = upload.size_bytes  # for monitoring: a chunked body has no Content-Length
-        if not upload.size_bytes:
-            upload.close()
-            raise InvalidAudio(f"the recording is empty (0 bytes); {ACCEPTED}", "file")
-    return fields, upload
+            head = next(chunks, b"")
+            kind = _kind(head)
+            if kind == "recording":
+                upload = _spooled(begun(), chain([head], chunks))
+            else:
+                _read_text(kind, _whole(head, chunks), fields, text_field, example)
+                upload = _from_field(fields, begun)
+        if upload is not None:
+            upload = _unwrapped(upload, begun)
+            g.received_bytes = upload.size_bytes  # for monitoring: a chunked body has no Content-Length
+            if not upload.size_bytes:
+                raise InvalidAudio(f"the recording is empty (0 bytes); {ACCEPTED}", "file")
+        yield fields, upload
 
 
 def _kind(head: bytes) -> str:
@@ -394,13 +397,9 @@ def _whole(head: bytes, chunks: Iterable[bytes]) -> bytes:
 
 
 def _spooled(upload: Upload, pieces: Iterable[bytes]) -> Upload:
-    """*upload* with all *pieces* written; closed when that fails."""
-    try:
-        for piece in pieces:
-            upload.write(piece)
-    except BaseException:
-        upload.close()
-        raise
+    """*upload* with all *pieces* written."""
+    for piece in pieces:
+        upload.write(piece)
     return upload
 
 
@@ -413,7 +412,7 @@ def _unwrapped(upload: Upload, begun: Callable[[], Upload]) -> Upload:
         decoded = _from_base64
     else:
         return upload
-    with closing(upload):
+    with upload:
         upload.file.seek(0)
         return _spooled(begun(), decoded(iter(lambda: upload.file.read(CHUNK_BYTES), b"")))
 
@@ -496,15 +495,10 @@ def _receive_form(
                     write = keep
         if upload is not None and not found and len(files) > 1:
             raise InvalidRequest(f"the form has files as {', '.join(files)}; {ACCEPTED}", "file")
-    except BaseException as error:
-        if upload is not None:
-            upload.close()
-        if isinstance(error, ValueError):
-            raise InvalidRequest(f"the form can't be read ({error}); {ACCEPTED}") from None
-        raise
+    except ValueError as error:
+        raise InvalidRequest(f"the form can't be read ({error}); {ACCEPTED}") from None
     _set(fields, decoded())
     if upload is not None and not found and not upload.size_bytes:  # a page's file field that was left empty
-        upload.close()
         return None
     return upload
 

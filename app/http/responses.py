@@ -21,7 +21,7 @@ from ..speech import subtitles
 from ..speech.audio import SynthesisResult
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest, join_text
-from .hooks import AppResponse, client_waits, meter, services
+from .hooks import AppResponse, caller, client_waits, services
 from .params import Fields
 from .requests import Upload, client_patience
 
@@ -65,8 +65,8 @@ def transcript_response(
         return _stream_transcript(wanted, upload, events_of)
     began = time.perf_counter()
     wanted = wanted._replace(patience_seconds=client_patience(services().settings.client_wait_seconds))
-    with closing(meter().transcription(services().speech.transcribe(wanted, client_waits()))) as done:
-        segments = list(done)
+    with closing(services().speech.transcribe(wanted, client_waits())) as done:
+        segments = list(services().access.allowance.transcription(caller(), done))
     timing = f"transcribe;dur={(time.perf_counter() - began) * 1000:.0f}"
     if format in MEDIA_TYPES:
         response = render_transcript(segments, format, done.duration_seconds)
@@ -80,12 +80,12 @@ def transcript_response(
 def _stream_transcript(
     wanted: TranscriptionRequest, upload: Upload, events_of: Callable[[Transcription], Iterator[bytes]]
 ) -> Response:
-    speech, charged = services().speech, meter().transcription
+    speech, allowance, who = services().speech, services().access.allowance, caller()
     upload.streamed = True
 
     def events(still_wanted: Callable[[], bool]) -> Generator[bytes]:
-        with closing(upload), closing(charged(speech.transcribe(wanted, still_wanted))) as transcription:
-            yield from events_of(transcription)
+        with closing(upload), closing(speech.transcribe(wanted, still_wanted)) as transcription:
+            yield from events_of(allowance.transcription(who, transcription))
             yield LAST
 
     body = Background(events, client_waits())
@@ -105,7 +105,8 @@ def render_transcript(segments: Iterable[Segment], format: str, duration: float)
 
 def begin_speech(wanted: SpeakRequest) -> SynthesisResult:
     """What the service says to *wanted*, charged to whoever asks."""
-    return meter().spoken(services().speech.synthesis.speak(wanted, client_waits()), wanted.text)
+    spoken = services().speech.synthesis.speak(wanted, client_waits())
+    return services().access.allowance.spoken(caller(), spoken, wanted.text)
 
 
 def audio_response(spoken: SynthesisResult) -> Response:
@@ -156,14 +157,11 @@ class Background:
     waits, and owns what it works with: the thread runs it to its end or closes it.
     """
 
+    keep_alive_seconds = KEEP_ALIVE_SECONDS
+
     def __init__(
-        self,
-        events: Callable[[Callable[[], bool]], Generator[bytes]],
-        wanted: Callable[[], bool],
-        *,
-        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+        self, events: Callable[[Callable[[], bool]], Generator[bytes]], wanted: Callable[[], bool]
     ) -> None:
-        self._keep_alive_seconds = keep_alive_seconds
         self._cancelled = threading.Event()
         self._ready: queue.SimpleQueue[bytes | ServiceError | None] = queue.SimpleQueue()
         self._first: bytes | ServiceError | None = COMMENT
@@ -207,7 +205,7 @@ class Background:
 
     def _next(self) -> bytes | ServiceError | None:
         try:
-            return self._ready.get(timeout=self._keep_alive_seconds)
+            return self._ready.get(timeout=self.keep_alive_seconds)
         except queue.Empty:
             return COMMENT
 

@@ -61,17 +61,16 @@ voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
     raw=True,
 )
 def front_door() -> Response:
-    fields, upload = receive(
-        async_jobs.jobs_with_room() if prefers_async() else None, on_head=warm(_expected)
-    )
-    return _speak(fields) if upload is None else _transcribe(fields, upload)
+    jobs = async_jobs.jobs_with_room() if prefers_async() else None
+    with receive(jobs, on_head=warm(_expected)) as (fields, upload):
+        return _speak(fields) if upload is None else _transcribe(fields, upload)
 
 
 @voice.post("/transcribe", summary="The text of a recording, with its segments", form=TRANSCRIBE, raw=True)
 def transcribe() -> Response:
-    return _transcribe(
-        *receive_recording(async_jobs.jobs_with_room() if prefers_async() else None, warm(_expected))
-    )
+    jobs = async_jobs.jobs_with_room() if prefers_async() else None
+    with receive_recording(jobs, warm(_expected)) as (fields, upload):
+        return _transcribe(fields, upload)
 
 
 def _expected(fields: Fields) -> TranscriptionRequest:
@@ -94,11 +93,10 @@ def warm_up() -> Response:
 
 
 def _transcribe(fields: Fields, upload: Upload) -> Response:
-    with upload:
-        options, format = transcription_options(fields)
-        if prefers_async():
-            return async_jobs.enqueue_recording(fields, upload, options, format)
-        return transcript_response(upload, options, format, _json, _events if STREAM.read(fields) else None)
+    options, format = transcription_options(fields)
+    if prefers_async():
+        return async_jobs.enqueue_recording(fields, upload, options, format)
+    return transcript_response(upload, options, format, _json, _events if STREAM.read(fields) else None)
 
 
 def _json(done: Transcription, segments: list[Segment]) -> dict[str, object]:

@@ -121,21 +121,23 @@ class Attempt:
 
     def _perform(self, path: str, output: BinaryIO) -> None:
         """Write the result to *output*; ClientGone when it should not go on, AudioLimited without allowance."""
-        job, meter = self.job, None
-        if self.allowance is not None:
-            self.allowance.check(job.extra["caller"])
-            meter = self.allowance.meter(job.extra["caller"])
+        job, allowance = self.job, self.allowance
+        if allowance is not None:
+            allowance.check(job.extra["caller"])
         if job.kind == TRANSCRIBE:
             request = TranscriptionRequest(
                 path=path, background=True, resume=job.resume or None, **job.params
             )
-            transcription = self.speech.transcribe(request, self._should_continue)
-            with closing(meter.transcription(transcription) if meter else transcription) as transcription:
+            with closing(self.speech.transcribe(request, self._should_continue)) as transcription:
+                if allowance is not None:
+                    allowance.transcription(job.extra["caller"], transcription)
                 self._transcribe(transcription, output)
         else:
             wanted = SpeakRequest(**job.params, stream=False, background=True)
             spoken = self.speech.synthesis.speak(wanted, self._should_continue)
-            with closing(meter.spoken(spoken, wanted.text) if meter else spoken) as spoken:
+            if allowance is not None:
+                allowance.spoken(job.extra["caller"], spoken, wanted.text)
+            with closing(spoken):
                 self._speak(spoken, output)
 
     def _transcribe(self, transcription: Transcription, output: BinaryIO) -> None:

@@ -60,7 +60,7 @@ def test_when_it_is_used_up_there_is_more_after_an_hour(allowance, clock):
 
 def test_a_transcription_is_charged_for_what_it_is(allowance):
     work, _ = transcription(("progress", 20.0), ("progress", 45.0), ("end", 50.0))
-    list(allowance.meter("a").transcription(work))
+    list(allowance.transcription("a", work))
     allowance.charge("a", 9.9)
     assert not used_up(allowance)
     allowance.charge("a", 0.1)
@@ -70,7 +70,7 @@ def test_a_transcription_is_charged_for_what_it_is(allowance):
 def test_a_part_of_a_recording_is_charged_for_itself_alone(allowance):
     """Its times are those of the whole recording."""
     work, _ = transcription(("progress", 1830.0), ("end", 1850.0), begins_at=1800.0)
-    list(allowance.meter("a").transcription(work))
+    list(allowance.transcription("a", work))
     allowance.charge("a", 9.9)
     assert not used_up(allowance)
 
@@ -78,13 +78,13 @@ def test_a_part_of_a_recording_is_charged_for_itself_alone(allowance):
 def test_an_hour_is_ended_where_the_allowance_ends(allowance):
     work, taken = transcription(*(("progress", 30.0 * number) for number in range(1, 120)), ("end", 3600.0))
     with pytest.raises(AudioLimited):
-        list(allowance.meter("a").transcription(work))
+        list(allowance.transcription("a", work))
     assert taken[-1] == ("progress", 60.0)
 
 
 def test_who_leaves_in_the_midst_has_had_what_was_heard(allowance):
     work, _ = transcription(("progress", 59.0), ("segment", 59.0), ("progress", 100.0))
-    heard = iter(allowance.meter("a").transcription(work))
+    heard = iter(allowance.transcription("a", work))
     next(heard)
     work.close()
     allowance.charge("a", 0.9)
@@ -95,7 +95,7 @@ def test_who_leaves_in_the_midst_has_had_what_was_heard(allowance):
 
 def test_speech_is_charged_once_when_it_is_closed(allowance):
     said, closed = spoken(31.0)
-    metered = allowance.meter("a").spoken(said, "text")
+    metered = allowance.spoken("a", said, "text")
     assert not closed
     metered.close()
     metered.close()
@@ -107,21 +107,21 @@ def test_speech_is_charged_once_when_it_is_closed(allowance):
 
 def test_who_leaves_before_the_end_of_speech_pays_for_its_text(allowance):
     said, _ = spoken(None)
-    allowance.meter("a").spoken(said, "x" * 1000).close()
+    allowance.spoken("a", said, "x" * 1000).close()
     assert used_up(allowance)
 
 
 def test_what_was_kept_from_before_is_free(allowance):
     said, _ = spoken(None, cached=True)
-    allowance.meter("a").spoken(said, "x" * 1000).close()
+    allowance.spoken("a", said, "x" * 1000).close()
     assert not used_up(allowance)
 
 
 def test_without_a_limit_nothing_is_counted(clock):
     free = Allowance(0, LocalCounters(clock=clock))
     work, taken = transcription(("progress", 9e9), ("end", 9e9))
-    list(free.meter("a").transcription(work))
+    list(free.transcription("a", work))
     said, _ = spoken(9e9)
-    assert free.meter("a").spoken(said, "") is said
+    assert free.spoken("a", said, "") is said
     assert len(taken) == 2
     free.check("a")

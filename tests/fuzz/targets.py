@@ -55,11 +55,8 @@ def form(data: bytes) -> None:
     with _app().test_request_context(
         method="POST", data=data, content_type="multipart/form-data; boundary=b", query_string={"a": "b"}
     ):
-        try:
-            given, upload = requests.receive()
-        except (ServiceError, HTTPException):
-            return
-        with contextlib.closing(upload) if upload else contextlib.nullcontext():
+        refused = contextlib.suppress(ServiceError, HTTPException)
+        with refused, requests.receive() as (given, upload):
             read_fields(given)
             texts = sum(len(value) for _, value in given.items(multi=True))
             assert texts <= requests.FIELD_LIMIT_BYTES + 1

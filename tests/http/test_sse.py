@@ -9,7 +9,9 @@ from app.http.responses import COMMENT, Background, event
 
 
 def background(events, *, wanted=lambda: True, keep_alive_seconds=60.0):
-    return Background(events, wanted, keep_alive_seconds=keep_alive_seconds)
+    body = Background(events, wanted)
+    body.keep_alive_seconds = keep_alive_seconds
+    return body
 
 
 def test_events_follow_a_comment():
