@@ -53,7 +53,7 @@ class Services:
     @classmethod
     def build(cls, settings: Settings) -> Services:
         """Everything, from the settings; nothing is started yet. ConfigError: the model can't fit the budget."""
-        speech = Speech.build(settings, budget_mb(settings) / settings.web_concurrency, weigh_web)
+        speech = Speech(settings, budget_mb(settings) / settings.web_concurrency, weigh_web)
         slot = own_slot()
         live = LiveSessions(
             settings.realtime_sessions, settings.live_sessions_here, slot.memory.live, slot.number

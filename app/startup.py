@@ -245,7 +245,7 @@ def _voices(settings: Settings) -> Iterator[tuple[str, str]]:
         return
     from .speech.voices import Voices
 
-    voices = Voices.build(settings)
+    voices = Voices(settings)
     engines = [settings.tts_engine] if settings.tts_engine in SYNTHESIZERS else SYNTHESIZERS
     known = voices.languages(engines)  # none where no synthesizer is installed
     if known and not any(voices.speaking(settings.tts_language, engine) for engine in engines):

@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a shorter text")
     text = " ".join(PROSE)[: 500 if parser.parse_args().quick else 2000]
-    voices = Voices.build(Settings.from_env())
+    voices = Voices(Settings.from_env())
     print(HEADING)
     for engine in voices.engines:
         print(row(engine, voices, text), flush=True)

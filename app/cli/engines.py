@@ -28,7 +28,7 @@ def speech(settings: Settings) -> Iterator[Speech]:
     """Transcribes and speaks; its processes end with the block, at once if that is interrupted."""
     # One session at a time: the engine is bounded by what one costs.
     alone = replace(settings, engine_seats=1)
-    service = Speech.build(alone, budget_mb(alone), lambda: memory.footprint().pss_mb)
+    service = Speech(alone, budget_mb(alone), lambda: memory.footprint().pss_mb)
     with quiet(), closing(service):
         yield service
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from ..config import SYNTHESIZERS
+from ..config import SYNTHESIZERS, Settings
 from ..engine.scripts import count
 from ..errors import InvalidRequest, NothingToSay, UnsupportedFormat
 from . import languages
@@ -57,18 +57,18 @@ class Chain:
     """
     Turns requests into attempts. One per worker, shared by its threads.
 
-    *first* is TTS_ENGINE: "auto", or the one that speaks unless a request names another. An offline one
-    keeps every text on this machine: then a request can't name one that is online either.
+    TTS_ENGINE is "auto", or the one that speaks unless a request names another. An offline one keeps every text on
+    this machine: then a request can't name one that is online either.
     """
 
-    def __init__(self, first: str, language: str, max_characters: int, voices: Voices) -> None:
-        self.voices = voices
-        self._first, self._language, self._max_characters = first, language, max_characters
+    def __init__(self, settings: Settings, voices: Voices) -> None:
+        self.voices, self._first, self._language = voices, settings.tts_engine, settings.tts_language
+        self._max_characters = settings.tts_max_characters
         self.engines = tuple(
             engine
             for engine in SYNTHESIZERS
-            if engine == first
-            or (engine in voices.engines and (engine not in ONLINE or first in ("auto", *ONLINE)))
+            if engine == self._first
+            or (engine in voices.engines and (engine not in ONLINE or self._first in ("auto", *ONLINE)))
         )
 
     def attempts(self, request: SpeakRequest) -> list[Attempt]:

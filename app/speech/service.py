@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from ..checks import Check
 from ..config import Settings
@@ -27,30 +26,23 @@ WATCHED_ENDS = ("timeout", "killed", "died")
 TimedWord = tuple[str, float, float]  # a word, and the seconds when it begins and ends
 
 
-@dataclass
 class Speech:
     """
     The two services and what they run on. One per worker, owned by Services, shared by its threads.
 
-    *transcriber* is None where local Whisper is disabled and no other server was named.
+    *transcriber* is None where local Whisper is disabled and no other server was named. Nothing is started yet.
+    ConfigError: the model can't fit the budget.
     """
 
-    settings: Settings
-    budget: Budget
-    transcriber: LocalModels | UpstreamTranscriber | None
-    synthesis: Synthesis
-    observer: Observer = field(default_factory=Observer)
-
-    @classmethod
-    def build(cls, settings: Settings, budget_mb: float, weigh_web: Callable[[], float]) -> Speech:
-        """Everything, from the settings; nothing is started yet. ConfigError: the model can't fit the budget."""
-        budget = Budget(budget_mb, settings.memory_reserve_mb, weigh_web)
-        transcriber: LocalModels | UpstreamTranscriber | None = None
+    def __init__(self, settings: Settings, budget_mb: float, weigh_web: Callable[[], float]) -> None:
+        self.settings, self.observer = settings, Observer()
+        self.budget = Budget(budget_mb, settings.memory_reserve_mb, weigh_web)
+        self.transcriber: LocalModels | UpstreamTranscriber | None = None
         if not settings.disable_local_whisper:
-            transcriber = LocalModels(settings, budget)
+            self.transcriber = LocalModels(settings, self.budget)
         elif settings.openai_base_url:
-            transcriber = UpstreamTranscriber(settings)
-        return cls(settings, budget, transcriber, Synthesis.build(settings, budget))
+            self.transcriber = UpstreamTranscriber(settings)
+        self.synthesis = Synthesis(settings, self.budget)
 
     @property
     def engines(self) -> list[Engine]:

@@ -1,20 +1,20 @@
 """Text to audio: one synthesizer after the other is asked until one speaks, and what it says is kept."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import cgroup
 from ..checks import Check
+from ..config import Settings
 from ..engine import Observer
+from ..engine.budget import Budget
 from ..engine.launch import SPEECH, program
 from ..engine.process import Engine
 from ..engine.protocol import Header
@@ -32,10 +32,6 @@ from .audio import AudioInfo, Cache, CacheEntry, CacheWriter, SynthesisResult, c
 from .chain import ONLINE, WITH_PITCH, Attempt, Breaker, Chain, SpeakRequest
 from .voices import Voice, Voices
 
-if TYPE_CHECKING:
-    from ..config import Settings
-    from ..engine.budget import Budget
-
 log = logging.getLogger(__name__)
 
 # MB of PSS the engine process grows to, by who speaks; `benchmarks/voices.py` measures the whole service.
@@ -52,26 +48,12 @@ class Synthesis:
     Before the first byte a failing synthesizer is replaced by the next; afterwards its error ends the audio.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        chain: Chain,
-        cache: Cache,
-        *,
-        budget: Budget,
-        timeout_seconds: float,
-        breaker: Breaker | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.engine, self.chain, self.cache = engine, chain, cache
-        self.breaker = breaker or Breaker()
-        self._budget, self._timeout, self._clock = budget, timeout_seconds, clock
-        self.observer = Observer()
-
-    @classmethod
-    def build(cls, settings: Settings, budget: Budget) -> Synthesis:
-        """From the settings; nothing is started yet."""
-        voices = Voices.build(settings)
+    def __init__(self, settings: Settings, budget: Budget) -> None:
+        voices = Voices(settings)
+        self.chain = Chain(settings, voices)
+        self.cache = Cache(Path(settings.tts_cache_dir), settings.tts_cache_mb << 20)
+        self.breaker, self.observer = Breaker(), Observer()
+        self._budget, self._timeout = budget, settings.tts_timeout_seconds
         options: Header = {
             "espeak": [[files.library, files.data] for files in voices.espeak],
             "gtts_url": settings.gtts_url,
@@ -81,19 +63,8 @@ class Synthesis:
             "kokoro_threads": settings.stt_threads or cgroup.processors(),
         }
         largest_mb = max(COSTS_MB[name] for name in voices.engines)
-        engine = Engine(
-            "speech",
-            program("speech", options, SPEECH, cost_mb=largest_mb, seats=settings.engine_seats),
-            budget,
-            settings,
-        )
-        return cls(
-            engine,
-            Chain(settings.tts_engine, settings.tts_language, settings.tts_max_characters, voices),
-            Cache(Path(settings.tts_cache_dir), settings.tts_cache_mb << 20),
-            budget=budget,
-            timeout_seconds=settings.tts_timeout_seconds,
-        )
+        run = program("speech", options, SPEECH, cost_mb=largest_mb, seats=settings.engine_seats)
+        self.engine = Engine("speech", run, budget, settings)
 
     def speak(
         self, request: SpeakRequest, should_continue: Callable[[], bool] = lambda: True
@@ -118,10 +89,10 @@ class Synthesis:
         if self.cache.limit_bytes:
             self.observer.note("speech_cache_requests_total", 1, "miss")
         # A job's time is limited where it is run; that it waits for its turn is no reason for another voice.
-        deadline = math.inf if request.background else self._clock() + self._timeout
+        deadline = math.inf if request.background else time.monotonic() + self._timeout
         reasons: list[str] = []
         for number, attempt in enumerate(attempts, 1):
-            left = deadline - self._clock()
+            left = deadline - time.monotonic()
             # Half of what is left, so that the next has as much; the last one takes it all.
             seconds = left if number == len(attempts) else left / 2
             if (
@@ -131,7 +102,8 @@ class Synthesis:
             ):
                 return cached_result(entry, attempt, request, reasons)
             try:
-                return self._attempt(attempt, request, should_continue, seconds=seconds, before=reasons)
+                with self._guarded(attempt.engine):
+                    return self._begin(attempt, request, should_continue, seconds=seconds, before=reasons)
             except (InvalidRequest, QueueFull):
                 raise  # the request, or the seats, are the same for all of them
             except ServiceError as error:
@@ -175,31 +147,22 @@ class Synthesis:
             found.append(Check(name, problem))
         return found
 
-    def _attempt(
-        self,
-        attempt: Attempt,
-        request: SpeakRequest,
-        should_continue: Callable[[], bool],
-        *,
-        seconds: float,
-        before: Sequence[str],
-    ) -> SynthesisResult:
-        """Have one synthesizer speak, if its breaker allows it; ServiceError when it can't."""
-        online = attempt.engine in ONLINE
-        if online and not self.breaker.allows():
+    @contextmanager
+    def _guarded(self, engine: str) -> Iterator[None]:
+        """The block asks *engine*: one that is online if its breaker allows it, which is told how it went."""
+        if engine not in ONLINE:
+            yield
+            return
+        if not self.breaker.allows():
             raise SynthesisFailed(f"failed lately; tried again in {self.breaker.retry_in_seconds:.0f} s")
         try:
-            result = self._begin(attempt, request, should_continue, seconds=seconds, before=before)
-            if online:
-                self.breaker.succeeded()
-            return result
+            yield
+            self.breaker.succeeded()
         except SynthesisFailed:
-            if online:
-                self.breaker.failed()
+            self.breaker.failed()
             raise
         finally:
-            if online:
-                self.observer.note("speech_breaker_open", self.breaker.state != "closed", attempt.engine)
+            self.observer.note("speech_breaker_open", self.breaker.state != "closed", engine)
 
     def _begin(
         self,
@@ -211,14 +174,14 @@ class Synthesis:
         before: Sequence[str],
     ) -> SynthesisResult:
         """Wait for the first bytes at most *seconds*, and for all of them where the request does not stream."""
-        began = self._clock()
+        began = time.monotonic()
         limit = began + seconds
         messages = self.engine.session(
             question(attempt, request, within_seconds=min(NETWORK_SECONDS, seconds)),
             cost_mb=COSTS_MB[attempt.engine],
             patience_seconds=seconds,
             background=request.background,
-            wanted=lambda: should_continue() and self._clock() < limit,
+            wanted=lambda: should_continue() and time.monotonic() < limit,
         )
         writer = self.cache.writer() if self.cache.limit_bytes or not request.stream else None
 
@@ -273,7 +236,7 @@ class Synthesis:
         seconds = result.duration_seconds or 0.0
         self.observer.note("speech_synthesized_audio_seconds_total", seconds, result.engine)
         if seconds > 0:
-            ratio = (self._clock() - began) / seconds
+            ratio = (time.monotonic() - began) / seconds
             self.observer.note("speech_real_time_factor_ratio", ratio, "synthesis")
         if writer is not None:
             until = time.time() + STAND_IN_SECONDS if result.fallback else 0.0

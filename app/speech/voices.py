@@ -83,24 +83,13 @@ class EspeakFiles(NamedTuple):
 class Voices:
     """The catalogue; read from disk when first asked for, then kept (about 0.1 MB). Threads may share it."""
 
-    def __init__(
-        self, espeak: Iterable[EspeakFiles], *, neural_download: bool = False, kokoro: Path | None = None
-    ) -> None:
-        self.espeak, self._neural_download = list(espeak), neural_download
-        self.kokoro = kokoro  # the directory of its model
-        self.engines = tuple(engine for engine in SYNTHESIZERS if engine != "kokoro" or kokoro)
-        self.speaking = functools.lru_cache(maxsize=256)(self._speaking)  # asked for every engine and text
-
-    @classmethod
-    def build(cls, settings: Settings) -> "Voices":
-        """What the settings let speak."""
+    def __init__(self, settings: Settings) -> None:
+        self.espeak, self._neural_download = find_espeak(), settings.neural_voice_download
         kokoro = Path(settings.model_dir) / KOKORO
         is_here = settings.kokoro and (kokoro / KOKORO_MODEL).is_file()
-        return cls(
-            find_espeak(),
-            neural_download=settings.neural_voice_download,
-            kokoro=kokoro if is_here else None,
-        )
+        self.kokoro = kokoro if is_here else None  # the directory of its model
+        self.engines = tuple(engine for engine in SYNTHESIZERS if engine != "kokoro" or is_here)
+        self.speaking = functools.lru_cache(maxsize=256)(self._speaking)  # asked for every engine and text
 
     @functools.cached_property
     def _spoken(self) -> list[tuple[str, Voice]]:

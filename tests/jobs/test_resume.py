@@ -15,7 +15,7 @@ from .fleet.machines import read_aloud
 
 @pytest.fixture
 def speech():
-    speech = Speech.build(Settings(whisper_model="tiny.en"), 600, weigh_web)
+    speech = Speech(Settings(whisper_model="tiny.en"), 600, weigh_web)
     yield speech
     speech.close()
 

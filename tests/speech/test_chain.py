@@ -1,14 +1,15 @@
 import pytest
 
+from app.config import Settings
 from app.errors import InvalidRequest, NothingToSay, UnsupportedFormat
 from app.speech.chain import Breaker, Chain, SpeakRequest
-from app.speech.voices import Voices, find_espeak
+from app.speech.voices import Voices
 
-VOICES = Voices(find_espeak())
+VOICES = Voices(Settings(kokoro=False))
 
 
 def chain(first: str = "auto") -> Chain:
-    return Chain(first, "en", 4096, VOICES)
+    return Chain(Settings(tts_engine=first), VOICES)
 
 
 def asked(first: str = "auto", **request: object) -> list[str]:
@@ -137,11 +138,12 @@ def test_an_offline_engine_keeps_every_text_here(first, request_):
 @pytest.fixture
 def with_kokoro(tmp_path):
     """The first choice's name to a chain where Kokoro's voices are here."""
-    (tmp_path / "voices").mkdir()
+    (tmp_path / "kokoro" / "voices").mkdir(parents=True)
+    (tmp_path / "kokoro" / "kokoro.onnx").touch()
     for name in ("af_heart", "af_bella", "am_onyx", "ff_siwis"):
-        (tmp_path / "voices" / f"{name}.bin").touch()
-    voices = Voices(find_espeak(), kokoro=tmp_path)
-    return lambda first="auto": Chain(first, "en", 4096, voices)
+        (tmp_path / "kokoro" / "voices" / f"{name}.bin").touch()
+    voices = Voices(Settings(model_dir=str(tmp_path)))
+    return lambda first="auto": Chain(Settings(tts_engine=first), voices)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def error_rate(said, heard):
 @pytest.fixture
 def speech():
     settings = Settings.from_env({"MODEL_DIR": str(PROJECT / "models"), "WHISPER_MODEL": "tiny.en"})
-    speech = Speech.build(settings, 2000, lambda: 60.0)
+    speech = Speech(settings, 2000, lambda: 60.0)
     yield speech
     speech.close()
 
@@ -61,7 +61,7 @@ def test_what_can_not_be_heard_here_is_refused_before(speech):
     elsewhere = Settings.from_env(
         {"DISABLE_LOCAL_WHISPER": "true", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "k"}
     )
-    other = Speech.build(elsewhere, 2000, lambda: 60.0)
+    other = Speech(elsewhere, 2000, lambda: 60.0)
     with pytest.raises(Misconfigured, match="live transcription needs a model here"):
         other.choose_live(REQUEST)
     other.close()

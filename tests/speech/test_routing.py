@@ -29,7 +29,7 @@ needs_base = pytest.mark.skipif(
 
 
 def build(budget_mb=1000.0, **settings):
-    return Speech.build(Settings(**{"model_dir": str(MODEL_DIR), **settings}), budget_mb, lambda: 50.0)
+    return Speech(Settings(**{"model_dir": str(MODEL_DIR), **settings}), budget_mb, lambda: 50.0)
 
 
 @pytest.fixture

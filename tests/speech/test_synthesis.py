@@ -37,7 +37,7 @@ def build(tmp_path, stand_in):
         settings = Settings.from_env(
             {"KOKORO": "false", "TTS_CACHE_DIR": str(tmp_path / "cache"), "GTTS_URL": stand_in.url, **environ}
         )
-        built.append(Synthesis.build(settings, Budget(limit_mb, 0, lambda: 50.0)))
+        built.append(Synthesis(settings, Budget(limit_mb, 0, lambda: 50.0)))
         return built[-1]
 
     yield build

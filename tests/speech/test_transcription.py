@@ -27,7 +27,7 @@ class Heard(Observer):
 
 @pytest.fixture
 def speech():
-    speech = Speech.build(Settings(whisper_model="tiny.en"), 1000.0, lambda: 50.0)
+    speech = Speech(Settings(whisper_model="tiny.en"), 1000.0, lambda: 50.0)
     yield speech
     speech.close()
 
@@ -68,6 +68,6 @@ def test_parts_of_a_recording_are_the_whole_of_it(speech, tmp_path):
 
 def test_a_recording_another_server_transcribes_is_not_looked_over():
     settings = Settings(disable_local_whisper=True, openai_base_url="http://127.0.0.1:9/v1")
-    speech = Speech.build(settings, 1000.0, lambda: 50.0)
+    speech = Speech(settings, 1000.0, lambda: 50.0)
     assert speech.survey(TranscriptionRequest("/nowhere", clip=Clip(0, 1)), wanted) is None
     speech.close()

@@ -1,12 +1,12 @@
 import pytest
 
 from app.config import Settings
-from app.speech.voices import OPENAI_VOICES, EspeakFiles, Voices, find_espeak
+from app.speech.voices import OPENAI_VOICES, EspeakFiles, Voices, espeak_voices, find_espeak
 
 
 @pytest.fixture(scope="module")
 def voices():
-    return Voices(find_espeak())
+    return Voices(Settings(kokoro=False))
 
 
 def test_every_voice_has_an_id_of_its_own(voices):
@@ -48,10 +48,10 @@ def test_voices_on_this_machine_and_those_that_may_be_fetched_are_listed(tmp_pat
     monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
 
     def neural(**allowed):
-        return [voice.key for voice in Voices([], **allowed).all if voice.engine == "neural"]
+        return [voice.key for voice in Voices(Settings(**allowed)).all if voice.engine == "neural"]
 
     assert neural() == ["heart"]
-    assert set(neural(neural_download=True)) > {"heart", "emma"}
+    assert set(neural(neural_voice_download=True)) > {"heart", "emma"}
     (tmp_path / "bf_emma.int8.onnx").touch()
     assert neural() == ["heart", "emma"]
 
@@ -68,8 +68,8 @@ def test_a_voice_without_its_dictionary_is_left_out(tmp_path):
     for name in ("aa", "bb"):
         (tmp_path / "lang" / "x" / name).write_text(f"name Voice {name}\nlanguage {name}\n")
     (tmp_path / "aa_dict").touch()
-    found = Voices([EspeakFiles("lib", None), EspeakFiles("lib", str(tmp_path))]).all
-    assert [voice.id for voice in found if voice.engine == "espeak"] == ["espeak:aa"]
+    found = espeak_voices([EspeakFiles("lib", None), EspeakFiles("lib", str(tmp_path))])
+    assert [(tag, voice.id) for tag, voice in found] == [("aa", "espeak:aa")]
 
 
 NAMES = ("af_alloy", "af_bella", "af_heart", "am_adam", "am_onyx", "bf_emma", "bm_fable", "ef_dora", "em_alex",
@@ -83,7 +83,7 @@ def kokoro(tmp_path):
     (tmp_path / "kokoro" / "kokoro.onnx").touch()
     for name in NAMES:
         (tmp_path / "kokoro" / "voices" / f"{name}.bin").touch()
-    return Voices.build(Settings.from_env({"MODEL_DIR": str(tmp_path)}))
+    return Voices(Settings.from_env({"MODEL_DIR": str(tmp_path)}))
 
 
 def test_kokoros_voices_are_there_once_they_were_fetched(kokoro, tmp_path):
@@ -94,7 +94,7 @@ def test_kokoros_voices_are_there_once_they_were_fetched(kokoro, tmp_path):
         "zf_xiaobei",
     }
     for environ in ({"MODEL_DIR": str(tmp_path), "KOKORO": "false"}, {"MODEL_DIR": str(tmp_path / "other")}):
-        assert Voices.build(Settings.from_env(environ)).engines == ("gtts", "neural", "pico", "espeak")
+        assert Voices(Settings.from_env(environ)).engines == ("gtts", "neural", "pico", "espeak")
 
 
 @pytest.mark.parametrize(

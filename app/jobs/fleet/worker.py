@@ -78,7 +78,7 @@ class WorkerState:
                 engine_seats=1,
                 stt_threads=settings.stt_threads or max(1, cgroup.processors() // self.processes),
             )
-            speech = Speech.build(share, budget_mb(settings) / self.processes, weigh_web)
+            speech = Speech(share, budget_mb(settings) / self.processes, weigh_web)
             store, files, queue = build_fleet(settings, _wait_for_redis, app)
             allowance = Access(settings).allowance
             self.made = Performer(share, speech, allowance, store, files, queue, self.is_leaving)
