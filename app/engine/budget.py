@@ -83,16 +83,13 @@ class Budget:
         held = self._held.get(engine, 0) >= cost_mb
         return None if held or self._fits(engine, cost_mb) else self._refusal(engine, cost_mb)
 
-    def used_mb(self) -> float:
+    def used_mb(self, *, without: MemoryConsumer | None = None) -> float:
         """What the service weighs now, engines counted with at least what they declared."""
-        return self._used_without(None)
+        others = [(consumer, cost) for consumer, cost in [*self._held.items()] if consumer is not without]
+        return self.weigh_web() + sum(max(cost, consumer.measured_mb()) for consumer, cost in others)
 
     def _fits(self, engine: MemoryConsumer, cost_mb: float) -> bool:
-        return self._used_without(engine) + cost_mb <= self.limit_mb - self.reserve_mb
-
-    def _used_without(self, left_out: MemoryConsumer | None) -> float:
-        others = [(consumer, cost) for consumer, cost in [*self._held.items()] if consumer is not left_out]
-        return self.weigh_web() + sum(max(cost, consumer.measured_mb()) for consumer, cost in others)
+        return self.used_mb(without=engine) + cost_mb <= self.limit_mb - self.reserve_mb
 
     def _evict(self, consumer: MemoryConsumer) -> bool:
         if not consumer.stop_if_unused():
@@ -101,7 +98,7 @@ class Budget:
         return True
 
     def _refusal(self, engine: MemoryConsumer, cost_mb: float) -> InsufficientMemory:
-        used = self._used_without(engine)
+        used = self.used_mb(without=engine)
         return InsufficientMemory(
             f"the {engine.name} engine needs {cost_mb:.0f} MB, and of the budget of {self.limit_mb:.0f} MB "
             f"{used:.0f} MB are in use and {self.reserve_mb:.0f} MB are kept free; try again when other work is "

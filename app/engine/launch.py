@@ -17,7 +17,6 @@ from .protocol import Header
 # 0.34 s of 0.87. Nothing here depends on the level.
 COMMON = {"PYTHONOPTIMIZE": "", "OPENBLAS_NUM_THREADS": "1"}
 
-SPEECH = COMMON
 WHISPER = {
     **COMMON,
     # Buffers of half a MB and more go back to the system as they are freed: 20 MB less at the peak than with the C

@@ -27,7 +27,8 @@ from ..errors import (
 from . import Observer, protocol
 from .budget import Budget
 from .launch import Program
-from .queueing import LOOK_UP_SECONDS, Seats, Turns, Work
+from .protocol import Message
+from .queueing import LOOK_UP_SECONDS, Seats, Turns, Wanted, Work
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +92,9 @@ class Engine:
         patience_seconds: float = 15.0,
         background: bool = False,
         work: Work | None = None,
-        wanted: Callable[[], bool] = lambda: True,
-        questions: Iterator[protocol.Message] | None = None,
-    ) -> Generator[protocol.Message, None, None]:
+        wanted: Wanted = lambda: True,
+        questions: Iterator[Message] | None = None,
+    ) -> Generator[Message, None, None]:
         """
         What the engine finds, as it finds it; closing the iterator early cancels the work.
 
@@ -109,7 +110,7 @@ class Engine:
         seatless = background or questions is not None
         self._take_seat(seatless)
         number = next(self._numbers)
-        question = protocol.Message({**header, "op": "open", "session": number})
+        question = Message({**header, "op": "open", "session": number})
         process = None
         more, begun = True, False
         work = work or Work()
@@ -129,7 +130,7 @@ class Engine:
                         process = self._running()
                     messages, more = self._step(process, question, wanted)
                 yield from messages
-                given = next(questions, None) if more and questions is not None else protocol.Message({})
+                given = next(questions, None) if more and questions is not None else Message({})
                 if given is None:
                     self._forgotten.append(number)
                     return
@@ -171,11 +172,8 @@ class Engine:
                 with self._turns.taken(work, lambda: True):
                     begun = self._begin()
                     self._budget.admit(self, self.program.cost_mb)
-                    self._step(
-                        self._running(),
-                        protocol.Message({"op": "open", "session": number, "task": protocol.WARM}),
-                        lambda: True,
-                    )
+                    question = Message({"op": "open", "session": number, "task": protocol.WARM})
+                    self._step(self._running(), question, lambda: True)
             finally:
                 self._turns.leave(work)
                 with self._changed:
@@ -187,7 +185,7 @@ class Engine:
         finally:
             self._warming = False
 
-    def _stand_aside(self, patience_seconds: float, wanted: Callable[[], bool]) -> None:
+    def _stand_aside(self, patience_seconds: float, wanted: Wanted) -> None:
         """
         Wait, where another engine waits for the room that this one's process takes, until it has had some of it.
 
@@ -219,7 +217,7 @@ class Engine:
                 raise
             self.observer.note("engine_sessions", self._seats.taken, self.name)
 
-    def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Callable[[], bool]) -> None:
+    def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Wanted) -> None:
         """Have *cost_mb* granted, waiting for other engines' sessions to end; only with the turn taken."""
         deadline = self._clock() + patience_seconds
         try:
@@ -265,19 +263,17 @@ class Engine:
         return process
 
     def _step(
-        self, process: subprocess.Popen[bytes], question: protocol.Message, wanted: Callable[[], bool]
-    ) -> tuple[list[protocol.Message], bool]:
+        self, process: subprocess.Popen[bytes], question: Message, wanted: Wanted
+    ) -> tuple[list[Message], bool]:
         """Ask *question*; what it found and whether the session has more steps."""
         step = next(self._numbers)
-        found: list[protocol.Message] = []
+        found: list[Message] = []
         try:
             if self._process is not process:
                 raise EOFError  # it ended in another session's step, and this session with it
             while self._forgotten:
-                protocol.send(
-                    _descriptor(process.stdin),
-                    {"op": "close", "session": self._forgotten.popleft(), "step": 0},
-                )
+                left = {"op": "close", "session": self._forgotten.popleft(), "step": 0}
+                protocol.send(_descriptor(process.stdin), left)
             protocol.send(_descriptor(process.stdin), {**question.header, "step": step}, question.payload)
             while True:
                 message = self._next_message(process, wanted)
@@ -300,7 +296,7 @@ class Engine:
                 "the next request gets a new one"
             ) from None
 
-    def _next_message(self, process: subprocess.Popen[bytes], wanted: Callable[[], bool]) -> protocol.Message:
+    def _next_message(self, process: subprocess.Popen[bytes], wanted: Wanted) -> Message:
         """One message; ClientGone only between messages, EngineTimeout when none comes for too long."""
         output = _descriptor(process.stdout)
         deadline = self._clock() + self._timeout

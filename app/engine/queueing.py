@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from ..errors import ClientGone, QueueFull
 
+Wanted = Callable[[], bool]  # whether anybody still waits for the answer
+
 RESERVED_SECONDS = 0.05  # between two steps of a session, while what it found is passed on
 LOOK_UP_SECONDS = 0.25  # how often somebody who waits checks that waiting still makes sense
 # Turns others take before one in the background has one all the same: under full load, a job gets a ninth of the
@@ -115,9 +117,7 @@ class Turns:
     Those in the background come last. Whoever others overtook eight times has the next turn.
     """
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, *, reserved_seconds: float = RESERVED_SECONDS
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], *, reserved_seconds: float = RESERVED_SECONDS) -> None:
         self._clock, self._reserved_seconds = clock, reserved_seconds
         self._condition = threading.Condition()  # guards all below
         self._waiting: deque[Work] = deque()
@@ -131,7 +131,7 @@ class Turns:
         self._paced_steps, self._paced_seconds, self._paced_audio = 0, 0.0, 0.0
 
     @contextmanager
-    def taken(self, work: Work, wanted: Callable[[], bool]) -> Iterator[None]:
+    def taken(self, work: Work, wanted: Wanted) -> Iterator[None]:
         """
         Hold the turn for the block, a step of *work*.
 

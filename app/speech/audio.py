@@ -165,10 +165,8 @@ class Cache:
             found = json.loads(file.read(INFO_BYTES))
             size, info = found.pop("size"), AudioInfo(**found)
             # A power cut may leave the name and not all of the bytes.
-            if (
-                size + INFO_BYTES != os.fstat(file.fileno()).st_size
-                or 0 < info.stand_in_until < self._clock()
-            ):
+            whole = size + INFO_BYTES == os.fstat(file.fileno()).st_size
+            if not whole or 0 < info.stand_in_until < self._clock():
                 raise ValueError
             os.utime(path)
             return CacheEntry(info, size, file)

@@ -24,6 +24,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from ..config import PROJECT, Settings, without_secrets
+from ..engine.queueing import Wanted
 from ..errors import ClientGone, Conflict, InsufficientStorage, UpstreamFailed
 from ..files import free_bytes
 from .models import CATALOGUE, CONFIG, DECODER, ENCODER, WEIGHTS, Model, find, is_converted
@@ -296,7 +297,7 @@ def check_room(model: Model, model_dir: Path) -> None:
         )
 
 
-def fetch_aside(model: Model, settings: Settings, wanted: Callable[[], bool]) -> Generator[int]:
+def fetch_aside(model: Model, settings: Settings, wanted: Wanted) -> Generator[int]:
     """
     Fetch *model*; how many bytes there are meanwhile. Closed early, it stops and leaves nothing on the disk.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
 from ..engine.protocol import Header, Message
+from ..engine.queueing import Wanted
 from .routing import LocalModels
 from .transcription import TranscriptionRequest
 
@@ -89,7 +90,7 @@ def as_recording(request: LiveRequest) -> TranscriptionRequest:
 
 
 def live(
-    models: LocalModels, request: LiveRequest, inputs: Iterator[LiveInput], wanted: Callable[[], bool]
+    models: LocalModels, request: LiveRequest, inputs: Iterator[LiveInput], wanted: Wanted
 ) -> Generator[LiveEvent]:
     """
     What is heard in *inputs*, until they end; they are not closed, so that another call can go on with them.

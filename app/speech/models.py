@@ -67,13 +67,9 @@ class Model(NamedTuple):
 
     @property
     def cost_mb(self) -> int:
-        """The engine's peak with this model and one session: measured, or computed."""
-        return self.measured_mb or self.computed_mb
-
-    @property
-    def computed_mb(self) -> int:
-        """The same, from the shape of the network."""
-        return round(FIXED_MB + self.decoder_weights / (1 << 20) + self._kept_mb)
+        """The engine's peak with this model and one session: measured, or computed from the shape of the network."""
+        computed_mb = FIXED_MB + self.decoder_weights / (1 << 20) + self._kept_mb
+        return self.measured_mb or round(computed_mb)
 
     @property
     def decoder_weights(self) -> int:
@@ -179,11 +175,8 @@ def _choose(name: str, settings: Settings, budget_mb: float, *, is_default: bool
         name = largest([each for each in fit if each in here], settings)
     model = describe(name, model_dir)
     if model is None:
-        what = (
-            f"{WEIGHTS} and {CONFIG} are not both in {name!r}"
-            if "/" in name
-            else f"no model is called {name!r}"
-        )
+        absent = f"{WEIGHTS} and {CONFIG} are not both in {name!r}"
+        what = absent if "/" in name else f"no model is called {name!r}"
         raise ConfigError(
             f"WHISPER_MODEL: {what}; known are {', '.join(CATALOGUE)}, or a directory with those two"
         )
@@ -236,13 +229,10 @@ def largest(names: list[str], settings: Settings) -> str:
 
 def share_text(settings: Settings, budget_mb: float) -> str:
     """What of the budget is left for engines, for people; *budget_mb* is one worker's share."""
-    workers, reserve_mb = settings.web_concurrency, settings.memory_reserve_mb
+    workers, reserve_mb, share = settings.web_concurrency, settings.memory_reserve_mb, ""
     left_mb = max(room_mb(budget_mb, reserve_mb), 0)
-    share = (
-        f", of which each of {workers} workers (WEB_CONCURRENCY) has {budget_mb:.0f} MB"
-        if workers > 1
-        else ""
-    )
+    if workers > 1:
+        share = f", of which each of {workers} workers (WEB_CONCURRENCY) has {budget_mb:.0f} MB"
     return (
         f"the budget is {budget_mb * workers:.0f} MB ({budget_source(settings)}){share}; less {WEB_MB} MB for the web "
         f"server and {reserve_mb} MB that are kept free (MEMORY_RESERVE_MB), {left_mb:.0f} MB are left"
@@ -286,9 +276,10 @@ def installed(model_dir: Path) -> list[str]:
     """The names of the models in *model_dir*."""
     if not model_dir.is_dir():
         return []
+    names = (path.name for path in model_dir.iterdir())
     return sorted(
-        path.name for path in model_dir.iterdir() if not is_temporary(path) and find(path.name, model_dir)
-    )
+        name for name in names if name[0] != "." and find(name, model_dir)
+    )  # with a dot: a fetch under way
 
 
 def describe(name: str, model_dir: Path) -> Model | None:
@@ -302,18 +293,12 @@ def describe(name: str, model_dir: Path) -> Model | None:
     size_mb = sum((path / file).stat().st_size for file in files) >> 20
     by_size = sorted(CATALOGUE.values(), key=lambda model: model.weights_mb)
     like = next((model for model in by_size if model.weights_mb >= size_mb), by_size[-1])
-    described = like._replace(
-        name=name, repository="", revision="", weights_mb=size_mb, wheels=(), measured_mb=None
-    )
-    return described._replace(multilingual=not _is_english(path))
-
-
-def _is_english(path: Path) -> bool:
-    """Whether the model at *path* knows English only: its vocabulary is shorter by a token (OpenAI's tokenizer.py)."""
-    try:
-        return (path / "vocabulary.txt").read_bytes().count(b"\n") <= ENGLISH_TOKENS
+    try:  # of English only, the vocabulary is shorter by a token (OpenAI's tokenizer.py)
+        multilingual = (path / "vocabulary.txt").read_bytes().count(b"\n") > ENGLISH_TOKENS
     except OSError:
-        return path.name.endswith(".en")
+        multilingual = not path.name.endswith(".en")
+    like = like._replace(repository="", revision="", wheels=(), measured_mb=None)
+    return like._replace(name=name, weights_mb=size_mb, multilingual=multilingual)
 
 
 def remove(name: str, model_dir: Path) -> None:
@@ -323,8 +308,3 @@ def remove(name: str, model_dir: Path) -> None:
     shutil.rmtree(removed, ignore_errors=True)
     (model_dir / name).rename(removed)
     shutil.rmtree(removed)
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether *path* is a fetch under way."""
-    return path.name.startswith(".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..engine.budget import Budget
 from ..engine.launch import COMMON, PACKED, WHISPER, program, uses_mkl
 from ..engine.process import Engine
 from ..engine.protocol import Header, Message
-from ..engine.queueing import Work
+from ..engine.queueing import Wanted, Work
 from ..errors import (
     Conflict,
     InsufficientMemory,
@@ -52,7 +52,7 @@ class LocalTranscriber:
         self,
         request: TranscriptionRequest,
         work: Work,
-        wanted: Callable[[], bool],
+        wanted: Wanted,
         *,
         hand_over: bool = False,
     ) -> Generator[Message]:
@@ -71,14 +71,13 @@ class LocalTranscriber:
             "resume": request.resume,
             "hand_over": hand_over,
         }
-        with closing(
-            self.engine.session(header, background=request.background, work=work, wanted=wanted)
-        ) as messages:
+        messages = self.engine.session(header, background=request.background, work=work, wanted=wanted)
+        with closing(messages):
             for message in messages:
                 self.encoder = message.header.get("encoder", self.encoder)
                 yield message
 
-    def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
+    def survey(self, request: TranscriptionRequest, wanted: Wanted) -> Survey:
         """Look the recording over, in about a fiftieth of the time it takes to transcribe it."""
         header = {**self._header(request), "task": "survey"}
         pauses: list[Clip] = []
@@ -155,7 +154,7 @@ class LocalModels:
             models.remove(name, self._model_dir)
             self._fetched.pop(name, None)
 
-    def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
+    def transcribe(self, request: TranscriptionRequest, wanted: Wanted) -> Transcription:
         """
         Begin, with the model that is asked for, or else the first of the list that can.
 
@@ -172,7 +171,7 @@ class LocalModels:
         self,
         transcription: Transcription,
         request: TranscriptionRequest,
-        wanted: Callable[[], bool],
+        wanted: Wanted,
         first: LocalTranscriber,
         other: LocalTranscriber | None,
     ) -> Generator[Message]:
@@ -196,7 +195,7 @@ class LocalModels:
             if not handed_over:
                 return
 
-    def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey:
+    def survey(self, request: TranscriptionRequest, wanted: Wanted) -> Survey:
         """Look the recording over with the model that is asked for, or one that can tell its language."""
         first, other = self.choose(request)
         return (other or first).survey(request, wanted)
@@ -275,12 +274,6 @@ class LocalModels:
                 "compute_type": settings.whisper_compute_type,
             }
             environment = COMMON
-        seats = settings.engine_seats
-        run = program("whisper", options, environment, cost_mb=cost_mb, seats=seats + 1)
-        engine = Engine(
-            engine_name,
-            run._replace(model=model.label),
-            self._budget,
-            settings,
-        )
+        run = program("whisper", options, environment, cost_mb=cost_mb, seats=settings.engine_seats + 1)
+        engine = Engine(engine_name, run._replace(model=model.label), self._budget, settings)
         return LocalTranscriber(engine, model, settings)

@@ -11,6 +11,7 @@ from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
 from ..engine.process import Engine
+from ..engine.queueing import Wanted
 from ..errors import LocalWhisperDisabled, Misconfigured, ModelNotFound
 from . import languages, live, models
 from .audio import SynthesisResult
@@ -64,7 +65,7 @@ class Speech:
             for reason in WATCHED_ENDS:  # an increase from nothing to one is none to Prometheus
                 observer.note("engine_exits_total", 0, engine.name, reason)
 
-    def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
+    def transcribe(self, request: TranscriptionRequest, wanted: Wanted) -> Transcription:
         """Begin to transcribe; iterate the answer, and close it."""
         if self.transcriber is None:
             raise LocalWhisperDisabled(
@@ -75,9 +76,7 @@ class Speech:
         transcription.observer = self.observer
         return transcription
 
-    def word_times(
-        self, spoken: SynthesisResult, text: str, path: str, wanted: Callable[[], bool]
-    ) -> list[TimedWord]:
+    def word_times(self, spoken: SynthesisResult, text: str, path: str, wanted: Wanted) -> list[TimedWord]:
         """When each word of *text* is said in what was *spoken*: as the engine knows, else as Whisper hears *path*."""
         if spoken.words is not None:
             return align(text.split(), spoken.words, spoken.duration_seconds or 0.0)
@@ -99,9 +98,7 @@ class Speech:
         if isinstance(self.transcriber, LocalModels):
             self.transcriber.choose(request)
 
-    def live(
-        self, request: LiveRequest, inputs: Iterator[LiveInput], wanted: Callable[[], bool]
-    ) -> Generator[LiveEvent]:
+    def live(self, request: LiveRequest, inputs: Iterator[LiveInput], wanted: Wanted) -> Generator[LiveEvent]:
         """What is heard in *inputs* while it is spoken; see `live.live`."""
         return live.live(self._live_models(), request, inputs, wanted)
 
@@ -128,7 +125,7 @@ class Speech:
         engine.warm()
         return engine
 
-    def survey(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Survey | None:
+    def survey(self, request: TranscriptionRequest, wanted: Wanted) -> Survey | None:
         """Where the recording may be cut into parts; None where another server transcribes, which takes it whole."""
         if isinstance(self.transcriber, LocalModels):
             return self.transcriber.survey(request, wanted)

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .transcription import Segment
+from .transcription import Segment, Word
 
 # What subtitling guides agree on (BBC Subtitle Guidelines, Netflix Timed Text Style Guide).
 LINE_WIDTH = 42
@@ -90,13 +90,14 @@ def _parts(segments: Iterable[Segment]) -> Iterator[list[Token]]:
 
 
 def _tokens(segment: Segment) -> Iterator[Token]:
-    """The words of *segment*; without word times, each takes a part of the time by its width."""
-    if segment.words:
-        for word in segment.words:
-            pieces = list(_pieces(word.word))
-            yield from _spread(pieces, word.start, max(word.start, word.end))
-    else:
-        yield from _spread(list(_pieces(segment.text)), segment.start, max(segment.start, segment.end))
+    """The words of *segment* in pieces, each with a part of the word's time; without word times, of the segment's."""
+    for word in segment.words or [Word(segment.text, segment.start, segment.end, 1.0)]:
+        pieces = list(_pieces(word.word))
+        length, total, said = max(0.0, word.end - word.start), sum(map(len, pieces)), 0
+        for piece in pieces:
+            begins = word.start + length * said / total
+            said += len(piece)
+            yield Token(piece, begins, word.start + length * said / total)
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -108,19 +109,13 @@ def _pieces(text: str) -> Iterator[str]:
             yield (space if begin == 0 else "") + letters[begin : begin + step]
 
 
-def _spread(pieces: list[str], start: float, end: float) -> Iterator[Token]:
-    total = sum(len(piece) for piece in pieces)
-    said = 0
-    for piece in pieces:
-        begins = start + (end - start) * said / total
-        said += len(piece)
-        yield Token(piece, begins, start + (end - start) * said / total)
-
-
 def _part_size(tokens: list[Token]) -> int:
     """How many of *tokens* make the next cue."""
     most = 1
-    while most < len(tokens) and _fits(tokens[: most + 1]):
+    while most < len(tokens):
+        longer = tokens[: most + 1]
+        if longer[-1].end - longer[0].start > LONGEST_SECONDS or _filled(longer) > LINES:
+            break
         most += 1
     if most == len(tokens):
         return most
@@ -136,10 +131,6 @@ def _part_size(tokens: list[Token]) -> int:
 
 def _begins_word(token: Token) -> bool:
     return token.text.startswith(" ") or _is_wide(token.text[0])
-
-
-def _fits(tokens: list[Token]) -> bool:
-    return tokens[-1].end - tokens[0].start <= LONGEST_SECONDS and _filled(tokens) <= LINES
 
 
 def _filled(tokens: list[Token]) -> int:

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from ..checks import Check
 from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
-from ..engine.launch import SPEECH, program
+from ..engine.launch import COMMON, program
 from ..engine.process import Engine
 from ..engine.protocol import Header
+from ..engine.queueing import Wanted
 from ..errors import (
     ClientGone,
     InsufficientMemory,
@@ -63,14 +64,12 @@ class Synthesis:
             "kokoro_threads": settings.stt_threads or cgroup.processors(),
         }
         largest_mb = max(COSTS_MB[name] for name in voices.engines)
-        run = program("speech", options, SPEECH, cost_mb=largest_mb, seats=settings.engine_seats)
+        run = program("speech", options, COMMON, cost_mb=largest_mb, seats=settings.engine_seats)
         self.engine = Engine("speech", run, budget, settings)
 
-    def speak(
-        self, request: SpeakRequest, should_continue: Callable[[], bool] = lambda: True
-    ) -> SynthesisResult:
+    def speak(self, request: SpeakRequest, wanted: Wanted = lambda: True) -> SynthesisResult:
         """
-        Begin to speak; *should_continue* is asked now and then whether anybody still waits.
+        Begin to speak; *wanted* is asked now and then.
 
         Raises InvalidRequest and its kin, QueueFull, ClientGone, and SynthesisUnavailable with every reason.
         """
@@ -95,15 +94,16 @@ class Synthesis:
             left = deadline - time.monotonic()
             # Half of what is left, so that the next has as much; the last one takes it all.
             seconds = left if number == len(attempts) else left / 2
-            if (
-                number > 1
-                and not request.timestamps
-                and (entry := self.cache.find(cache_key(attempt, request))) is not None
-            ):
+            entry = (
+                self.cache.find(cache_key(attempt, request))
+                if number > 1 and not request.timestamps
+                else None
+            )
+            if entry is not None:
                 return cached_result(entry, attempt, request, reasons)
             try:
                 with self._guarded(attempt.engine):
-                    return self._begin(attempt, request, should_continue, seconds=seconds, before=reasons)
+                    return self._begin(attempt, request, wanted, seconds=seconds, before=reasons)
             except (InvalidRequest, QueueFull):
                 raise  # the request, or the seats, are the same for all of them
             except ServiceError as error:
@@ -168,7 +168,7 @@ class Synthesis:
         self,
         attempt: Attempt,
         request: SpeakRequest,
-        should_continue: Callable[[], bool],
+        wanted: Wanted,
         *,
         seconds: float,
         before: Sequence[str],
@@ -181,7 +181,7 @@ class Synthesis:
             cost_mb=COSTS_MB[attempt.engine],
             patience_seconds=seconds,
             background=request.background,
-            wanted=lambda: should_continue() and time.monotonic() < limit,
+            wanted=lambda: wanted() and time.monotonic() < limit,
         )
         writer = self.cache.writer() if self.cache.limit_bytes or not request.stream else None
 
@@ -225,7 +225,7 @@ class Synthesis:
             return result
         except BaseException as error:
             close()
-            if isinstance(error, ClientGone) and should_continue():
+            if isinstance(error, ClientGone) and wanted():
                 # Only the first that waits for memory is refused it; the others wait for their turn behind it.
                 short = self._budget.shortage(self.engine, COSTS_MB[attempt.engine])
                 raise short or SynthesisFailed(f"no audio within {seconds:.0f} s") from None

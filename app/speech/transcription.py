@@ -175,10 +175,9 @@ class Survey(NamedTuple):
             mark = duration * number / count
             near = [pause for pause in self.pauses if abs(pause.middle - mark) <= reach]
             near.sort(key=lambda pause: abs(pause.middle - mark))
-            best = max(near, key=_worth, default=None)
-            if (
-                best and (middle := round(best.middle, 2)) > parts[-1].start
-            ):  # Whisper's windows begin at hundredths
+            best = max(near, key=_worth, default=parts[-1])
+            middle = round(best.middle, 2)  # Whisper's windows begin at hundredths of a second
+            if near and middle > parts[-1].start:
                 parts[-1] = parts[-1]._replace(end=middle)
                 parts.append(best._replace(start=middle, end=duration))
         return parts

@@ -5,13 +5,14 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..config import Settings
 from ..engine.protocol import Message
+from ..engine.queueing import Wanted
 from ..errors import InvalidRequest, UpstreamFailed
 from .transcription import Transcription, TranscriptionRequest
 
@@ -37,29 +38,20 @@ class UpstreamTranscriber:
 
     def __init__(self, settings: Settings) -> None:
         self.model, self._key = settings.openai_model, settings.openai_api_key
-        self.url, self._timeout = (
-            urlsplit(settings.openai_base_url.rstrip("/")),
-            settings.openai_timeout_seconds,
-        )
+        self.url = urlsplit(settings.openai_base_url.rstrip("/"))
+        self._timeout = settings.openai_timeout_seconds
 
-    def transcribe(self, request: TranscriptionRequest, wanted: Callable[[], bool]) -> Transcription:
+    def transcribe(self, request: TranscriptionRequest, wanted: Wanted) -> Transcription:
         """Begin; the request is sent when the first segment is asked for."""
         return Transcription(self.model, self._messages(request))
 
     def _messages(self, request: TranscriptionRequest) -> Iterator[Message]:
         answer = self._post(request)
-        text = str(answer.get("text") or "")
         duration = float(answer.get("duration") or 0)
-        yield Message(
-            {
-                "kind": "start",
-                "language": answer.get("language") or request.language or "en",
-                "language_probability": 1.0,
-            }
-        )
-        for number, segment in enumerate(
-            answer.get("segments") or [{"text": text, "start": 0.0, "end": duration}]
-        ):
+        whole = {"text": str(answer.get("text") or ""), "start": 0.0, "end": duration}
+        language = answer.get("language") or request.language or "en"
+        yield Message({"kind": "start", "language": language, "language_probability": 1.0})
+        for number, segment in enumerate(answer.get("segments") or [whole]):
             words = [
                 {"probability": 1.0, **word}
                 for word in answer.get("words") or ()
@@ -74,9 +66,8 @@ class UpstreamTranscriber:
         deadline = time.monotonic() + self._timeout
         route = "translations" if request.task == "translate" else "transcriptions"
         try:
-            with closing(
-                connect(self.url.hostname or "", self.url.port, timeout=self._timeout)
-            ) as connection:
+            connection = connect(self.url.hostname or "", self.url.port, timeout=self._timeout)
+            with closing(connection):
                 body, headers = self._form(request)
                 connection.request("POST", f"{self.url.path}/audio/{route}", body, headers)
                 response = connection.getresponse()
@@ -96,23 +87,20 @@ class UpstreamTranscriber:
     def _form(self, request: TranscriptionRequest) -> tuple[Iterator[bytes], dict[str, str]]:
         """The multipart body, which is read from disk while it is sent, and its headers."""
         boundary = secrets.token_hex(16)
-        fields: list[tuple[str, object]] = [("model", self.model), ("response_format", "verbose_json")]
-        fields += [("timestamp_granularities[]", "segment")]
-        fields += [("timestamp_granularities[]", "word")] if request.word_timestamps else []
-        optional = {
-            "language": request.language,
-            "prompt": request.prompt,
-            "temperature": request.temperature,
-        }
-        fields += [(name, value) for name, value in optional.items() if value is not None]
-        parts = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields
+        fields: list[tuple[str, object]] = [
+            ("model", self.model),
+            ("response_format", "verbose_json"),
+            ("timestamp_granularities[]", "segment"),
+            ("timestamp_granularities[]", "word" if request.word_timestamps else None),
+            ("language", request.language),
+            ("prompt", request.prompt),
+            ("temperature", request.temperature),
         ]
-        parts.append(
-            f"--{boundary}\r\nContent-Type: application/octet-stream\r\n"
-            f'Content-Disposition: form-data; name="file"; filename="audio.{_suffix(request.path)}"\r\n\r\n'
-        )
-        before, after = "".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
+        part = f"--{boundary}\r\nContent-Disposition: form-data; name="
+        form = "".join(f'{part}"{name}"\r\n\r\n{value}\r\n' for name, value in fields if value is not None)
+        form += f'{part}"file"; filename="audio.{_suffix(request.path)}"\r\n'
+        form += "Content-Type: application/octet-stream\r\n\r\n"
+        before, after = form.encode(), f"\r\n--{boundary}--\r\n".encode()
 
         def body() -> Iterator[bytes]:
             yield before

@@ -152,14 +152,13 @@ class Voices:
     def _speaking(self, language: str, engine: str) -> Voice | None:
         """*engine*'s voice for a language tag, the closest there is."""
         spoken = [(tag, voice) for tag, voice in self._spoken if voice.engine == engine]
-        return next(
-            (voice for wanted in languages.fitting(language) for tag, voice in spoken if tag == wanted), None
-        )
+        found = (voice for wanted in languages.fitting(language) for tag, voice in spoken if tag == wanted)
+        return next(found, None)
 
     def installed(self, engine: str) -> bool:
         """Whether *engine* is here at all; without reading its voices, which takes espeak-ng's 142 files."""
         if engine == "espeak":
-            return any(files.data and (Path(files.data) / "lang").is_dir() for files in self.espeak)
+            return _espeak_data(self.espeak) is not None
         if engine == "kokoro":
             return self.kokoro is not None
         return package_directory(PACKAGES[engine]) is not None
@@ -224,9 +223,7 @@ def hibari_cache() -> Path:
 def espeak_voices(found: Iterable[EspeakFiles]) -> list[tuple[str, Voice]]:
     """espeak-ng's voices by tag, as its data directory describes them; the smaller its number, the better."""
     ranked: list[tuple[int, str, Voice]] = []
-    data = next(
-        (Path(files.data) for files in found if files.data and (Path(files.data) / "lang").is_dir()), None
-    )
+    data = _espeak_data(found)
     if data is None:
         return []
     for file in sorted(path for path in (data / "lang").rglob("*") if path.is_file()):
@@ -247,6 +244,11 @@ def espeak_voices(found: Iterable[EspeakFiles]) -> list[tuple[str, Voice]]:
             ranked += [(rank, tag, voice) for rank, tag in tags]
     ranked.sort(key=lambda entry: entry[0])
     return [(tag, voice) for _, tag, voice in ranked]
+
+
+def _espeak_data(found: Iterable[EspeakFiles]) -> Path | None:
+    directories = (Path(files.data) for files in found if files.data)
+    return next((directory for directory in directories if (directory / "lang").is_dir()), None)
 
 
 def find_espeak(environ: Mapping[str, str] | None = None) -> list[EspeakFiles]:

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from app.errors import ClientGone, QueueFull
 
 def order_of_turns(*askers):
     """The names of *askers*, in the order they get a turn all have asked for; a lower-case one is in the background."""
-    turns, order, threads = Turns(), [], []
+    turns, order, threads = Turns(time.monotonic), [], []
 
     def work(name):
         with turns.taken(Work(background=name.islower()), lambda: True):
@@ -43,7 +44,7 @@ def test_the_background_is_not_kept_waiting_for_good():
 
 
 def test_a_turn_that_ends_in_an_error_is_free_again():
-    turns = Turns()
+    turns = Turns(time.monotonic)
     with pytest.raises(ZeroDivisionError), turns.taken(Work(background=True), lambda: True):
         raise ZeroDivisionError
     with turns.taken(Work(), lambda: False):
@@ -51,7 +52,7 @@ def test_a_turn_that_ends_in_an_error_is_free_again():
 
 
 def test_who_is_no_longer_wanted_leaves_the_queue():
-    turns = Turns()
+    turns = Turns(time.monotonic)
     with turns.taken(Work(), lambda: True), pytest.raises(ClientGone), turns.taken(Work(), lambda: False):
         pass
     with turns.taken(Work(), lambda: False):
@@ -60,7 +61,7 @@ def test_who_is_no_longer_wanted_leaves_the_queue():
 
 def test_who_has_less_left_keeps_the_turn_between_two_steps():
     """It asks for the next only when what the last found was passed on; meanwhile another waits."""
-    turns, order = Turns(reserved_seconds=60), []
+    turns, order = Turns(time.monotonic, reserved_seconds=60), []
     waits = threading.Thread(target=lambda: steps(other, "B"))
     work, other = Work(90), Work(120)
 
@@ -83,7 +84,7 @@ def test_who_has_less_left_keeps_the_turn_between_two_steps():
 
 def test_a_turn_that_is_kept_for_somebody_is_given_on_when_he_leaves_or_takes_too_long():
     for leaves in (True, False):
-        turns = Turns(reserved_seconds=0.01 if not leaves else 60)
+        turns = Turns(time.monotonic, reserved_seconds=0.01 if not leaves else 60)
         short, long = Work(30), Work(60, steps=1)
         done = threading.Event()
 
