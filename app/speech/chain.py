@@ -15,8 +15,7 @@ from .voices import OPENAI_VOICES, Voice, Voices
 ONLINE = ("gtts",)
 WITH_PITCH = ("pico", "espeak")
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
-SLOWEST, FASTEST = 0.25, 4.0
-LOWEST, HIGHEST = 0.5, 2.0
+SPEEDS, PITCHES = (0.25, 4.0), (0.5, 2.0)
 # espeak-ng's Japanese voice reads kana; it spells Latin words, and calls a Chinese character just that.
 ESPEAK_JAPANESE = frozenset({"kana"})
 
@@ -64,12 +63,9 @@ class Chain:
     def __init__(self, settings: Settings, voices: Voices) -> None:
         self.voices, self._first, self._language = voices, settings.tts_engine, settings.tts_language
         self._max_characters = settings.tts_max_characters
-        self.engines = tuple(
-            engine
-            for engine in SYNTHESIZERS
-            if engine == self._first
-            or (engine in voices.engines and (engine not in ONLINE or self._first in ("auto", *ONLINE)))
-        )
+        may_leave = self._first in ("auto", *ONLINE)
+        here = {engine for engine in voices.engines if may_leave or engine not in ONLINE} | {self._first}
+        self.engines = tuple(engine for engine in SYNTHESIZERS if engine in here)
 
     def attempts(self, request: SpeakRequest) -> list[Attempt]:
         """
@@ -137,12 +133,12 @@ class Chain:
             raise NothingToSay("text: has no word or number that can be spoken", "text")
         if request.format not in FORMATS:
             raise UnsupportedFormat(f"format: {request.format!r} is none of {', '.join(FORMATS)}", "format")
-        if not SLOWEST <= request.speed <= FASTEST:
-            raise InvalidRequest(
-                f"speed: {request.speed:g} is not within {SLOWEST:g} to {FASTEST:g}", "speed"
-            )
-        if not LOWEST <= request.pitch <= HIGHEST:
-            raise InvalidRequest(f"pitch: {request.pitch:g} is not within {LOWEST:g} to {HIGHEST:g}", "pitch")
+        for name, value, (least, most) in (
+            ("speed", request.speed, SPEEDS),
+            ("pitch", request.pitch, PITCHES),
+        ):
+            if not least <= value <= most:
+                raise InvalidRequest(f"{name}: {value:g} is not within {least:g} to {most:g}", name)
 
     def _engines(self, requested: str | None) -> list[str]:
         """The engines that may be asked, best first."""

