@@ -107,49 +107,41 @@ class Engine:
         Raises the error an engine's refusal stands for, QueueFull, InsufficientMemory, EngineDied,
         EngineTimeout, ClientGone.
         """
-        seatless = background or questions is not None
-        self._take_seat(seatless)
+        work = work or Work()
+        work.background, work.live = background, questions is not None
         number = next(self._numbers)
         question = Message({**header, "op": "open", "session": number})
         process = None
-        more, begun = True, False
-        work = work or Work()
-        work.background, work.live = background, questions is not None
         asked = self._clock()
         waited: float | None = None
-        try:
-            self._stand_aside(patience_seconds, wanted)
-            while more:
-                with self._turns.taken(work, wanted):
-                    if waited is None and (work.steps or work.left is None):  # opening alone is no work
-                        waited = self._clock() - asked
-                    if process is None:
-                        begun = self._begin()
-                        patience = 0.0 if background else patience_seconds
-                        self._make_room(cost_mb or self.program.cost_mb, patience, wanted)
-                        process = self._running()
-                    messages, more = self._step(process, question, wanted)
-                yield from messages
-                given = next(questions, None) if more and questions is not None else Message({})
-                if given is None:
+        with self._seated(work):
+            try:
+                self._stand_aside(patience_seconds, wanted)
+                while work.more:
+                    with self._turns.taken(work, wanted):
+                        if waited is None and (work.steps or work.left is None):  # opening alone is no work
+                            waited = self._clock() - asked
+                        if process is None:
+                            self._begin(work)
+                            patience = 0.0 if background else patience_seconds
+                            self._make_room(cost_mb or self.program.cost_mb, patience, wanted)
+                            process = self._running()
+                        messages, work.more = self._step(process, question, wanted)
+                    yield from messages
+                    given = next(questions, None) if work.more and questions is not None else Message({})
+                    if given is None:
+                        self._forgotten.append(number)
+                        return
+                    question = given._replace(header={**given.header, "op": "next", "session": number})
+            except (ClientGone, GeneratorExit, QueueFull) as end:
+                if isinstance(end, QueueFull):
+                    self.observer.note("engine_refusals_total", 1, self.name, "queue_full")
+                if process is not None and work.more:
                     self._forgotten.append(number)
-                    return
-                question = given._replace(header={**given.header, "op": "next", "session": number})
-        except (ClientGone, GeneratorExit, QueueFull) as end:
-            if isinstance(end, QueueFull):
-                self.observer.note("engine_refusals_total", 1, self.name, "queue_full")
-            if process is not None and more:
-                self._forgotten.append(number)
-            raise
-        finally:
-            waited = self._clock() - asked if waited is None else waited
-            self.observer.note("engine_wait_seconds", waited, self.name)
-            self._turns.leave(work)
-            with self._changed:
-                self._begun -= begun
-                self._seats.leave(0.0 if more else work.worked_seconds, background=seatless)
-                self.observer.note("engine_sessions", self._seats.taken, self.name)
-                self._changed.notify_all()
+                raise
+            finally:
+                waited = self._clock() - asked if waited is None else waited
+                self.observer.note("engine_wait_seconds", waited, self.name)
 
     def warm(self) -> None:
         """
@@ -164,22 +156,13 @@ class Engine:
         threading.Thread(target=self._warm_up, name=f"{self.name}-warm", daemon=True).start()
 
     def _warm_up(self) -> None:
-        number, work = next(self._numbers), Work(background=True)
-        begun = False
+        work = Work(background=True)
+        question = Message({"op": "open", "session": next(self._numbers), "task": protocol.WARM})
         try:
-            self._take_seat(background=True)
-            try:
-                with self._turns.taken(work, lambda: True):
-                    begun = self._begin()
-                    self._budget.admit(self, self.program.cost_mb)
-                    question = Message({"op": "open", "session": number, "task": protocol.WARM})
-                    self._step(self._running(), question, lambda: True)
-            finally:
-                self._turns.leave(work)
-                with self._changed:
-                    self._begun -= begun
-                    self._seats.leave(0.0, background=True)
-                    self._changed.notify_all()
+            with self._seated(work), self._turns.taken(work, lambda: True):
+                self._begin(work)
+                self._budget.admit(self, self.program.cost_mb)
+                self._step(self._running(), question, lambda: True)
         except ServiceError as error:
             log.info("engine=%s not warmed: %s", self.name, error.code)
         finally:
@@ -200,22 +183,34 @@ class Engine:
                 raise ClientGone
             time.sleep(LOOK_UP_SECONDS)
 
-    def _begin(self) -> bool:
-        """One more session uses the process, or will in a moment: it is not ended from now on; True."""
-        with self._changed:
-            self._begun += 1
-        return True
-
-    def _take_seat(self, background: bool) -> None:
+    @contextlib.contextmanager
+    def _seated(self, work: Work) -> Iterator[None]:
+        """The block is a session, with a seat unless it is in the background or live; QueueFull, EngineDied."""
+        seatless = work.background or work.live
         with self._changed:
             if self._closed:
                 raise EngineDied(f"the {self.name} engine is shutting down")
             try:
-                self._seats.take(background=background)
+                self._seats.take(background=seatless)
             except QueueFull:
                 self.observer.note("engine_refusals_total", 1, self.name, "queue_full")
                 raise
             self.observer.note("engine_sessions", self._seats.taken, self.name)
+        try:
+            yield
+        finally:
+            self._turns.leave(work)
+            with self._changed:
+                self._begun -= work.begun
+                self._seats.leave(0.0 if work.more else work.worked_seconds, background=seatless)
+                self.observer.note("engine_sessions", self._seats.taken, self.name)
+                self._changed.notify_all()
+
+    def _begin(self, work: Work) -> None:
+        """One more session uses the process, or will in a moment: it is not ended from now on."""
+        with self._changed:
+            self._begun += 1
+        work.begun = True
 
     def _make_room(self, cost_mb: float, patience_seconds: float, wanted: Wanted) -> None:
         """Have *cost_mb* granted, waiting for other engines' sessions to end; only with the turn taken."""

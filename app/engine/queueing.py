@@ -101,6 +101,8 @@ class Work:
     patience_seconds: float = math.inf
     background: bool = False
     live: bool = False  # between two steps it waits for somebody to speak
+    begun: bool = False  # it has a process, or is about to
+    more: bool = True  # there are steps after those it took
     steps: int = 0
     asked_at: float = 0.0
     overtaken: int = 0  # turns that those who asked later were given since its own last one

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ..config import SYNTHESIZERS, Settings
@@ -16,6 +16,7 @@ ONLINE = ("gtts",)
 WITH_PITCH = ("pico", "espeak")
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 SPEEDS, PITCHES = (0.25, 4.0), (0.5, 2.0)
+NAMED = 12  # voices in the refusal of one that is unknown
 # espeak-ng's Japanese voice reads kana; it spells Latin words, and calls a Chinese character just that.
 ESPEAK_JAPANESE = frozenset({"kana"})
 
@@ -163,10 +164,11 @@ class Chain:
             return []
         voices = self.voices.named(request.voice, engines)
         if not voices:
+            known = [voice.id for voice in self.voices.all if voice.engine in engines]
+            more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
             raise InvalidRequest(
                 f"voice: there is no {request.voice!r} of {', '.join(engines)}; accepted: "
-                f"{first_few(voice.id for voice in self.voices.all if voice.engine in engines)}; GET "
-                "/api/v1/pam/voice/voices lists them",
+                f"{', '.join(known[:NAMED])}{more}; GET /api/v1/pam/voice/voices lists them",
                 "voice",
             )
         return voices
@@ -267,10 +269,3 @@ def language_of(text: str, letters: Counter[str], requested: str, *, chosen: boo
         return requested
     (most, _), *_ = letters.most_common(1)
     return languages.of_script(most, text, with_kana="kana" in letters) or requested
-
-
-def first_few(names: Iterable[str], limit: int = 12) -> str:
-    """*names* in a sentence, the first few of them."""
-    listed = list(names)
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + more

@@ -119,15 +119,14 @@ class Voices:
 
     def _mixed(self, wanted: str) -> list[Voice]:
         """The mixture of Kokoro's voices that *wanted* describes, in the language of the first."""
-        parts = [MIXED.fullmatch(part.strip()) for part in wanted.split("+")]
         known = {voice.key: voice for voice in self.all if voice.engine == "kokoro"}
-        if len(parts) > MOST_MIXED or not all(part and part[1] in known for part in parts):
+        written = [part.strip() for part in wanted.split("+")]
+        found = [part for part in map(MIXED.fullmatch, written) if part and part[1] in known]
+        is_heard = any(float((part[2] or "(1)")[1:-1]) for part in found)
+        if len(found) < len(written) or len(found) > MOST_MIXED or not is_heard:
             return []
-        found = [part[0] for part in parts if part]
-        if not any(float((part[2] or "(1)")[1:-1]) for part in parts if part):
-            return []
-        first, key = known[MIXED.fullmatch(found[0])[1]], "+".join(found)  # type: ignore[index] # it did match
-        return [first._replace(id=f"kokoro:{key}", name=key, key=key)]
+        key = "+".join(part[0] for part in found)
+        return [known[found[0][1]]._replace(id=f"kokoro:{key}", name=key, key=key)]
 
     def alias(self, name: str, language: str, engine: str) -> Voice | None:
         """*engine*'s voice for one of OpenAI's names: the one of that name, else one of that gender."""
