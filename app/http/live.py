@@ -27,7 +27,7 @@ from ..errors import (
 from ..server.client_socket import ClientSocket
 from ..server.websocket import Part, WebSocket
 from ..services import Services
-from ..speech.live import Audio, Commit, LiveEvent, LiveInput, LiveRequest, TurnDetection, as_recording
+from ..speech.live import COMMIT, LiveEvent, LiveInput, LiveRequest, TurnDetection, as_recording, live_audio
 from . import params
 from .openai_audio import local_name
 from .requests import DETECTION, LIVE, language_code
@@ -183,10 +183,10 @@ class Session:
         if self.turn_is_open():
             yield self.commit()
 
-    def commit(self) -> Commit:
+    def commit(self) -> LiveInput:
         """What ends a turn."""
         self.since_turn, self.committing = 0.0, True
-        return Commit()
+        return COMMIT
 
     def _look_at_limits(self) -> None:
         now, settings = time.monotonic(), self.settings
@@ -221,7 +221,7 @@ class Session:
         lag = waiting / self.bytes_per_second
         self.seconds += seconds
         self.since_turn += seconds
-        yield Audio(samples, behind=lag > BEHIND_SECONDS)
+        yield live_audio(samples, behind=lag > BEHIND_SECONDS)
         took = time.monotonic() - began
         self.around.services.live.heard(self.around.ticket, seconds, took)
         self.speech.observer.note("realtime_lag_seconds", lag + took)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import InputAudioBufferCommitEmpty, InvalidRequest, NoConversation, ServiceError, envelope
 from ..server.websocket import Part
-from ..speech.live import SERVER_VAD, Clear, LiveEvent, LiveInput, LiveRequest, TurnDetection
+from ..speech.live import CLEAR, SERVER_VAD, LiveEvent, LiveInput, LiveRequest, TurnDetection
 from . import params
 from .live import LEAST_TURN_SECONDS, LONGEST_TEXT, Session, Surroundings, read_json
 from .openai_audio import SNAPSHOT, TRANSCRIBING_MODELS, local_name
@@ -317,7 +317,7 @@ class RealtimeSession(Session):
         elif kind == "input_audio_buffer.clear":
             self.pcm.clear()
             self.since_turn, self.lost = 0.0, None
-            yield Clear()
+            yield CLEAR
         elif kind in ("session.update", "transcription_session.update"):
             yield from self._update(read_object(event, "session"), beta=kind != "session.update")
         elif kind in CONVERSATION:
@@ -342,7 +342,7 @@ class RealtimeSession(Session):
         lost, self.lost = self.lost, None
         if lost is not None:
             self.since_turn = 0.0
-            yield Clear()
+            yield CLEAR
             self._tell_committed()
             self._tell_failed(lost)
             return

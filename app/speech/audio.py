@@ -1,10 +1,9 @@
 """
 Audio of speech, as the caller gets it, and as it is kept on disk for the same request again.
 
-The cache is bounded, least recently used out first, and never an error. It is our own because diskcache 5.6.3 costs a
-web worker 4.4 MB from its first use on (sqlite, a connection for each thread), and reads pickles. An entry is a file of
-INFO_BYTES of JSON and the audio. A file has no name until it is whole, so there are no half entries to find, and none
-are left by a process that is killed.
+The cache is bounded, least recently used out first, and never an error; docs/decisions/0027 says why it is our own. An
+entry is a file of INFO_BYTES of JSON and the audio. It has no name until it is whole, so there are no half entries to
+find, and none are left by a process that is killed.
 """
 
 import contextlib

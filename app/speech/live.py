@@ -49,22 +49,14 @@ class LiveRequest(NamedTuple):
     deltas: bool = True
 
 
-class Audio(NamedTuple):
+def live_audio(samples: bytes, *, behind: bool = False) -> Message:
     """At most a second of audio; *behind*, where more of it already waits, so that deltas are left out."""
-
-    samples: bytes
-    behind: bool = False
+    return Message({"kind": "audio", "behind": behind}, samples)
 
 
-class Commit(NamedTuple):
-    """What came since the last turn is a turn."""
-
-
-class Clear(NamedTuple):
-    """What came since the last turn is dropped."""
-
-
-LiveInput = Audio | Commit | Clear | LiveRequest  # a LiveRequest takes the place of the one before
+COMMIT = Message({"kind": "commit"})  # what came since the last turn is a turn
+CLEAR = Message({"kind": "clear"})  # what came since the last turn is dropped
+LiveInput = Message | LiveRequest  # audio, COMMIT or CLEAR; a LiveRequest takes the place of the one before
 
 
 class LiveEvent(NamedTuple):
@@ -119,18 +111,16 @@ def live(
         if carried.payload:
             yield carried._replace(header={**carried.header, "kind": "carried"})
         for given in inputs:
-            if isinstance(given, Audio):
-                yield Message({"kind": "audio", "behind": given.behind}, given.samples)
-            elif isinstance(given, LiveRequest):
-                request = given
-                first, second = models.choose(as_recording(request))
-                if one not in (first, second):
-                    one, other = first, second
-                    yield Message({"kind": "leave"})
-                else:
-                    yield Message({**header(), "kind": "request"})
+            if isinstance(given, Message):
+                yield given
+                continue
+            request = given
+            first, second = models.choose(as_recording(request))
+            if one not in (first, second):
+                one, other = first, second
+                yield Message({"kind": "leave"})
             else:
-                yield Message({"kind": "commit" if isinstance(given, Commit) else "clear"})
+                yield Message({**header(), "kind": "request"})
 
     while moved:
         moved, asked = False, one

@@ -105,7 +105,6 @@ class Transcription:
     model: str  # whose text it is, from the first segment on
     messages: Iterator[Message] = field(default_factory=lambda: iter(()))
     language: str | None = None
-    language_probability: float = 0.0
     duration_seconds: float = 0.0
     seconds_done: float = 0.0
     begins_at: float = 0.0  # of a clip
@@ -134,7 +133,6 @@ class Transcription:
                 self.on_progress(done, False)
             elif kind == "start":
                 self.language, self.model = found["language"], found.get("model", self.model)
-                self.language_probability = found["language_probability"]
                 self.stated_seconds = found.get("stated_seconds")
             elif kind == "end":
                 self.duration_seconds = found["duration"]

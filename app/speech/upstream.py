@@ -50,7 +50,7 @@ class UpstreamTranscriber:
         duration = float(answer.get("duration") or 0)
         whole = {"text": str(answer.get("text") or ""), "start": 0.0, "end": duration}
         language = answer.get("language") or request.language or "en"
-        yield Message({"kind": "start", "language": language, "language_probability": 1.0})
+        yield Message({"kind": "start", "language": language})
         for number, segment in enumerate(answer.get("segments") or [whole]):
             words = [
                 {"probability": 1.0, **word}

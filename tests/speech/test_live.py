@@ -9,7 +9,7 @@ import pytest
 from app.config import PROJECT, Settings
 from app.engine_process.stt.decode import decode
 from app.errors import EngineDied, Misconfigured, ModelNotFound
-from app.speech.live import Audio, Clear, Commit, LiveRequest
+from app.speech.live import CLEAR, COMMIT, LiveRequest, live_audio
 from app.speech.service import Speech
 
 from ..likeness import words, wrong_words
@@ -32,7 +32,7 @@ def speech():
 
 def audio():
     samples = np.concatenate(list(decode(str(DATA / "austen_3s.flac"), 60))).astype("<i2").tobytes()
-    return [Audio(samples[at : at + 8000]) for at in range(0, len(samples), 8000)]
+    return [live_audio(samples[at : at + 8000]) for at in range(0, len(samples), 8000)]
 
 
 def test_an_engine_killed_in_mid_turn_ends_the_call_and_the_same_inputs_go_on_with_another(speech):
@@ -40,8 +40,8 @@ def test_an_engine_killed_in_mid_turn_ends_the_call_and_the_same_inputs_go_on_wi
         yield from audio()[:4]
         os.kill(speech.engines[0].state().pid, signal.SIGKILL)
         yield from audio()
-        yield Commit()
-        yield Clear()
+        yield COMMIT
+        yield CLEAR
 
     given = inputs()
     with pytest.raises(EngineDied):
