@@ -37,30 +37,23 @@ class Seats:
     """
 
     def __init__(self, engine: str, limit: int, clock: Callable[[], float]) -> None:
-        self.limit, self.taken, self.background_sessions = limit, 0, 0
+        self.limit, self.taken, self.open_sessions = limit, 0, 0
         self.last_used = clock()
         self._engine, self._clock = engine, clock
         self._session_seconds = FIRST_GUESS_SECONDS  # how much work a session is, a moving average
         self._expected: list[float] = []  # when clients that were refused will be back
 
-    @property
-    def open_sessions(self) -> int:
-        """All of them."""
-        return self.taken + self.background_sessions
-
     def take(self, *, background: bool) -> None:
         """One session more; QueueFull when every seat is taken."""
-        if background:
-            self.background_sessions += 1
-        elif self.taken < self.limit:
-            self.taken += 1
-        else:
+        if not background and self.taken >= self.limit:
             wait = self._seconds_until_a_seat()
             raise QueueFull(
                 f"all {self.limit} seats of the {self._engine} engine are taken; try again in {wait} s, or have "
                 "a job made of it with the header Prefer: respond-async",
                 retry_after_seconds=wait,
             )
+        self.open_sessions += 1
+        self.taken += not background
 
     def _seconds_until_a_seat(self) -> int:
         """For one more client: after those refused before it, so that they don't come at once."""
@@ -75,11 +68,9 @@ class Seats:
     def leave(self, worked_seconds: float, *, background: bool) -> None:
         """One less, after so much work; 0 for one that broke off, which says nothing of the next."""
         self.last_used = self._clock()
-        if background:
-            self.background_sessions -= 1
-            return
-        self.taken -= 1
-        if worked_seconds:
+        self.open_sessions -= 1
+        self.taken -= not background
+        if worked_seconds and not background:
             weight = 1.0 if self._session_seconds == FIRST_GUESS_SECONDS else 0.3
             self._session_seconds += weight * (worked_seconds - self._session_seconds)
 

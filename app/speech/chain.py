@@ -16,6 +16,7 @@ ONLINE = ("gtts",)
 WITH_PITCH = ("pico", "espeak")
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 SPEEDS, PITCHES = (0.25, 4.0), (0.5, 2.0)
+FAILURES, RETRY_SECONDS = 3, 60.0  # of a circuit breaker
 NAMED = 12  # voices in the refusal of one that is unknown
 # espeak-ng's Japanese voice reads kana; it spells Latin words, and calls a Chinese character just that.
 ESPEAK_JAPANESE = frozenset({"kana"})
@@ -199,30 +200,22 @@ class Breaker:
     """
     A circuit breaker: stops asking what keeps failing, and tries it again after a while.
 
-    It opens after *failures* in a row, for *retry_after_seconds*; then one caller may try.
-
-    Threads share it. A trial of which nobody notes the outcome changes nothing: the next one may come as late.
+    It opens after FAILURES in a row, for RETRY_SECONDS; then one caller may try. Threads share it.
+    A trial of which nobody notes the outcome changes nothing: the next one may come as late.
     """
 
-    def __init__(
-        self,
-        *,
-        failures: int = 3,
-        retry_after_seconds: float = 60.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._limit, self._retry_after, self._clock = failures, retry_after_seconds, clock
-        self._lock = threading.Lock()
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
         self._failed, self._retry_at = 0, 0.0
 
     def allows(self) -> bool:
-        """Whether to ask now; true at most once every *retry_after_seconds* while it is open."""
+        """Whether to ask now; true at most once every RETRY_SECONDS while it is open."""
         with self._lock:
-            if self._failed < self._limit:
+            if self._failed < FAILURES:
                 return True
             if self._clock() < self._retry_at:
                 return False
-            self._retry_at = self._clock() + self._retry_after
+            self._retry_at = self._clock() + RETRY_SECONDS
             return True
 
     def succeeded(self) -> None:
@@ -234,19 +227,19 @@ class Breaker:
         """Note that it did not answer."""
         with self._lock:
             self._failed += 1
-            self._retry_at = self._clock() + self._retry_after
+            self._retry_at = self._clock() + RETRY_SECONDS
 
     @property
     def retry_in_seconds(self) -> float:
         """Until the next try; 0 while closed."""
         with self._lock:
-            return max(0.0, self._retry_at - self._clock()) if self._failed >= self._limit else 0.0
+            return max(0.0, self._retry_at - self._clock()) if self._failed >= FAILURES else 0.0
 
     @property
     def state(self) -> str:
         """For people: "closed" (asks), "open" (does not), "half-open" (the next call is the trial)."""
         with self._lock:
-            if self._failed < self._limit:
+            if self._failed < FAILURES:
                 return "closed"
             return "open" if self._clock() < self._retry_at else "half-open"
 

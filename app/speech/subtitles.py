@@ -65,12 +65,10 @@ def cues(segments: Iterable[Segment], duration: float = 0.0) -> Iterator[Cue]:
     so long. Where *duration* is not known, the last ends with what is said.
     """
     shown = 0.0  # until when the cue before is on the screen
-    for part, following in itertools.pairwise(itertools.chain(_parts(segments), [None])):
-        if part is None:
-            return
+    for part, following in itertools.pairwise(itertools.chain(_parts(segments), [[]])):
         start = max(part[0].start, shown)
         end = min(max(part[-1].end, start + SHORTEST_SECONDS), start + LONGEST_SECONDS)
-        if following is None:
+        if not following:
             end = max(start, min(end, max(part[-1].end, duration)))
         else:
             # Where two begin together, the first still gets a moment.

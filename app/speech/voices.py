@@ -192,9 +192,12 @@ def neural_voices(*, download: bool) -> Iterator[tuple[str, Voice]]:
     package = package_directory("hibari")
     if package is None:
         return
+    # Where hibari 0.2.1 keeps downloaded voices on Linux (its voices.cache_dir).
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    home = Path(os.environ.get("HIBARI_HOME") or os.path.join(cache, "hibari"))
     for key, facts in json.loads((package / "assets" / "voices.json").read_text()).items():
         # Not Path.exists: it raises where the home is somebody else's.
-        if not (facts.get("bundled") or download or os.path.exists(hibari_cache() / facts["file"])):
+        if not (facts.get("bundled") or download or os.path.exists(home / facts["file"])):
             continue
         name = f"{key.capitalize()} ({facts['accent']} English, {facts['gender']})"
         voice = Voice(f"neural:{key}", name, facts["language"], "neural", offline=True, key=key)
@@ -211,12 +214,6 @@ def pico_voices() -> Iterator[tuple[str, Voice]]:
         id = f"pico:{key.lower()}"
         voice = Voice(id, f"Pico ({spoken}, female)", key, "pico", offline=True, key=key, gender="female")
         yield from ((tag, voice) for tag in (key.lower(), also) if tag)
-
-
-def hibari_cache() -> Path:
-    """Where hibari 0.2.1 keeps downloaded voices on Linux (its voices.cache_dir)."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(os.environ.get("HIBARI_HOME") or os.path.join(cache, "hibari"))
 
 
 def espeak_voices(found: Iterable[EspeakFiles]) -> list[tuple[str, Voice]]:

@@ -181,7 +181,7 @@ def test_a_language_that_kokoro_does_not_speak_is_refused_with_those_it_does(wit
 
 @pytest.fixture
 def breaker(clock):
-    return Breaker(failures=3, retry_after_seconds=60, clock=clock)
+    return Breaker(clock=clock)
 
 
 def open_up(breaker: Breaker) -> None:
