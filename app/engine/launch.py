@@ -4,7 +4,6 @@ How an engine's process is started: its command, its environment, and the bound 
 `benchmarks/environment.py` measures each variable again; only those that pay stand here.
 """
 
-import itertools
 import json
 import os
 import sys
@@ -54,11 +53,16 @@ def uses_mkl() -> bool:
     """Whether CTranslate2 multiplies with MKL here: by itself on Intel's processors, or as CT2_USE_MKL says."""
     if said := os.environ.get("CT2_USE_MKL"):
         return said.lower() in ("1", "true")
+    return processor("vendor_id") == "GenuineIntel"
+
+
+def processor(fact: str) -> str:
+    """What Linux says about the first processor; empty where it says nothing of that *fact*."""
     try:
         with open("/proc/cpuinfo") as lines:
-            return any("GenuineIntel" in line for line in itertools.islice(lines, 10))
-    except OSError:
-        return False
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith(fact))
+    except (OSError, StopIteration):
+        return ""
 
 
 def program(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config import PROJECT
-from ..engine.launch import WHISPER
+from ..engine.launch import WHISPER, processor
 from ..files import atomic_write
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ class WindowTime(NamedTuple):
 @functools.cache
 def window_time(model: Path, threads: int) -> WindowTime | None:
     """What is kept beside the directory *model*, measured now where that was on other processors; None: it can't be."""
-    processors, path = f"{threads} x {_processor_name()}", model.parent / KEPT
+    processors = f"{threads} x {processor('model name') or platform.machine()}"
+    path = model.parent / KEPT
     with contextlib.suppress(OSError, ValueError, TypeError):
         kept = WindowTime(**json.loads(path.read_bytes()))
         if (kept.model, kept.processors) == (model.name, processors):
@@ -52,11 +53,3 @@ def window_time(model: Path, threads: int) -> WindowTime | None:
     with contextlib.suppress(OSError), atomic_write(path, mode=0o644) as file:
         file.write(json.dumps(measured._asdict()).encode())
     return measured
-
-
-def _processor_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
