@@ -1,5 +1,6 @@
 """What the container grants: memory and processors, from control groups version 1 or 2."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +46,7 @@ def processors(root: Path = ROOT, membership: Path = Path("/proc/self/cgroup")) 
     granted = float(len(os.sched_getaffinity(0)))
     for base, path, version in _groups(root, membership, "cpu"):
         group = base / path if (base / path).is_dir() else base
-        for level in [group, *(parent for parent in group.parents if parent.is_relative_to(base))]:
+        for level in _levels(group, base):
             try:
                 if version == 2:
                     quota, period = (level / "cpu.max").read_text().split()
@@ -78,14 +79,15 @@ def _groups(root: Path, membership: Path, controller: str) -> list[tuple[Path, s
 def _least_limit(group: Path, base: Path) -> int | None:
     """The smallest `memory.max` of *group* and the groups it is inside."""
     limits = []
-    for level in [group, *(parent for parent in group.parents if parent.is_relative_to(base))]:
-        try:
-            text = (level / "memory.max").read_text().strip()
-        except OSError:
-            continue
-        if text != "max":
-            limits.append(int(text))
+    for level in _levels(group, base):
+        with contextlib.suppress(OSError, ValueError):  # the root has no such file; "max" is no number
+            limits.append(int((level / "memory.max").read_text()))
     return min(limits, default=None)
+
+
+def _levels(group: Path, base: Path) -> list[Path]:
+    """*group*, and the groups it is inside."""
+    return [group, *(parent for parent in group.parents if parent.is_relative_to(base))]
 
 
 def _keyed(path: Path) -> dict[str, int]:

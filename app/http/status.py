@@ -242,9 +242,9 @@ def _rounded(**megabytes: float) -> dict[str, float]:
 @monitoring.get("/metrics", summary="Every metric of every worker, as Prometheus reads them")
 def metrics() -> Response:
     watched = _watched()
-    from ..monitoring import exposition
+    from ..monitoring import reports
 
-    return Response(exposition.text(services(), watched.metrics), content_type=TEXT_FORMAT)
+    return Response(reports.text(services(), watched.metrics), content_type=TEXT_FORMAT)
 
 
 @monitoring.get("/api/monitoring/performance", summary="Counts, rates and percentiles by route", query=WINDOW)

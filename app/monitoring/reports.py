@@ -1,16 +1,28 @@
-"""What monitoring tells: performance, production and security, computed from the counters."""
+"""What monitoring tells when somebody asks: Prometheus's text, performance, production and security."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from .. import __version__
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily as Gauge
+
+from .. import __version__, cgroup
 from ..config import Settings
-from . import exposition
-from .metrics import FACTOR_BUCKETS, LATENCY_BUCKETS
-from .monitoring import Monitoring
+from ..files import free_bytes
+from ..memory import MB
+from .metrics import FACTOR_BUCKETS, LATENCY_BUCKETS, Metrics
+from .monitoring import Monitoring, by_role
 from .windows import Counts, counts_of, quantile
 
 if TYPE_CHECKING:
@@ -21,6 +33,8 @@ SHOWN = 20  # of lists of what was last
 MINUTES_5, HOUR = 300.0, 3600.0
 # Engines that ended because somebody or the budget wanted it are no sign of trouble.
 TROUBLE = ("died", "killed", "timeout")
+# Where the hosts say which commit runs: Render, Heroku (build, and with dyno metadata), or the operator.
+COMMIT_VARIABLES = ("RENDER_GIT_COMMIT", "HEROKU_SLUG_COMMIT", "SOURCE_VERSION", "GIT_COMMIT")
 
 
 def performance(monitoring: Monitoring, seconds: float) -> Report:
@@ -90,20 +104,20 @@ def production(services: Services, monitoring: Monitoring) -> Report:
     recent, _ = monitoring.windows.last(MINUTES_5)
     hour, _ = monitoring.windows.last(HOUR)
     samples = monitoring.history.samples(HOUR)
-    disk = exposition.disk(services.settings)
+    free_mb, used_share = disk_of_uploads(services.settings)
     budget_mb = services.speech.budget.limit_mb * services.settings.web_concurrency
     weight_mb = sum(samples[-1].pss_mb.values())
     readings = {
         "error_percent": 100 * error_rate(recent),
         "latency_seconds": _slowest_route(recent),
         "memory_percent": 100 * weight_mb / budget_mb,
-        "disk_percent": 100 * disk.used_share,
+        "disk_percent": 100 * used_share,
         "engine_restarts": _in_trouble(hour),
     }
     since = samples[0] if len(samples) > 1 else None
     return {
         "version": __version__,
-        "commit": exposition.commit(),
+        "commit": commit(),
         "uptime_seconds": round(now - services.started_at, 1),
         "worker_restarts": max(0, monitoring.slot.memory.starts - services.settings.web_concurrency),
         "engine_exits_1h": {key: round(count) for key, count in hour.single["engine_exits"].items() if count},
@@ -122,7 +136,7 @@ def production(services: Services, monitoring: Monitoring) -> Report:
             "cgroup_mb": samples[-1].cgroup_mb,
         },
         "disk": {
-            "free_mb": round(disk.free_mb, 1),
+            "free_mb": round(free_mb, 1),
             "used_percent": round(readings["disk_percent"], 1),
         },
         "jobs": _jobs(services),
@@ -157,7 +171,7 @@ def _jobs(services: Services) -> Report | None:
     return {
         **counts.by_state,
         "oldest_waiting_seconds": round(counts.oldest_waiting_seconds, 1),
-        "stored_mb": round(counts.stored_bytes / exposition.MB, 1),
+        "stored_mb": round(counts.stored_bytes / MB, 1),
     }
 
 
@@ -208,3 +222,80 @@ def security(monitoring: Monitoring, seconds: float) -> Report:
 
 def _iso(moment: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def commit() -> str:
+    """The commit that runs, where the host tells; else "unknown"."""
+    return next((os.environ[name] for name in COMMIT_VARIABLES if os.environ.get(name)), "unknown")
+
+
+def text(services: Services, counters: Metrics) -> bytes:
+    """Every metric in Prometheus's text format, version 0.0.4: the counters of all workers, and the sizes of now."""
+    return generate_latest(SimpleNamespace(collect=lambda: chain(counters.collect(), metrics(services))))
+
+
+def disk_of_uploads(settings: Settings) -> tuple[float, float]:
+    """How many MB are free on it and what share is used; a disk whose state can't be read counts as full."""
+    try:
+        found = shutil.disk_usage(settings.upload_dir or tempfile.gettempdir())
+    except OSError:
+        return 0.0, 1.0
+    return found.free / MB, 1 - found.free / found.total if found.total else 0.0
+
+
+def metrics(services: Services) -> Iterable[Metric]:
+    """Sizes of the whole service now, over all workers."""
+    processes = services.processes()
+    budget = services.speech.budget
+    workers = services.settings.web_concurrency
+    weights = {role: weight * MB for role, weight in by_role(processes).items()}
+    yield _gauge_by("role", "service_memory_pss_bytes", "Memory by role (PSS)", weights)
+    # A worker knows the cost of its own engines only, so the sum of what is there stands for the use.
+    limit = budget.limit_mb * workers * MB
+    yield Gauge("service_memory_budget_bytes", "Memory budget of the service", limit)
+    used = max(budget.used_mb(), sum(process.footprint.pss_mb for process in processes))
+    yield Gauge("service_memory_budget_used_bytes", "Memory in use, reservations included", used * MB)
+    if group := cgroup.memory_group():
+        yield Gauge("service_cgroup_memory_usage_bytes", "The control group's usage", group.usage_bytes)
+        if group.limit_bytes is not None:
+            yield Gauge("service_cgroup_memory_limit_bytes", "The control group's limit", group.limit_bytes)
+    processor = sum(process.cpu_seconds for process in processes)
+    yield CounterMetricFamily("service_cpu_seconds", "Processor time of all processes", value=processor)
+    with contextlib.suppress(OSError):
+        free = free_bytes(services.settings.data_dir)
+        yield Gauge("service_data_disk_free_bytes", "Left on the disk jobs are kept on (DATA_DIR)", free)
+    _, share = disk_of_uploads(services.settings)
+    yield Gauge("service_disk_used_ratio", "Used share of the disk with the uploads", share)
+    yield from _queue(services)
+    if services.monitoring is not None:
+        starts = services.monitoring.slot.memory.starts
+        yield CounterMetricFamily("service_worker_starts", "Web workers started", value=starts)
+    yield Gauge("service_start_time_seconds", "When this worker started (Unix time)", services.started_at)
+    about = Gauge("service_info", "What runs; always 1", labels=["version", "commit"])
+    about.add_metric([__version__, commit()], 1)
+    yield about
+
+
+def _queue(services: Services) -> Iterable[Metric]:
+    """The queue, for whoever scales workers; nothing while what keeps it is away."""
+    counts = services.job_counts()
+    if counts is None:
+        return
+    yield _gauge_by("state", "jobs", "Jobs that are kept, by state", counts.by_state)
+    yield Gauge("jobs_queue_length", "Jobs that wait", counts.queued)
+    oldest = counts.oldest_waiting_seconds
+    yield Gauge("jobs_oldest_waiting_seconds", "How long the oldest waiting job has waited", oldest)
+    yield Gauge("jobs_stored_bytes", "Disk space that jobs take", counts.stored_bytes)
+    yield Gauge("jobs_stored_limit_bytes", "JOB_DISK_MB", services.settings.job_disk_mb << 20)
+    since = counts.oldest_progress_seconds
+    stands = "Since the last progress of the running job that made none for longest"
+    yield Gauge("jobs_oldest_progress_seconds", stands, since)
+    if counts.workers is not None:
+        yield Gauge("jobs_workers", "Workers seen in the last 10 s (with CELERY_BROKER_URL)", counts.workers)
+
+
+def _gauge_by(label: str, name: str, help: str, values: Mapping[str, float]) -> Metric:
+    found = Gauge(name, help, labels=[label])
+    for value_of_label, value in values.items():
+        found.add_metric([value_of_label], value)
+    return found

@@ -4,7 +4,9 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from ...engine import protocol
 from ...memory import trim_heap
@@ -14,10 +16,7 @@ from .neural import session, to_16_bit
 from .phonemes import PIECE_LIMIT, Piece, pieces
 from .synthesizer import SpeechOptions, TimedWord, gain
 
-if TYPE_CHECKING:
-    import numpy
-
-    Samples = numpy.ndarray[Any, Any]
+Samples = numpy.ndarray[Any, Any]
 
 MODEL, VOICES = "kokoro.onnx", "voices"  # in the directory of the model
 ROWS, WIDTH = 510, 256  # of a voice: a style for each number of phonemes, float32
@@ -70,10 +69,8 @@ class Kokoro:
             yield to_16_bit(samples * louder)
 
     def _say(
-        self, piece: Piece, styles: "list[tuple[Path, float]]", speed: float
-    ) -> "tuple[Samples, list[TimedWord]]":
-        import numpy
-
+        self, piece: Piece, styles: list[tuple[Path, float]], speed: float
+    ) -> tuple[Samples, list[TimedWord]]:
         tokens = piece.tokens
         style = sum(share * row(path, len(tokens)) for path, share in styles)
         audio, frames = self._session.run(
@@ -105,18 +102,14 @@ def mix(directory: Path, name: str) -> list[tuple[Path, float]]:
     return [(path, weight / total) for path, weight in found]
 
 
-def row(path: Path, phonemes: int) -> "Samples":
+def row(path: Path, phonemes: int) -> Samples:
     """The style of the voice in *path* for a piece of so many phonemes; the rest of the file is not read."""
-    import numpy
-
     at = min(phonemes, ROWS) - 1
     return numpy.fromfile(path, "<f4", count=WIDTH, offset=at * WIDTH * 4)
 
 
-def audible(samples: "Samples") -> tuple[int, int]:
+def audible(samples: Samples) -> tuple[int, int]:
     """Where what is said begins and ends in *samples*, with a margin; all of them where nothing is."""
-    import numpy
-
     windows = samples[: len(samples) // WINDOW_SAMPLES * WINDOW_SAMPLES].reshape(-1, WINDOW_SAMPLES)
     loudness = numpy.sqrt((windows**2).mean(axis=1))
     (heard,) = numpy.nonzero(loudness > QUIET * loudness.max(initial=0))
@@ -126,7 +119,7 @@ def audible(samples: "Samples") -> tuple[int, int]:
     return max(begin - MARGIN_SAMPLES, 0), min(end + MARGIN_SAMPLES, len(samples))
 
 
-def word_times(piece: Piece, frames: "Samples", seconds: float) -> list[TimedWord]:
+def word_times(piece: Piece, frames: Samples, seconds: float) -> list[TimedWord]:
     """
     When each word is said in *seconds* of a piece, by the model's *frames* for each phoneme.
 
@@ -149,10 +142,8 @@ def word_times(piece: Piece, frames: "Samples", seconds: float) -> list[TimedWor
     return found
 
 
-def faded(samples: "Samples") -> "Samples":
+def faded(samples: Samples) -> Samples:
     """*samples* rising from silence and falling back to it within 5 ms: no piece clicks."""
-    import numpy
-
     length = min(WINDOW_SAMPLES, len(samples) // 2)
     ramp = numpy.linspace(0, 1, length, dtype="float32")
     samples[:length] *= ramp

@@ -5,7 +5,6 @@ hibari 0.2.1 keeps 260,000 words and features as Python dictionaries. Here each 
 sorted, searched by halves; what is read out is the same (a test compares the phonemes).
 """
 
-import gzip
 import itertools
 import json
 import re
@@ -13,6 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from gzip import decompress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,9 +92,9 @@ def build_g2p(assets: Path, *, british: bool) -> "G2P":
     from hibari.g2p.tokenize import Tokenizer
 
     accent = "gb" if british else "us"
-    gold = Table(unzipped(assets / f"lexicon_{accent}_gold.json.gz"))
-    silver = Table(unzipped(assets / f"lexicon_{accent}_silver.json.gz"))
-    tagger = unzipped(assets / "tagger.json.gz")
+    gold = Table(decompress((assets / f"lexicon_{accent}_gold.json.gz").read_bytes()))
+    silver = Table(decompress((assets / f"lexicon_{accent}_silver.json.gz").read_bytes()))
+    tagger = decompress((assets / "tagger.json.gz").read_bytes())
     made = G2P.__new__(G2P)  # its own __init__ unpacks everything
     made.lexicon = Lexicon(gold, silver, british)
     made.tokenizer = Tokenizer(json.loads((assets / "tokenizer_exceptions.json").read_text()))
@@ -120,9 +120,3 @@ def member(text: bytes, name: str) -> list[str]:
     found = WORDS.match(text, beginning(text, name))
     words: list[str] = json.loads(found[0]) if found else []
     return words
-
-
-def unzipped(path: Path) -> bytes:
-    """What a .gz file holds."""
-    with gzip.open(path, "rb") as file:
-        return file.read()

@@ -37,6 +37,10 @@ INLINE = frozenset(
     "rt ruby s samp slot small source span strike strong sub sup svg template textarea time track tt u var video wbr "
     "audio break desc emphasis lang lexicon lookup metadata phoneme prosody say-as sentence token voice w".split()
 )
+# What is said of the ends of Markdown's elements: others leave nothing.
+BREAKS = {"softbreak": "\n", "td_close": ", ", "th_close": ", "} | dict.fromkeys(
+    ("hardbreak", "paragraph_close", "heading_close", "tr_close"), "\n\n"
+)
 ATTRIBUTE = r"\s+[\w:@.-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'=<>`]+)|\s+(?:checked|controls|disabled|hidden|required)"
 TAG = re.compile(rf"<(/?)([a-zA-Z][\w.-]*)((?:{ATTRIBUTE})*)\s*/?>")
 # <mstts:style ...>, which CommonMark knows not.
@@ -117,8 +121,6 @@ def words(tokens: "list[Token]", skipped: Counter[str]) -> Iterator[str]:
             yield token.content
         elif token.type == "code_inline":
             yield BRACKETS.sub(r" \1 ", token.content)
-        elif token.type == "softbreak":
-            yield "\n"
         elif token.type == "html_inline":
             yield without_tags(token.content)
         elif token.type == "html_block":
@@ -127,10 +129,8 @@ def words(tokens: "list[Token]", skipped: Counter[str]) -> Iterator[str]:
             skipped["code"] += letters(token.content)
         elif token.type == "list_item_open" and token.info:
             yield f"{token.info}: "
-        elif token.type == "td_close" or token.type == "th_close":
-            yield ", "
-        elif token.type in ("hardbreak", "paragraph_close", "heading_close", "tr_close"):
-            yield "\n\n"
+        else:
+            yield BREAKS.get(token.type, "")
 
 
 def without_html(source: str, skipped: Counter[str]) -> str:
