@@ -20,6 +20,7 @@ ENV_FILE = PROJECT / ".env"
 # The order of "auto": natural and online, natural where it was fetched, natural in English, clear in six voices, always
 # there.
 SYNTHESIZERS = ("gtts", "kokoro", "neural", "pico", "espeak")
+COMPUTE_TYPES = tuple("default int8 int8_float16 int8_bfloat16 int16 float16 bfloat16 float32".split())
 MOST = 10_000_000  # of any number without a limit of its own; timers and dates overflow from some 10**9 on
 SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
 SPARE_THREADS = 4  # of a web worker, kept for requests without a body, health checks among them
@@ -141,10 +142,8 @@ def _read_origins(text: str) -> str:
     for origin in split_list(text):
         parts = _url_parts(origin)
         whole = parts and parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
-        # flask-cors takes other signs for a pattern.
-        if origin != "*" and not (
-            whole and parts and parts.hostname and not set(origin) & set("*\\]?$^[()@")
-        ):
+        is_plain = not set(origin) & set("*\\]?$^[()@")  # flask-cors takes these signs for a pattern
+        if origin != "*" and not (whole and parts and parts.hostname and is_plain):
             which = "" if origin == text else f"has {origin!r}, which "
             raise ValueError(f"{which}is no origin such as https://app.example.com, nor *")
     return text
@@ -193,6 +192,13 @@ def threads_for_bodies(web_threads: int) -> int:
     return web_threads - min(SPARE_THREADS, web_threads // 2)
 
 
+# Kinds of settings there are several of.
+_percent = partial(setting, most=100)
+_secret = partial(setting, "", secret=True)
+_directory = partial(setting, read=os.path.expanduser)
+_url = partial(setting, "", read=_read_http_url)
+
+
 @dataclass(frozen=True, repr=False, eq=False)  # a repr would show secrets; both take 1.5 ms to make
 class Settings:
     """Everything that can be set; a field is the environment variable of the same name in capitals."""
@@ -210,17 +216,15 @@ class Settings:
     log_level: str = setting("info", "how much is logged", choices=("debug", "info", "warning", "error"))
     log_format: str = setting("text", "how it is written, one event a line", choices=("text", "json"))
     monitoring: bool = setting(True, "false: there are no metrics, and the monitoring routes answer 404")
-    alert_error_percent: float = setting(
-        5.0, "alert when more percent of the requests of 5 minutes failed (status 5xx)", most=100
+    alert_error_percent: float = _percent(
+        5.0, "alert when more percent of the requests of 5 minutes failed (status 5xx)"
     )
     alert_latency_seconds: float = setting(
         30.0, "alert when a route's 95th percentile of 5 minutes is longer"
     )
-    alert_memory_percent: float = setting(
-        90.0, "alert when more percent of the memory budget are in use", most=100
-    )
-    alert_disk_percent: float = setting(
-        90.0, "alert when more percent of the disk with the uploads are in use", most=100
+    alert_memory_percent: float = _percent(90.0, "alert when more percent of the memory budget are in use")
+    alert_disk_percent: float = _percent(
+        90.0, "alert when more percent of the disk with the uploads are in use"
     )
     alert_engine_restarts: int = setting(3, "alert when more engine processes than this died within an hour")
     environment: str = setting(
@@ -228,10 +232,8 @@ class Settings:
         "where this runs; production: log and /health warn if there are no API_KEYS",
         read=str.lower,
     )
-    api_keys: str = setting(
-        "",
-        "API keys, comma separated, each as it is or as sha256: and its hash; empty: everybody may call",
-        secret=True,
+    api_keys: str = _secret(
+        "API keys, comma separated, each as it is or as sha256: and its hash; empty: everybody may call"
     )
     rate_limit: str = setting(
         "", "requests a key or address may make, such as 60/minute or 10/second;300/hour; empty: any number"
@@ -239,10 +241,10 @@ class Settings:
     audio_seconds_per_hour: int = setting(
         0, "seconds of audio a key or address may have transcribed or spoken in an hour; 0: any number"
     )
-    redis_url: str = setting(
-        "", "Redis: counts limits over all workers and machines, and keeps the jobs with CELERY_BROKER_URL",
-        secret=True, read=_read_redis_url,
-    )  # fmt: skip
+    redis_url: str = _secret(
+        "Redis: counts limits over all workers and machines, and keeps the jobs with CELERY_BROKER_URL",
+        read=_read_redis_url,
+    )
     trusted_proxies: int = setting(
         0, "routers in front whose X-Forwarded-* headers are believed; on Render and Heroku the default is 1", most=10,
     )  # fmt: skip
@@ -251,11 +253,9 @@ class Settings:
         "browser origins that may call, comma separated, such as https://app.example.com; *: any; empty: none",
         read=_read_origins,
     )
-    sentry_dsn: str = setting(
-        "", "where errors are reported; needs the package sentry-sdk", secret=True, read=_read_dsn
-    )
-    otel_exporter_otlp_endpoint: str = setting(
-        "", "where traces are sent; needs the packages docs/monitoring.md names", read=_read_http_url
+    sentry_dsn: str = _secret("where errors are reported; needs the package sentry-sdk", read=_read_dsn)
+    otel_exporter_otlp_endpoint: str = _url(
+        "where traces are sent; needs the packages docs/monitoring.md names"
     )
     worker_soft_limit_mb: int = setting(
         90, "a web worker larger than this collects garbage and gives memory back after a request", least=1
@@ -277,7 +277,7 @@ class Settings:
     allow_model_fetch: bool = setting(
         False, "true: with one of API_KEYS models may be fetched, used by their names, and removed over HTTP"
     )
-    model_dir: str = setting(str(PROJECT / "models"), "where models are kept", read=os.path.expanduser)
+    model_dir: str = _directory(str(PROJECT / "models"), "where models are kept")
     whisper_backend: str = setting(
         "builtin",
         "what runs the model: builtin, in bounded memory; or the package faster-whisper, for large machines and GPUs",
@@ -291,16 +291,7 @@ class Settings:
     whisper_compute_type: str = setting(
         "default",
         "numbers faster-whisper computes with, as CTranslate2 names them; default: int8, on a GPU float16",
-        choices=(
-            "default",
-            "int8",
-            "int8_float16",
-            "int8_bfloat16",
-            "int16",
-            "float16",
-            "bfloat16",
-            "float32",
-        ),
+        choices=COMPUTE_TYPES,
     )
     whisper_encoder: str = setting(
         "auto",
@@ -316,10 +307,8 @@ class Settings:
     disable_local_whisper: bool = setting(
         False, "true: no model, no engine; transcription goes to OPENAI_BASE_URL when that is set"
     )
-    openai_base_url: str = setting(
-        "", "OpenAI-compatible server that transcribes when local Whisper is disabled", read=_read_http_url
-    )
-    openai_api_key: str = setting("", "its key", secret=True, read=_read_header)
+    openai_base_url: str = _url("OpenAI-compatible server that transcribes when local Whisper is disabled")
+    openai_api_key: str = _secret("its key", read=_read_header)
     openai_model: str = setting("whisper-1", "the model to ask it for")
     openai_timeout_seconds: int = setting(120, "how long it may take", least=1)
 
@@ -332,16 +321,12 @@ class Settings:
     tts_max_characters: int = setting(4096, "longest text that is spoken", least=1, most=100_000)
     tts_timeout_seconds: int = setting(25, "time until the first audio, all synthesizers together", least=1)
     tts_cache_mb: int = setting(64, "speech kept on disk for identical requests; 0: none")
-    tts_cache_dir: str = setting(
-        str(PROJECT / "cache" / "speech"), "where it is kept", read=os.path.expanduser
-    )
+    tts_cache_dir: str = _directory(str(PROJECT / "cache" / "speech"), "where it is kept")
     kokoro: bool = setting(
         True, "false: kokoro does not speak, though `python -m app voices fetch kokoro` brought it"
     )
     neural_voice_download: bool = setting(False, "true: neural voices not on this machine may be downloaded")
-    gtts_url: str = setting(
-        "", "another server that speaks Google Translate's protocol; empty: Google's", read=_read_http_url
-    )
+    gtts_url: str = _url("another server that speaks Google Translate's protocol; empty: Google's")
 
     engine_seats: int = setting(
         10, "requests an engine runs or lets wait; the next is refused", least=1, most=128
@@ -366,15 +351,11 @@ class Settings:
     )
     realtime_minutes: float = setting(60.0, "how long one may last", least=0.01, most=1440)
     realtime_idle_seconds: int = setting(300, "one in which nothing is sent for this long is closed", least=1)
-    upload_dir: str = setting(
-        "",
-        "directory for uploads while they are worked on; empty: the system's temporary one",
-        read=os.path.expanduser,
+    upload_dir: str = _directory(
+        "", "directory for uploads while they are worked on; empty: the system's temporary one"
     )
 
-    data_dir: str = setting(
-        str(PROJECT / "data"), "where jobs and their recordings are kept", read=os.path.expanduser
-    )
+    data_dir: str = _directory(str(PROJECT / "data"), "where jobs and their recordings are kept")
     job_ttl_hours: float = setting(24.0, "how long a finished job is kept", least=0.01)
     job_disk_mb: int = setting(1024, "disk space for jobs; new ones beyond it are refused", least=1)
     job_attempts: int = setting(3, "how often a job is tried if its engine or worker fails", least=1, most=20)
@@ -383,21 +364,14 @@ class Settings:
         10,
         "with CELERY_BROKER_URL, recordings longer than this are cut at pauses and shared among workers; 0: never",
     )
-    celery_broker_url: str = setting(
-        "",
-        "broker that gives jobs to workers (`make worker`); empty: jobs run here",
-        secret=True,
-        read=_read_broker_url,
+    celery_broker_url: str = _secret(
+        "broker that gives jobs to workers (`make worker`); empty: jobs run here", read=_read_broker_url
     )
-    job_storage_url: str = setting(
-        "",
+    job_storage_url: str = _secret(
         "where web and workers share recordings and results: file:///..., s3://...; empty: DATA_DIR",
-        secret=True,
         read=_read_storage_url,
     )
-    webhook_secret: str = setting(
-        "", "signs what is sent to a job's webhook_url", secret=True, read=_read_secret
-    )
+    webhook_secret: str = _secret("signs what is sent to a job's webhook_url", read=_read_secret)
     webhook_private_addresses: bool = setting(
         False, "true: webhooks may go to http:// and to private addresses, for trying them out"
     )
@@ -508,17 +482,15 @@ def example() -> str:
     lines = ["# Every setting with its default; copy to .env and uncomment what should differ.", ""]
     for field in dataclasses.fields(Settings):
         accepted = f" ({' | '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
-        lines += [
-            f"# {field.metadata['help']}{accepted}",
-            f"# {field.name.upper()}={_shown(field.default)}",
-            "",
-        ]
+        # A default inside the project reads the same everywhere.
+        default = shown(field.default).removeprefix(f"{PROJECT}/")
+        lines += [f"# {field.metadata['help']}{accepted}", f"# {field.name.upper()}={default}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _shown(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text.removeprefix(f"{PROJECT}/")  # a default inside the project reads the same everywhere
+def shown(value: object) -> str:
+    """The *value* of a setting as it would be written."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

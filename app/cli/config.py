@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from ..config import Settings, env_file
+from ..config import Settings, env_file, shown
 from ..startup import ignored, read_settings
 
 HIDDEN = "***"
@@ -21,17 +21,12 @@ def config(changed: bool, as_json: bool) -> None:
     settings = read_settings()
     for sentence in ignored(settings):
         click.echo(f"Warning: {sentence}", err=True)
-    shown = [
-        (name, value, source)
-        for name, value, source in effective(settings)
-        if not changed or source != "default"
-    ]
+    rows = [row for row in effective(settings) if not changed or row[2] != "default"]
     if as_json:
-        click.echo(
-            json.dumps({name: {"value": value, "from": source} for name, value, source in shown}, indent=2)
-        )
+        values = {name: {"value": value, "from": source} for name, value, source in rows}
+        click.echo(json.dumps(values, indent=2))
         return
-    for name, value, source in shown:
+    for name, value, source in rows:
         click.echo(f"{name}={value}" + ("" if source == "default" else f"  # {source}"))
 
 
@@ -47,8 +42,7 @@ def effective(settings: Settings) -> list[tuple[str, str, str]]:
             source = ".env"
         else:
             source = "default" if value == field.default else "host"
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        rows.append((name, masked(text, secret=field.metadata["secret"]), source))
+        rows.append((name, masked(shown(value), secret=field.metadata["secret"]), source))
     return rows
 
 

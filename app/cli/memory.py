@@ -65,9 +65,8 @@ def fetch_report(base: str, api_key: str | None) -> Report:
         raise click.ClickException(f"{base} answers {error.code} {error.reason}{remedy}") from None
     except OSError as error:
         reason = getattr(error, "reason", error)
-        raise click.ClickException(
-            f"nothing answers at {base} ({reason}); `make run` starts the service"
-        ) from None
+        problem = f"nothing answers at {base} ({reason}); `make run` starts the service"
+        raise click.ClickException(problem) from None
     except ValueError:
         raise click.ClickException(f"the server at {base} is not this service") from None
 

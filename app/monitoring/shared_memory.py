@@ -85,17 +85,14 @@ class Ring:
     def since(self, begin: float) -> Record | None:
         """The last record of *begin* or before, else the first there is: where what happened since then starts."""
         found = None
-        for record in self._each():
+        for record in self.records():
             if found is not None and record.time > begin:
                 break
             found = record
         return found
 
-    def records(self) -> list[Record]:
+    def records(self) -> Iterator[Record]:
         """What is in it, oldest first."""
-        return list(self._each())
-
-    def _each(self) -> Iterator[Record]:
         copy = self._memory.tobytes()
         _, end = HEADER.unpack_from(copy)
         at, _ = HEADER.unpack_from(self._memory)  # what was overwritten during the copy is before it

@@ -63,7 +63,7 @@ def test_what_happened_since_then_starts_with_the_record_before():
     assert found.since(5) is None
     for number in range(100):
         found.append([number], float(number))
-    oldest = found.records()[0]
+    oldest = next(found.records())
     assert found.since(97.5).content == [97]
     assert found.since(98).content == [98]
     assert found.since(1000).content == [99]

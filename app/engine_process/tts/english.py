@@ -472,10 +472,9 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         # Numbers with letters.
         (r"\b((?:19|20)\d\d)/(\d\d)\b(?!/)", lambda season: f"{year(int(season[1]))} {number(season[2])}"),
         (r"\b(\d+)(?:st|nd|rd|th)\b", lambda rank: ordinal(int(rank[1])) if len(rank[1]) < 15 else rank[0]),
-        (rf"(?<![\w.,])({NUMBER})(?:k)\b(?!-)", lambda many: f"{number(many[1])} thousand"),
         (
-            rf"(?<![\w.,])({NUMBER})(?:M|bn)\b(?!-)",
-            lambda many: f"{number(many[1])} {'billion' if many[0][-1] == 'n' else 'million'}",
+            rf"(?<![\w.,])({NUMBER})(k|M|bn)\b(?!-)",
+            lambda many: f"{number(many[1])} {TABLES['scales'][many[2]]}",
         ),
         (r"(?<![\w.])\d+\.\d+(?=[A-Za-z]{1,3}\b)", lambda figures: number(figures[0]) + " "),
         (

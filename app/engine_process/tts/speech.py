@@ -44,14 +44,10 @@ class SpeechEngine:
         synthesizer = self._synthesizer(header["engine"])
         speed = header["speed"]
         slowest, fastest = synthesizer.speeds
+        as_asked = ("voice", "language", "pitch", "within_seconds", "scripts", "others")
         options = SpeechOptions(
-            voice=header["voice"],
-            language=header["language"],
+            **{name: header[name] for name in as_asked},
             speed=min(max(speed, slowest), fastest),
-            pitch=header["pitch"],
-            within_seconds=header["within_seconds"],
-            scripts=header["scripts"],
-            others=header["others"],
             words=[] if header.get("timed") else None,
         )
         text, skipped = clean(header["text"])
