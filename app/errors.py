@@ -66,9 +66,11 @@ class ServiceError(Exception):
 
     by_code: ClassVar[dict[str, type[ServiceError]]] = {}  # all that are below this one
 
-    def __init_subclass__(cls) -> None:
-        if "code" not in vars(cls):
-            cls.code = re.sub("(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+    def __init_subclass__(cls, **differs: object) -> None:
+        """Make an error of which *differs* from its parent: any of the above."""
+        name = re.sub("(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        for attribute, value in {"code": name, **differs}.items():
+            setattr(cls, attribute, value)
         cls.by_code[cls.code] = cls
 
     def __init__(
@@ -80,8 +82,7 @@ class ServiceError(Exception):
             self.retry_after_seconds = retry_after_seconds
 
 
-class InvalidRequest(ServiceError):
-    status = 400
+class InvalidRequest(ServiceError, status=400): ...
 
 
 class InvalidAudio(InvalidRequest): ...
@@ -102,16 +103,13 @@ class NoConversation(InvalidRequest): ...
 class InputAudioBufferCommitEmpty(InvalidRequest): ...
 
 
-class Unauthorized(ServiceError):
-    status, code = 401, "invalid_api_key"
+class Unauthorized(ServiceError, status=401, code="invalid_api_key"): ...
 
 
-class Forbidden(ServiceError):
-    status = 403
+class Forbidden(ServiceError, status=403): ...
 
 
-class NotFound(ServiceError):
-    status = 404
+class NotFound(ServiceError, status=404): ...
 
 
 class ModelNotFound(NotFound): ...
@@ -120,23 +118,19 @@ class ModelNotFound(NotFound): ...
 class JobNotFound(NotFound): ...
 
 
-class Conflict(ServiceError):
-    status = 409
+class Conflict(ServiceError, status=409): ...
 
 
-class TooLarge(ServiceError):
-    status, code = 413, "upload_too_large"
+class TooLarge(ServiceError, status=413, code="upload_too_large"): ...
 
 
 class AudioTooLong(TooLarge): ...
 
 
-class UpgradeRequired(ServiceError):
-    status = 426
+class UpgradeRequired(ServiceError, status=426): ...
 
 
-class SessionEnded(ServiceError):
-    status = 408
+class SessionEnded(ServiceError, status=408): ...
 
 
 class SessionExpired(SessionEnded): ...
@@ -145,23 +139,16 @@ class SessionExpired(SessionEnded): ...
 class SessionIdle(SessionEnded): ...
 
 
-class RateLimited(ServiceError):
-    status, code = 429, "rate_limit_exceeded"
-    retry_after_seconds = 1
+class RateLimited(ServiceError, status=429, code="rate_limit_exceeded", retry_after_seconds=1): ...
 
 
-class AudioLimited(RateLimited):
-    code = "audio_limit_exceeded"
+class AudioLimited(RateLimited, code="audio_limit_exceeded"): ...
 
 
-class InsufficientStorage(ServiceError):
-    status = 507
+class InsufficientStorage(ServiceError, status=507): ...
 
 
-class Unavailable(ServiceError):
-    status = 503
-    retry_after_seconds: int | None = 5
-    should_retry = True
+class Unavailable(ServiceError, status=503, retry_after_seconds=5, should_retry=True): ...
 
 
 class QueueFull(Unavailable): ...
@@ -170,12 +157,10 @@ class QueueFull(Unavailable): ...
 class InsufficientMemory(Unavailable): ...
 
 
-class EngineDied(Unavailable):
-    retry_after_seconds = 1
+class EngineDied(Unavailable, retry_after_seconds=1): ...
 
 
-class EngineTimeout(Unavailable):
-    should_retry = False  # the same work would only do it again
+class EngineTimeout(Unavailable, should_retry=False): ...  # the same work would only do it again
 
 
 class BrokerUnavailable(Unavailable): ...
@@ -184,9 +169,7 @@ class BrokerUnavailable(Unavailable): ...
 class UpstreamFailed(Unavailable): ...
 
 
-class Misconfigured(Unavailable):
-    retry_after_seconds = None
-    should_retry = False
+class Misconfigured(Unavailable, retry_after_seconds=None, should_retry=False): ...
 
 
 class LocalWhisperDisabled(Misconfigured): ...

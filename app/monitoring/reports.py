@@ -100,13 +100,15 @@ def _last(monitoring: Monitoring, ring: str, seconds: float, *fields: str) -> li
 
 def production(services: Services, monitoring: Monitoring) -> Report:
     """How it is going: since when, with what, how much failed, and the alerts."""
-    now = time.time()
     recent, _ = monitoring.windows.last(MINUTES_5)
     hour, _ = monitoring.windows.last(HOUR)
     samples = monitoring.history.samples(HOUR)
     free_mb, used_share = disk_of_uploads(services.settings)
     budget_mb = services.speech.budget.limit_mb * services.settings.web_concurrency
-    weight_mb = sum(samples[-1].pss_mb.values())
+    first, now = samples[0], samples[-1]
+    seconds = now.time - first.time
+    processor = round(100 * (now.cpu_seconds - first.cpu_seconds) / seconds, 1) if first is not now else None
+    weight_mb = sum(now.pss_mb.values())
     readings = {
         "error_percent": 100 * error_rate(recent),
         "latency_seconds": _slowest_route(recent),
@@ -114,31 +116,20 @@ def production(services: Services, monitoring: Monitoring) -> Report:
         "disk_percent": 100 * used_share,
         "engine_restarts": _in_trouble(hour),
     }
-    since = samples[0] if len(samples) > 1 else None
     return {
         "version": __version__,
         "commit": commit(),
-        "uptime_seconds": round(now - services.started_at, 1),
+        "uptime_seconds": round(time.time() - services.started_at, 1),
         "worker_restarts": max(0, monitoring.slot.memory.starts - services.settings.web_concurrency),
         "engine_exits_1h": {key: round(count) for key, count in hour.single["engine_exits"].items() if count},
-        "cpu": {
-            "seconds_total": samples[-1].cpu_seconds,
-            "percent": round(
-                100 * (samples[-1].cpu_seconds - since.cpu_seconds) / (samples[-1].time - since.time), 1
-            )
-            if since
-            else None,
-        },
+        "cpu": {"seconds_total": now.cpu_seconds, "percent": processor},
         "memory": {
             "pss_mb": round(weight_mb, 1),
-            "by_role": samples[-1].pss_mb,
+            "by_role": now.pss_mb,
             "budget_mb": round(budget_mb, 1),
-            "cgroup_mb": samples[-1].cgroup_mb,
+            "cgroup_mb": now.cgroup_mb,
         },
-        "disk": {
-            "free_mb": round(free_mb, 1),
-            "used_percent": round(readings["disk_percent"], 1),
-        },
+        "disk": {"free_mb": round(free_mb, 1), "used_percent": round(readings["disk_percent"], 1)},
         "jobs": _jobs(services),
         "errors": {
             "rate_5m": round(error_rate(recent), 5),

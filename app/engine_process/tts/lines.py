@@ -46,9 +46,8 @@ class Paragraph:
     def __init__(self, lines: list[str]) -> None:
         self.lines, self.width = lines, max(map(len, lines), default=0)
         # "milk / eggs / bread" are three things; a sentence has a line with more than three words.
-        self.has_sentences = (
-            len(lines) < 3 or self.width >= NARROWEST or any(one.count(" ") > 2 for one in lines)
-        )
+        is_list = len(lines) > 2 and self.width < NARROWEST and all(one.count(" ") < 3 for one in lines)
+        self.has_sentences = not is_list
         # Verses and addresses begin with capitals, too, but their lines are shorter, or not all as long as can be.
         self.is_prose = any(one[0].islower() for one in lines) or (
             (len(lines) > 3 or (len(lines) > 2 and self.width >= WIDEST_VERSE))
