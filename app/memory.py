@@ -8,10 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    import psutil
+from typing import NamedTuple
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MB = 1 << 20
@@ -57,19 +54,14 @@ def footprint(pid: int | None = None) -> Footprint:
     import psutil  # here, as below: 0.8 MB and 17 ms that a start and /health do without
 
     try:
-        return _footprint(psutil.Process(pid))
+        process = psutil.Process(pid)
+        try:
+            found = process.memory_full_info()
+        except psutil.AccessDenied:  # another user's process, or a sandbox without smaps: RSS is what there is
+            resident = process.memory_info().rss / MB
+            return Footprint(resident, resident, resident)
     except psutil.NoSuchProcess as error:
         raise ProcessLookupError(pid) from error
-
-
-def _footprint(process: psutil.Process) -> Footprint:
-    import psutil
-
-    try:
-        found = process.memory_full_info()
-    except psutil.AccessDenied:  # another user's process, or a sandbox without smaps: RSS is what there is
-        resident = process.memory_info().rss / MB
-        return Footprint(resident, resident, resident)
     return Footprint(found.rss / MB, found.pss / MB, found.uss / MB)
 
 
@@ -88,8 +80,8 @@ def service(root_pid: int) -> list[Process]:
             times = process.cpu_times()
             cpu_seconds = times.user + times.system + times.children_user + times.children_system
             role = _role(process.pid, process.cmdline(), root_pid)
-            found.append(Process(process.pid, role, _footprint(process), cpu_seconds))
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            found.append(Process(process.pid, role, footprint(process.pid), cpu_seconds))
+        except (psutil.Error, ProcessLookupError):
             continue
     return found
 
