@@ -57,7 +57,9 @@ def footprint(pid: int | None = None) -> Footprint:
         process = psutil.Process(pid)
         try:
             found = process.memory_full_info()
-        except psutil.AccessDenied:  # another user's process, or a sandbox without smaps: RSS is what there is
+        except (
+            psutil.AccessDenied
+        ):  # another user's process, or a sandbox without smaps: RSS is what there is
             resident = process.memory_info().rss / MB
             return Footprint(resident, resident, resident)
     except psutil.NoSuchProcess as error:

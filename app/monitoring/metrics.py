@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,16 +54,11 @@ HISTOGRAMS = {
     "engine_cold_start_seconds": ("From a process's start to its first answer", "engine"),
 }
 BUCKETS = {"http_request_duration_seconds": LATENCY_BUCKETS, "speech_real_time_factor_ratio": FACTOR_BUCKETS}
+ENGINES = ("whisper", "speech")
 # The series that alerts are about are there from the start: an increase from nothing to one is none to Prometheus.
 FROM_THE_START: dict[str, list[tuple[str, ...]]] = {
-    "engine_exits_total": [
-        (engine, reason)
-        for engine in ("whisper", "speech")
-        for reason in ("idle", "evicted", "unloaded", "closed", "timeout", "killed", "died")
-    ],
-    "engine_refusals_total": [
-        (engine, reason) for engine in ("whisper", "speech") for reason in ("queue_full", "insufficient_memory")
-    ],
+    "engine_exits_total": [*product(ENGINES, "idle evicted unloaded closed timeout killed died".split())],
+    "engine_refusals_total": [*product(ENGINES, ("queue_full", "insufficient_memory"))],
     "http_refusals_total": [
         ("probe",), ("unknown_path",), ("invalid_audio",), ("upload_too_large",), ("audio_too_long",),
         ("unsupported_format",), ("oversized_body",), ("authentication_failed",), ("forbidden",), ("rate_limited",),

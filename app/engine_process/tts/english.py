@@ -36,6 +36,7 @@ SPELLED = {".": "dot", "_": "underscore", "@": "at", "+": "plus", "-": "dash", "
 FRACTIONS = {2: "half", 4: "quarter"}
 ROMAN = r"(?=[IVXLCM])(M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?<=[IVXLCDM])\b(?!['’])"
 COUNTED = re.compile(r" (?!(?:is|was|as|has|this|its|his)\b)[a-z]+s\b")
+Replacement = str | Callable[[re.Match[str]], str]
 SENTENCE_AFTER = re.compile(r"\s*$|\s+[\"“'(]?[A-Z]")
 
 
@@ -129,18 +130,14 @@ def measure(match: re.Match[str]) -> str:
     return said
 
 
-def counted(*amounts: tuple[str | None, str]) -> str:
-    """One hour thirty minutes."""
-    return " ".join(
-        f"{number(figures)} {noun if figures == '1' else plural(noun)}"
-        for figures, noun in amounts
-        if figures
-    )
+def counted(*nouns: str) -> Replacement:
+    """What says figures with their *nouns*: one hour thirty minutes, or six feet two inches for 6'2"."""
 
+    def said(match: re.Match[str]) -> str:
+        amounts = [(figures, noun) for figures, noun in zip(match.groups(), nouns, strict=True) if figures]
+        return " ".join(f"{number(each)} {noun if each == '1' else plural(noun)}" for each, noun in amounts)
 
-def height(match: re.Match[str]) -> str:
-    """Feet and inches: 6'2"."""
-    return counted((match[1], "foot"), (match[2], "inch"))
+    return said
 
 
 def inches(match: re.Match[str]) -> str:
@@ -329,9 +326,6 @@ def mixed(match: re.Match[str]) -> str:
     return " ".join(said)
 
 
-Replacement = str | Callable[[re.Match[str]], str]
-
-
 def one_of(words: Iterable[str]) -> str:
     """A pattern for any of *words*, the longest first."""
     return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
@@ -434,16 +428,13 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
         # Measures.
         (
             r"(?<![\w.])(\d+)\s?h(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?\b",
-            lambda lapse: counted((lapse[1], "hour"), (lapse[2], "minute"), (lapse[3], "second")),
+            counted("hour", "minute", "second"),
         ),
-        (
-            r"(?<![\w.])(\d+)\s?m(?:ins?)?\s(\d+)\s?s(?:ecs?)?\b",
-            lambda lapse: counted((lapse[1], "minute"), (lapse[2], "second")),
-        ),
+        (r"(?<![\w.])(\d+)\s?m(?:ins?)?\s(\d+)\s?s(?:ecs?)?\b", counted("minute", "second")),
         (r"(?<!\w)'?(1[0-9]|20|)(\d0)'?s\b", decade),
-        (r"(?<![\w.])(\d{1,2})\s?ft\.?,?\s(\d{1,2}(?:\.\d+)?)\s?in\b\.?", height),
-        (r"(?<![\w'])(\d{1,2})['′] ?(\d{1,2}(?:\.\d+)?)(?:\"|″|”|'')?(?![\w'])", height),
-        (r"(?<![\w'])(\d{1,4})(?:′|'(?= (?:tall|long|wide|high|deep|x|×|by)\b))()", height),
+        (r"(?<![\w.])(\d{1,2})\s?ft\.?,?\s(\d{1,2}(?:\.\d+)?)\s?in\b\.?", counted("foot", "inch")),
+        (r"(?<![\w'])(\d{1,2})['′] ?(\d{1,2}(?:\.\d+)?)(?:\"|″|”|'')?(?![\w'])", counted("foot", "inch")),
+        (r"(?<![\w'])(\d{1,4})(?:′|'(?= (?:tall|long|wide|high|deep|x|×|by)\b))()", counted("foot", "inch")),
         (r"(?<![\w'.])(\d+(?:\.\d+)?)(″|\"(?!\w))", inches),
         (r"(\d*)([½⅓⅔¼¾⅕⅛⅜⅝⅞])", lambda sign: f"{sign[1]} {TABLES['vulgar'][sign[2]]}".strip()),
         (fraction_of, fraction),
