@@ -42,4 +42,4 @@ if __name__ == "__main__":
     confine("speech", json.loads(sys.argv[1]).get("data_limit_mb") if sys.argv[1:] else None)
     questions: "queue.SimpleQueue[protocol.Message]" = queue.SimpleQueue()
     threading.Thread(target=read_questions, args=(questions,), daemon=True).start()
-    serve(FakeEngine(), questions, ANSWERS)
+    serve(FakeEngine().open, questions, ANSWERS)

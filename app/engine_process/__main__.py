@@ -6,8 +6,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Generator, Iterator
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterator
 
 from ..engine import protocol
 from .sandbox import confine
@@ -17,13 +16,9 @@ log = logging.getLogger("app.engine_process")
 
 # What it finds, and None at the end of a step; given the question of the next one.
 Session = Generator[protocol.Message | None, protocol.Message | None, None]
-
-
-class EngineProgram(Protocol):
-    """What this process serves: see the package's docstring."""
-
-    def open(self, header: protocol.Header) -> Iterator[protocol.Message | None]:
-        """Begin a session; the iterator's steps do the work."""
+Open = Callable[
+    [protocol.Header], Iterator[protocol.Message | None]
+]  # an engine's: see the package's docstring
 
 
 def main(name: str, options: protocol.Header) -> None:
@@ -36,20 +31,20 @@ def main(name: str, options: protocol.Header) -> None:
     serve(load(name, options), questions, answers)
 
 
-def load(name: str, options: protocol.Header) -> EngineProgram:
-    """The engine called *name*; only what it needs is imported."""
+def load(name: str, options: protocol.Header) -> Open:
+    """What opens a session of the engine called *name*; only what that needs is imported."""
     if name == "whisper" and options.get("backend") == "faster-whisper":
         from .stt.library import FasterWhisperEngine
 
-        return FasterWhisperEngine(options)
+        return FasterWhisperEngine(options).open
     if name == "whisper":
         from .stt.live import LiveEngine
 
-        return LiveEngine(options)
+        return LiveEngine(options).open
     if name == "speech":
         from .tts.speech import SpeechEngine
 
-        return SpeechEngine(options)
+        return SpeechEngine(options).open
     raise SystemExit(f"no engine is called {name!r}")
 
 
@@ -69,7 +64,7 @@ def read_questions(questions: "queue.SimpleQueue[protocol.Message]") -> None:
         os._exit(0)
 
 
-def serve(engine: EngineProgram, questions: "queue.SimpleQueue[protocol.Message]", answers: int) -> None:
+def serve(open_session: Open, questions: "queue.SimpleQueue[protocol.Message]", answers: int) -> None:
     """Answer one question after the other; sessions live between them."""
     sessions: dict[int, Session] = {}
     while True:
@@ -78,7 +73,7 @@ def serve(engine: EngineProgram, questions: "queue.SimpleQueue[protocol.Message]
         number, step = header["session"], header["step"]
         verdict = {"state": "done"}
         if header["op"] == "open":
-            sessions[number] = begin(engine, header)
+            sessions[number] = begin(open_session, header)
         if header["op"] == "close":
             sessions.pop(number, None)
         else:
@@ -88,9 +83,9 @@ def serve(engine: EngineProgram, questions: "queue.SimpleQueue[protocol.Message]
         protocol.send(answers, {"step": step, **verdict})
 
 
-def begin(engine: EngineProgram, header: protocol.Header) -> Session:
+def begin(open_session: Open, header: protocol.Header) -> Session:
     """The session *header* opens; what goes wrong in opening it goes wrong in its first step."""
-    yield from engine.open(header)
+    yield from open_session(header)
 
 
 def take_step(session: Session, question: protocol.Message, answers: int) -> protocol.Header:

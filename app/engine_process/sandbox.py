@@ -132,20 +132,17 @@ def filter_calls(name: str) -> bool:
 
 def program(name: str, column: int, architecture: int) -> list[bytes]:
     """The filter for the engine *name* in the kernel's language (Documentation/networking/filter.rst)."""
-    numbers = [call[column] for call in DENIED[name].values()]
-    checks: list[tuple[int, int, str, str]] = []  # code, operand, where to go when it holds, and when not
-    checks += [(LOAD, ARCHITECTURE, "", ""), (EQUAL, architecture, "next", "deny"), (LOAD, NUMBER, "", "")]
-    checks.append((AT_LEAST, X32, "deny", "next"))
-    checks += [(EQUAL, number, "deny", "next") for number in numbers if number is not None]
+    deny = (RETURN, 0, 0, DENY)
+    # Code, how many instructions to pass over where it holds and where not, operand; each denial is passed over if not.
+    code: list[tuple[int, int, int, int]] = [(LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, architecture), deny]
+    code += [(LOAD, 0, 0, NUMBER), (AT_LEAST, 0, 1, X32), deny]
+    for call in DENIED[name].values():
+        if (number := call[column]) is not None:
+            code += [(EQUAL, 0, 1, number), deny]
     if name == "whisper":
         for *opening, argument in OPENING.values():
             if (number := opening[column]) is not None:
-                checks.append((EQUAL, number, "next", "skip two"))
-                checks += [(LOAD, ARGUMENTS + 8 * argument, "", ""), (ANY_OF, WRITING, "deny", "allow")]
-    last = len(checks)
-    checks += [(RETURN, ALLOW, "", ""), (RETURN, DENY, "", "")]
-    written = []
-    for place, (code, operand, *ways) in enumerate(checks, 1):
-        targets = {"": 0, "next": 0, "skip two": 2, "allow": last - place, "deny": last + 1 - place}
-        written.append(struct.pack("HBBI", code, *(targets[way] for way in ways), operand))
-    return written
+                code += [(EQUAL, 0, 4, number), (LOAD, 0, 0, ARGUMENTS + 8 * argument)]
+                code += [(ANY_OF, 0, 1, WRITING), deny, (RETURN, 0, 0, ALLOW)]
+    code.append((RETURN, 0, 0, ALLOW))
+    return [struct.pack("HBBI", *instruction) for instruction in code]

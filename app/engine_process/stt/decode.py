@@ -16,6 +16,9 @@ import av.audio
 import av.error
 import numpy as np
 import numpy.typing as npt
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 
 from ...engine import protocol
 from .clock import BEGINNING, Clock, Mark
@@ -182,9 +185,7 @@ def out_of_memory() -> Exception:
     return invalid("the file asks for more memory than sound needs")
 
 
-def open_container(
-    file: Any,
-) -> "av.container.InputContainer":  # Any: PyAV takes any object with read and seek
+def open_container(file: Source) -> InputContainer:
     """The container in *file*, with one thread and nothing but audio decoders."""
     if not file.read(1):
         raise invalid("the file is empty")
@@ -192,10 +193,7 @@ def open_container(
     options = {"format_whitelist": CONTAINERS, "codec_whitelist": CODECS, "protocol_whitelist": "none"}
     options |= {"max_streams": str(MOST_STREAMS), "probesize": str(PROBED_BYTES)}
     try:
-        container: av.container.InputContainer = av.open(
-            file, "r", container_options=options, metadata_errors="ignore", io_open=refuse_to_open
-        )
-        return container
+        return av.open(file, "r", container_options=options, metadata_errors="ignore", io_open=refuse_to_open)
     except av.error.MemoryError:
         raise out_of_memory() from None
     except (av.error.FFmpegError, ValueError):
@@ -207,7 +205,7 @@ def refuse_to_open(url: str, flags: int, options: dict[str, str]) -> None:
     raise PermissionError("a recording may not refer to other files")
 
 
-def origin(container: "av.container.InputContainer") -> tuple[float, float | None]:
+def origin(container: InputContainer) -> tuple[float, float | None]:
     """The time in *container* that is the recording's zero, and the latest it states, None if it does not; seconds."""
     begins = (container.start_time or 0) / 1_000_000
     stated = container.duration / 1_000_000 if container.duration else None
@@ -218,7 +216,7 @@ def origin(container: "av.container.InputContainer") -> tuple[float, float | Non
     return begins, latest
 
 
-def choose_track(path: str, container: "av.container.InputContainer", asked: int | None) -> int:
+def choose_track(path: str, container: InputContainer, asked: int | None) -> int:
     """The number of the audio track to decode; Refused where there is none, or not the one that was *asked* for."""
     tracks = container.streams.audio
     if not tracks:
@@ -243,7 +241,7 @@ def choose_track(path: str, container: "av.container.InputContainer", asked: int
     return next((number for number in known if has_sound(path, number)), known[0])
 
 
-def unknown_codec(track: "av.audio.stream.AudioStream") -> str | None:
+def unknown_codec(track: AudioStream) -> str | None:
     """The codec of *track* where it is not decoded here."""
     if track.codec_context is None:
         return "an unknown codec"
@@ -269,7 +267,7 @@ def has_sound(path: str, track: int) -> bool:
 
 
 def decoded_frames(
-    container: "av.container.InputContainer", track: int, clock: Clock, first: int = 0
+    container: InputContainer, track: int, clock: Clock, first: int = 0
 ) -> Iterator[av.AudioFrame]:
     """
     Those of an audio track; packets that can't be decoded are left out, and a broken tail ends them.
@@ -350,14 +348,14 @@ def resampled(decoded: Iterator[av.AudioFrame]) -> Iterator[Samples]:
         current = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None or current != shape:
             yield from flushed(resampler)
-            resampler = av.audio.resampler.AudioResampler(format="s16", layout="mono", rate=RATE)
+            resampler = AudioResampler(format="s16", layout="mono", rate=RATE)
             shape = current
         for piece in resampler.resample(frame):
             yield piece.to_ndarray()[0]
     yield from flushed(resampler)
 
 
-def flushed(resampler: "av.audio.resampler.AudioResampler | None") -> Iterator[Samples]:
+def flushed(resampler: AudioResampler | None) -> Iterator[Samples]:
     """What *resampler* still holds: up to 20 ms."""
     for piece in resampler.resample(None) if resampler else ():
         if piece is not None:  # a resampler with nothing to do hands the None back

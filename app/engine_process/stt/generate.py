@@ -60,11 +60,6 @@ class Hypothesis:
     cut_off: bool = False
 
     @property
-    def unlikely(self) -> bool:
-        """The model guesses."""
-        return self.avg_logprob < UNLIKELY
-
-    @property
     def repetitive(self) -> bool:
         """The text repeats itself."""
         return self.compression_ratio > REPETITIVE

@@ -119,21 +119,20 @@ class Recording:
         """
         if self.detector is None:
             return begin, end
-        first = max(0, begin * HOP // CHUNK - self.first_flag)
-        last = max(0, -(-end * HOP // CHUNK) - self.first_flag)
-        spoken = [
-            index for index in range(first, min(last, len(self.speech_flags))) if self.speech_flags[index]
-        ]
+        spoken = self.spoken_chunks(begin, end)
         if len(spoken) < LEAST_CHUNKS:
             return None
-        frames = [(index + self.first_flag) * CHUNK // HOP for index in (spoken[0], spoken[-1] + 1)]
-        return max(begin, frames[0]), min(end, frames[1])
+        return max(begin, spoken[0] * CHUNK // HOP), min(end, (spoken[-1] + 1) * CHUNK // HOP)
 
     def spoken_seconds(self, begin: int, end: int) -> float:
         """For how long the detector heard speech between two frames; not at all where there is no detector."""
-        first = max(0, begin * HOP // CHUNK - self.first_flag)
-        last = max(0, -(-end * HOP // CHUNK) - self.first_flag)
-        return sum(self.speech_flags[first:last]) * CHUNK / RATE
+        return len(self.spoken_chunks(begin, end)) * CHUNK / RATE
+
+    def spoken_chunks(self, begin: int, end: int) -> list[int]:
+        """The numbers of the chunks with speech that lie, be it in part, between two frames."""
+        first = max(begin * HOP // CHUNK, self.first_flag)
+        flags = self.speech_flags[first - self.first_flag : max(0, -(-end * HOP // CHUNK) - self.first_flag)]
+        return [number for number, speech in enumerate(flags, first) if speech]
 
 
 def survey(recording: Recording, hear_language: Callable[[int, int], str] | None) -> Iterator[Message | None]:

@@ -36,12 +36,11 @@ class Vocabulary:
         self.end_of_text = self.number_of("<|endoftext|>")
         self.start = self.number_of("<|startoftranscript|>")
         self.previous = self.number_of("<|startofprev|>")
+        # The English vocabulary is the shorter one.
+        self.multilingual = len(self.ends) > ENGLISH_SIZE
         self.timestamp_begin = self.number_of("<|notimestamps|>") + 1
         config = json.loads((model_dir / "config.json").read_bytes())
         self.suppressed: list[int] = config.get("suppress_ids") or []
-
-    def __len__(self) -> int:
-        return len(self.ends)
 
     def number_of(self, token: str) -> int:
         """The number of a special token, KeyError where the model has none of that name."""
@@ -49,11 +48,6 @@ class Vocabulary:
         if at < 0:
             raise KeyError(token)
         return int(np.searchsorted(self.ends, at)) + 1
-
-    @property
-    def multilingual(self) -> bool:
-        """Whether the model knows more than English; the English vocabulary is the shorter one."""
-        return len(self) > ENGLISH_SIZE
 
     @cached_property
     def languages(self) -> tuple[str, ...]:

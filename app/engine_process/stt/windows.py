@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
 from ..native import Encoded, Model
-from .generate import LENGTH_LIMIT, Attempt, Hypothesis, Task, generate
+from .generate import LENGTH_LIMIT, UNLIKELY, Attempt, Hypothesis, Task, generate
 from .recording import Recording
 from .tokens import TIMESTAMP_SECONDS, Vocabulary
 from .words import FRAMES_PER_SECOND, Segment, Word, align, place
@@ -193,7 +193,7 @@ class Transcriber:
             return Doubt.LOOP
         if speaks and not any(segment.text.strip() for segment in segments):
             return Doubt.SILENCE
-        if hypothesis.unlikely or self.passes_over(segments, frame, next_frame):
+        if hypothesis.avg_logprob < UNLIKELY or self.passes_over(segments, frame, next_frame):
             return Doubt.SOME
         return Doubt.NONE
 
