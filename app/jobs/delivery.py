@@ -123,6 +123,7 @@ def lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
+@dataclass(eq=False, repr=False)
 class Delivery(threading.Thread):
     """
     One try to post *body*, in a thread of its own. *ended* is called when it is over; *verdict* is then the state
@@ -136,21 +137,17 @@ class Delivery(threading.Thread):
     hangs: its thread is left behind, and posts nothing when the resolver returns.
     """
 
-    def __init__(
-        self,
-        url: str,
-        headers: dict[str, str],
-        body: bytes,
-        *,
-        private: bool,
-        tls: ssl.SSLContext,
-        resolve: Callable[[str, int], list[str]] = lookup,
-        ended: Callable[[], None] = lambda: None,
-    ) -> None:
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    private: bool
+    tls: ssl.SSLContext
+    resolve: Callable[[str, int], list[str]] = lookup
+    ended: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
         super().__init__(name="webhook", daemon=True)
         self.verdict: tuple[str, str] | None = None
-        self._url, self._headers, self._body = url, headers, body
-        self._private, self._tls, self._resolve, self._ended = private, tls, resolve, ended
         self._guard = threading.Lock()  # guards the two below, and the verdict
         self._socket: socket.socket | None = None
         self._aborted = False
@@ -161,7 +158,7 @@ class Delivery(threading.Thread):
         with self._guard:
             if not self._aborted:
                 self.verdict = verdict
-        self._ended()
+        self.ended()
 
     def abort(self) -> None:
         """End it now; without a verdict so far it has failed."""
@@ -178,21 +175,21 @@ class Delivery(threading.Thread):
 
     def _post(self) -> tuple[str, str]:
         try:
-            where = destination(self._url, private=self._private)
+            where = destination(self.url, private=self.private)
         except ValueError as problem:
             return REFUSED, str(problem)
         try:
-            addresses = self._resolve(where.host, where.port)
+            addresses = self.resolve(where.host, where.port)
         except (OSError, UnicodeError) as error:  # a label that is no name, in IDNA's eyes
             return FAILED, f"{where.host} has no address: {error}"
-        if not self._private and not all(is_public(address) for address in addresses):
+        if not self.private and not all(is_public(address) for address in addresses):
             return REFUSED, f"{where.host} has an address that is not public"
         try:
             connection = http.client.HTTPConnection(where.host, where.port)
             connection.sock = self._connect(where, addresses[:MOST_ADDRESSES])
             try:
-                headers = {"Host": where.authority, **self._headers}
-                connection.request("POST", where.target, self._body, headers)
+                headers = {"Host": where.authority, **self.headers}
+                connection.request("POST", where.target, self.body, headers)
                 status = connection.getresponse().status
             finally:
                 with self._guard:  # so that `abort` does not meet another file with its number
@@ -220,7 +217,7 @@ class Delivery(threading.Thread):
             try:
                 if where.secure:
                     name = where.host.rstrip(".")
-                    sock = self._tls.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+                    sock = self.tls.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
                 with self._guard:
                     if self._aborted:
                         raise TimeoutError("no answer in time")

@@ -68,8 +68,7 @@ def local_problem(directory: Path, setting: str) -> str:
     """Why no file can be kept in *directory*, which is made when needed, and which *setting* to change; or empty."""
     if problem := directory_problem(str(directory), made=True):
         return f"{problem}; set {setting} to a directory that can be written to"
-    place = next(each for each in (directory, *directory.parents) if each.exists())
-    if (free := free_bytes(place)) < KEPT_FREE_BYTES:
+    if (free := free_bytes(directory)) < KEPT_FREE_BYTES:
         return f"the disk of {directory} is full: {free >> 20} MB free; remove jobs, or set {setting}"
     return ""
 

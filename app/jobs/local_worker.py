@@ -19,7 +19,8 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
 
 from .. import logs, memory
 from ..errors import ServiceError
@@ -43,6 +44,7 @@ CLOSE_SECONDS = 5.0
 RETRY_SECONDS = 5.0  # when the disk or the database has failed
 
 
+@dataclass
 class JobWorker:
     """
     Runs jobs, removes those whose time is over, and sends webhooks. One per web worker, owned by Services.
@@ -51,27 +53,23 @@ class JobWorker:
     waits for the lock; once it has the lock, for a byte in the pipe or for the next thing that is due.
     """
 
-    def __init__(
-        self,
-        store: SqliteStore,
-        files: LocalFiles,
-        settings: Settings,
-        speech: Speech,
-        allowance: Allowance | None,
-        is_running: Callable[[], bool],
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._store, self._files, self._settings = store, files, settings
-        self._speech, self._allowance, self._clock = speech, allowance, clock
-        self._process_is_running = is_running
-        self._lifetime = settings.job_ttl_hours * 3600
-        self._webhooks = Webhooks(store, settings)
-        self._wakeup_path = files.directory / "bell"
+    store: SqliteStore
+    files: LocalFiles
+    settings: Settings
+    speech: Speech
+    allowance: Allowance | None
+    process_is_running: Callable[[], bool]
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self._lifetime = self.settings.job_ttl_hours * 3600
+        self._webhooks = Webhooks(self.store, self.settings)
+        self._wakeup_path = self.files.directory / "bell"
         self._closing = threading.Event()
         self._has_lock = threading.Event()
         self._guard = threading.Lock()  # guards the one below
         self._thread: threading.Thread | None = None
-        self._sweep_at = 0.0
+        self._sweep_at: float | None = None
 
     def check(self) -> None:
         """Jobs can always be given to this worker."""
@@ -92,10 +90,8 @@ class JobWorker:
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # nobody reads: whoever gets the lock looks at the store first
             pipe = os.open(self._wakeup_path, os.O_WRONLY | os.O_NONBLOCK)
-            try:
-                os.write(pipe, b"!")
-            finally:
-                os.close(pipe)
+            with os.fdopen(pipe, "wb", 0) as bell:
+                bell.write(b"!")
 
     def close(self) -> None:
         """Stop; a running job is put back."""
@@ -107,24 +103,20 @@ class JobWorker:
             thread.join(CLOSE_SECONDS)
         self._webhooks.close()
         if not (thread is not None and thread.is_alive() and self._has_lock.is_set()):
-            self._store.close()
+            self.store.close()
 
     def _main(self) -> None:
-        lock = os.open(self._files.directory / "running.lock", os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
+        lock_path = self.files.directory / "running.lock"
+        with os.fdopen(os.open(lock_path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._has_lock.set()
             with contextlib.suppress(FileExistsError):
                 os.mkfifo(self._wakeup_path, 0o600)
-            pipe = os.open(self._wakeup_path, os.O_RDWR | os.O_NONBLOCK)  # for writing, too, so it never ends
-            try:
+            # for writing, too, so it never ends
+            with os.fdopen(os.open(self._wakeup_path, os.O_RDWR | os.O_NONBLOCK), "rb", 0) as pipe:
                 self._serve(pipe)
-            finally:
-                os.close(pipe)
-        finally:
-            os.close(lock)
 
-    def _serve(self, pipe: int) -> None:
+    def _serve(self, pipe: IO[bytes]) -> None:
         taken_over = False
         while self._is_running():
             try:
@@ -137,18 +129,18 @@ class JobWorker:
                 log.error("jobs: %s; the next try is in %g s", error, RETRY_SECONDS, exc_info=not is_known)
                 wait, taken_over = RETRY_SECONDS, False
             if select.select([pipe], [], [], wait)[0]:
-                os.read(pipe, 4096)
+                pipe.read(4096)
 
     def _is_running(self) -> bool:
-        return not self._closing.is_set() and self._process_is_running()
+        return not self._closing.is_set() and self.process_is_running()
 
     def take_over(self) -> None:
         """Put back the jobs of a worker that is dead, and remove files that belong to no job."""
-        now = self._clock()
-        for job in self._store.abandoned():
+        now = self.clock()
+        for job in self.store.abandoned():
             message = "the service ended {} times while it worked on this (JOB_ATTEMPTS)"
-            if not runner.lost(job, self._store, now, self._settings.job_attempts, message, "service_ended"):
-                self._files.drop_unfinished(job.id)
+            if not runner.lost(job, self.store, now, self.settings.job_attempts, message, "service_ended"):
+                self.files.drop_unfinished(job.id)
                 log.warning(
                     "job=%s was being worked on when the service ended; done again from %.0f s",
                     job.id,
@@ -156,50 +148,45 @@ class JobWorker:
                 )
         self._sweep(now)
         self._sweep_at = now + ORPHAN_SECONDS + 1
-        if self._store.next_webhook_at() is not None:  # from here on its own thread knows when
+        if self.store.next_webhook_at() is not None:  # from here on its own thread knows when
             self._webhooks.wake()
 
     def step(self) -> float | None:
         """Do what is due, one job at most; the seconds until more is due, None when only the pipe will tell."""
-        now = self._clock()
-        if self._sweep_at and now >= self._sweep_at:
+        now = self.clock()
+        if self._sweep_at is not None and now >= self._sweep_at:
             self._sweep(now)
-            self._sweep_at = 0.0
-        for id in self._store.finished_before(now - self._lifetime):
-            self._files.remove(id)
-            self._store.remove(id)
+            self._sweep_at = None
+        for id in self.store.finished_before(now - self._lifetime):
+            self.files.remove(id)
+            self.store.remove(id)
         self._webhooks.wake_if_due(now)
-        job = self._store.claim_next(now, process_name())
+        job = self.store.claim_next(now, process_name())
         if job is None:
-            return self._seconds_until_due(now)
+            due = [at for at in (self._sweep_at, self.store.next_due(self._lifetime)) if at is not None]
+            return max(0.0, min(due) - now) + 0.001 if due else None
         logs.request_id.set(job.id)
         runner.Attempt(
             job,
-            self._store,
-            self._files,
-            self._speech,
-            self._settings,
-            self._allowance,
+            self.store,
+            self.files,
+            self.speech,
+            self.settings,
+            self.allowance,
             self._is_running,
-            clock=self._clock,
+            clock=self.clock,
         ).run()
         logs.request_id.set("-")
         memory.give_back()  # what the job left in the heap; while jobs queue, no engine becomes idle and does it
         return 0.0
 
-    def _seconds_until_due(self, now: float) -> float | None:
-        due = self._store.next_due(self._lifetime)
-        times = [self._sweep_at] if self._sweep_at else []
-        times += [due] if due is not None else []
-        return max(0.0, min(times) - now) + 0.001 if times else None
-
     def _sweep(self, now: float) -> None:
         """Remove the directories that belong to no job; where Redis had jobs here, once theirs would have expired."""
-        keep_seconds = self._lifetime if (self._files.directory / OF_WORKERS).exists() else ORPHAN_SECONDS
-        with os.scandir(self._files.directory) as found:
+        keep_seconds = self._lifetime if (self.files.directory / OF_WORKERS).exists() else ORPHAN_SECONDS
+        with os.scandir(self.files.directory) as found:
             for entry in found:
                 with contextlib.suppress(OSError):
                     old = now - entry.stat().st_ctime > keep_seconds
-                    if entry.is_dir() and old and not self._store.has(entry.name):
+                    if entry.is_dir() and old and not self.store.has(entry.name):
                         log.info("jobs: %s belongs to no job; removed", entry.name)
-                        self._files.remove(entry.name)
+                        self.files.remove(entry.name)

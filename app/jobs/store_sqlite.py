@@ -79,7 +79,7 @@ class SqliteStore(Store):
 
     def __init__(self, path: Path, *, restore: bool = False) -> None:
         self._directory = path.parent
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._connection = connect(path)
         if restore and (count := self._restore()):
             log.warning("jobs: %d were brought back from the copies beside their files", count)
@@ -87,7 +87,7 @@ class SqliteStore(Store):
     def add(self, job: Job, limit_bytes: int) -> Job:
         try:
             with self._transaction(durable=True) as db:
-                if job.idempotency_key and (earlier := self._find(job.owner, job.idempotency_key)):
+                if earlier := self.find(job.owner, job.idempotency_key):
                     return earlier
                 require_room(db.execute(STORED_BYTES).fetchone()[0], job.file_bytes, limit_bytes)
                 self._write_copy(job)
@@ -97,12 +97,11 @@ class SqliteStore(Store):
         return job
 
     def find(self, owner: str, idempotency_key: str) -> Job | None:
-        with self._lock:
-            return self._find(owner, idempotency_key)
+        where = "owner = ? AND idempotency_key = ? AND idempotency_key != ''"
+        return self._first(where, owner, idempotency_key)
 
     def get(self, id: str) -> Job | None:
-        with self._lock:
-            return self._first("id = ?", id)
+        return self._first("id = ?", id)
 
     def page(self, owner: str, *, state: str, before: str, limit: int) -> list[Job]:
         where, values = "owner = ?", [owner]
@@ -110,8 +109,7 @@ class SqliteStore(Store):
             where, values = f"{where} AND state = ?", [*values, state]
         if before:
             where, values = f"{where} AND number < (SELECT number FROM jobs WHERE id = ?)", [*values, before]
-        with self._lock:
-            return self._jobs(f"{where} ORDER BY number DESC LIMIT {limit:d}", *values, columns=COLUMNS[:-1])
+        return self._jobs(f"{where} ORDER BY number DESC LIMIT {limit:d}", *values, columns=COLUMNS[:-1])
 
     def ahead(self, job: Job) -> int:
         query = """SELECT count(*) FROM jobs WHERE state = 'running' AND id != ?1
@@ -123,8 +121,7 @@ class SqliteStore(Store):
                       SELECT finished_at - started_at AS seconds, size_bytes FROM jobs INDEXED BY job_ends
                       WHERE state = 'succeeded' AND kind = ? AND finished_at IS NOT NULL
                       ORDER BY finished_at DESC LIMIT {THROUGHPUT_JOBS})"""
-        with self._lock:
-            count, seconds, size = self._connection.execute(query, (kind,)).fetchone()
+        ((count, seconds, size),) = self._rows(query, kind)
         return Throughput(seconds / count, seconds / max(1, size)) if count else None
 
     def change(self, id: str, edit: Callable[[Job], bool], segments: Sequence[bytes] = ()) -> Job | None:
@@ -156,8 +153,7 @@ class SqliteStore(Store):
         query = f"SELECT number, line FROM segments WHERE job = ? AND number > ? ORDER BY number LIMIT {SEGMENTS_READ}"
         last = 0
         while True:
-            with self._lock:
-                rows = self._connection.execute(query, (id, last)).fetchall()
+            rows = self._rows(query, id, last)
             if not rows:
                 return
             yield from (line for _, line in rows)
@@ -177,8 +173,7 @@ class SqliteStore(Store):
 
     def finished_before(self, when: float) -> list[str]:
         query = "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < ? LIMIT 100"
-        with self._lock:
-            return [id for (id,) in self._connection.execute(query, (when,))]
+        return [id for (id,) in self._rows(query, when)]
 
     def next_due(self, lifetime: float) -> float | None:
         """When the first queued job may be claimed, or the first of the finished ones ended *lifetime* seconds ago."""
@@ -188,33 +183,28 @@ class SqliteStore(Store):
 
     def abandoned(self) -> list[Job]:
         """Jobs that are running; for the one process that runs jobs, before it claims any: their worker is dead."""
-        with self._lock:
-            return self._jobs("state = 'running'")
+        return self._jobs("state = 'running'")
 
     def webhooks_due(self, now: float) -> list[Job]:
-        where = (
-            f"webhook_state = 'pending' AND webhook_due_at <= ? ORDER BY webhook_due_at LIMIT {WEBHOOKS_READ}"
-        )
-        with self._lock:
-            return self._jobs(where, now)
+        due = "webhook_state = 'pending' AND webhook_due_at <= ?"
+        return self._jobs(f"{due} ORDER BY webhook_due_at LIMIT {WEBHOOKS_READ}", now)
 
     def next_webhook_at(self) -> float | None:
         return self._moment("SELECT min(webhook_due_at) FROM jobs WHERE webhook_state = 'pending'")
 
     def counts(self, now: float) -> Counts:
-        with self._lock:
-            by_state = dict(
-                self._connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
-            )
-        oldest = self._value("SELECT min(created_at) FROM jobs WHERE state = 'queued'")
-        progress = self._value("SELECT min(progress_at) FROM jobs WHERE state = 'running'")
+        by_state = dict.fromkeys(STATES, 0) | dict(
+            self._rows("SELECT state, count(*) FROM jobs GROUP BY state")
+        )
+        oldest = self._value("SELECT coalesce(min(created_at), ?) FROM jobs WHERE state = 'queued'", now)
+        progress = self._value("SELECT coalesce(min(progress_at), ?) FROM jobs WHERE state = 'running'", now)
         return Counts(
-            queued=by_state.get(QUEUED, 0),
-            running=by_state.get(RUNNING, 0),
-            oldest_waiting_seconds=max(0.0, now - oldest) if oldest is not None else 0.0,
+            queued=by_state[QUEUED],
+            running=by_state[RUNNING],
+            oldest_waiting_seconds=max(0.0, now - oldest),
             stored_bytes=self._value(STORED_BYTES),
-            by_state={state: by_state.get(state, 0) for state in STATES},
-            oldest_progress_seconds=max(0.0, now - progress) if progress is not None else 0.0,
+            by_state=by_state,
+            oldest_progress_seconds=max(0.0, now - progress),
         )
 
     def has(self, id: str) -> bool:
@@ -273,26 +263,24 @@ class SqliteStore(Store):
                     raise InsufficientStorage(f"the job can't be saved: {error}") from None
                 raise
 
-    def _find(self, owner: str, idempotency_key: str) -> Job | None:
-        return self._first(
-            "owner = ? AND idempotency_key = ? AND idempotency_key != ''", owner, idempotency_key
-        )
-
     def _first(self, where: str, *values: object) -> Job | None:
         return next(iter(self._jobs(where, *values)), None)
 
     def _jobs(self, where: str, *values: object, columns: tuple[str, ...] = COLUMNS) -> list[Job]:
-        rows = self._connection.execute(f"SELECT {', '.join(columns)} FROM jobs WHERE {where}", values)
-        return [from_columns(dict(zip(columns, row, strict=True))) for row in rows]
+        rows = self._rows(f"SELECT {', '.join(columns)} FROM jobs WHERE {where}", *values)
+        records = [dict(zip(columns, row, strict=True)) for row in rows]
+        return [from_record(one | {name: json.loads(one[name]) for name in JSON_COLUMNS}) for one in records]
 
     def _moment(self, query: str, *values: object) -> float | None:
         found: float | None = self._value(query, *values)
         return found
 
     def _value(self, query: str, *values: object) -> Any:
+        return next((row[0] for row in self._rows(query, *values)), None)
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
         with self._lock:
-            row = self._connection.execute(query, values).fetchone()
-        return None if row is None else row[0]
+            return self._connection.execute(query, values).fetchall()
 
 
 def open_store(directory: Path) -> SqliteStore:
@@ -380,8 +368,3 @@ def to_columns(record: dict[str, Any]) -> dict[str, object]:
         name: json.dumps(value, separators=(",", ":")) if name in JSON_COLUMNS else value
         for name, value in record.items()
     }
-
-
-def from_columns(columns: dict[str, Any]) -> Job:
-    """The job of these columns, of which the text may be missing."""
-    return from_record({**columns, **{name: json.loads(columns[name]) for name in JSON_COLUMNS}})

@@ -23,6 +23,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .. import memory
@@ -99,6 +100,7 @@ def signing_key(secret: str) -> bytes:
     return secret.encode()
 
 
+@dataclass
 class Webhooks:
     """
     Sends the webhooks that are due, up to WEBHOOKS_READ at once, each in a thread; a try that fails is due again.
@@ -108,17 +110,13 @@ class Webhooks:
     sent together with it, by *try_seconds* at most.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        settings: Settings,
-        *,
-        try_seconds: float = TRY_SECONDS,
-        clock: Callable[[], float] = time.time,
-        resolve: Callable[[str, int], list[str]] = lookup,
-    ) -> None:
-        self._store, self._settings, self._clock, self._resolve = store, settings, clock, resolve
-        self._try_seconds = try_seconds
+    store: Store
+    settings: Settings
+    try_seconds: float = TRY_SECONDS
+    clock: Callable[[], float] = time.time
+    resolve: Callable[[str, int], list[str]] = lookup
+
+    def __post_init__(self) -> None:
         self._changed = threading.Condition()  # guards the four below
         self._thread: threading.Thread | None = None
         self._deliveries: list[Delivery] = []  # those under way, and those that hang in the resolver
@@ -138,7 +136,7 @@ class Webhooks:
 
     def wake_if_due(self, now: float) -> None:
         """Wake where the store says that one is due."""
-        due_at = self._store.next_webhook_at()
+        due_at = self.store.next_webhook_at()
         if due_at is not None and due_at <= now:
             self.wake()
 
@@ -174,9 +172,9 @@ class Webhooks:
             free = WEBHOOKS_READ - len(self._deliveries)
         if not free:
             return RETRY_SECONDS
-        due = self._store.webhooks_due(self._clock())[:free]
+        due = self.store.webhooks_due(self.clock())[:free]
         # Tries are counted before they are made: a process that ends in the middle of one has made it.
-        claimed = [job for job in due if self._store.claim_webhook(job, self._next_try(job))]
+        claimed = [job for job in due if self.store.claim_webhook(job, self._next_try(job))]
         for job, (state, reason) in zip(claimed, self._deliver(claimed), strict=True):
             tries = job.webhook_attempts + 1
             if state == FAILED and tries <= len(BACKOFF_SECONDS):
@@ -184,35 +182,32 @@ class Webhooks:
                 continue
             if state != DELIVERED:
                 log.warning("job=%s webhook given up: %s (try %d)", job.id, reason, tries)
-            self._store.end_webhook(job, DELIVERED if state == DELIVERED else FAILED)
-        following = self._store.next_webhook_at()
-        return None if following is None else max(0.0, following - self._clock())
+            self.store.end_webhook(job, DELIVERED if state == DELIVERED else FAILED)
+        following = self.store.next_webhook_at()
+        return None if following is None else max(0.0, following - self.clock())
 
     def _next_try(self, job: Job) -> float:
-        return self._clock() + BACKOFF_SECONDS[min(job.webhook_attempts, len(BACKOFF_SECONDS) - 1)]
+        return self.clock() + BACKOFF_SECONDS[min(job.webhook_attempts, len(BACKOFF_SECONDS) - 1)]
 
     def _deliver(self, jobs: list[Job]) -> list[tuple[str, str]]:
         """Try the webhooks of *jobs* side by side; the verdict on each."""
         if not jobs:
             return []
         tls = ssl.create_default_context()  # one for all: the system's certificates take 0.8 MB each time
+        private = self.settings.webhook_private_addresses
         deliveries = []
         for job in jobs:
             body = payload(job)
-            headers = signed_headers(self._settings.webhook_secret, job, body, self._clock())
-            private = self._settings.webhook_private_addresses
+            headers = signed_headers(self.settings.webhook_secret, job, body, self.clock())
             deliveries.append(
-                Delivery(
-                    job.webhook_url, headers, body,
-                    private=private, tls=tls, resolve=self._resolve, ended=self._notify,
-                )
-            )  # fmt: skip
+                Delivery(job.webhook_url, headers, body, private, tls, self.resolve, self._notify)
+            )
         with self._changed:
             self._deliveries += deliveries
             for each in deliveries:
                 each.start()
             self._changed.wait_for(
-                lambda: self._closed or all(each.verdict for each in deliveries), self._try_seconds
+                lambda: self._closed or all(each.verdict for each in deliveries), self.try_seconds
             )
         for each in deliveries:
             each.abort()

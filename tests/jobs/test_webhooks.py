@@ -198,7 +198,7 @@ def test_a_resolver_that_hangs_takes_a_bounded_number_of_threads(receive, clock)
     resolver.let_go.set()
     until(lambda: "webhook" not in {thread.name for thread in threading.enumerate()}, "its thread ends")
     assert receiver.got == []  # it was too late for those
-    webhooks._try_seconds = 60
+    webhooks.try_seconds = 60
     clock.advance(BACKOFF_SECONDS[0])
     until(lambda: webhooks.send_due() is None, "nothing is due")
     assert {job.webhook_state for job in outbox.jobs.values()} == {"delivered"}

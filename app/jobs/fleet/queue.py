@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
 from kombu.utils.uuid import uuid
 
@@ -124,13 +126,10 @@ class CeleryQueue:
     def check(self) -> None:
         """BrokerUnavailable when Redis or the broker does not answer."""
         self._store.check()
-        try:
-            with self._lock:
-                # An open connection says nothing: this asks the broker something, and has a new one if need be.
-                queue = QUEUE.bind(self._connection.default_channel)
-                self._connection.ensure(queue, queue.declare, **AT_ONCE)()
-        except (OperationalError, OSError) as error:
-            raise _unavailable(error) from None
+        with self._broker() as broker:
+            # An open connection says nothing: this asks the broker something, and has a new one if need be.
+            queue = QUEUE.bind(broker.default_channel)
+            broker.ensure(queue, queue.declare, **AT_ONCE)()
 
     def changed(self, job: Job) -> None:
         """
@@ -174,13 +173,8 @@ class CeleryQueue:
         group, index = part.id.rsplit(PART_MARK, 1)
         self._app.backend.set_chord_size(group, part.extra.get("of", 0))  # 0.2.0 has not noted it
         id = whole_id(part.id)
-        return {
-            "group_id": group,
-            "group_index": int(index),
-            "chord": self._join(part),
-            "root_id": id,
-            "parent_id": id,
-        }
+        place = {"group_id": group, "group_index": int(index), "chord": self._join(part)}
+        return {**place, "root_id": id, "parent_id": id}
 
     def look_after(self, now: float) -> None:
         """Have a worker look after jobs that wait in vain: once all messages that were sent by *now* have come."""
@@ -190,31 +184,32 @@ class CeleryQueue:
     def _send(self, task: str, args: list[Any], id: str, *, behind: bool, **options: Any) -> None:
         # Celery's message without `send_task`, which loads its events for it: 1.1 MB less in a web worker.
         message = self._app.amqp.as_task_v2(id, task, args, **options)
+        with self._broker() as broker:
+            broker.Producer().publish(
+                message.body,
+                headers=message.headers,
+                exchange=QUEUE.exchange,
+                routing_key=QUEUE.routing_key,
+                declare=[QUEUE],
+                priority=priority(self._app.conf.broker_url, behind=behind),
+                serializer="json",
+                delivery_mode="persistent",
+                retry=True,
+                retry_policy=AT_ONCE,
+                **message.properties,
+            )
+
+    @contextmanager
+    def _broker(self) -> Iterator[Connection]:
+        """The connection, for one thread at a time; BrokerUnavailable when the broker does not answer."""
         try:
             with self._lock:
-                self._connection.Producer().publish(
-                    message.body,
-                    headers=message.headers,
-                    exchange=QUEUE.exchange,
-                    routing_key=QUEUE.routing_key,
-                    declare=[QUEUE],
-                    priority=priority(self._app.conf.broker_url, behind=behind),
-                    serializer="json",
-                    delivery_mode="persistent",
-                    retry=True,
-                    retry_policy=AT_ONCE,
-                    **message.properties,
-                )
+                yield self._connection
         except (OperationalError, OSError) as error:
-            raise _unavailable(error) from None
+            reason = f"does not answer ({type(error).__name__}); try again"
+            raise BrokerUnavailable(f"the broker that gives jobs to workers {reason}") from None
 
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
             self._connection.release()
-
-
-def _unavailable(error: Exception) -> BrokerUnavailable:
-    return BrokerUnavailable(
-        f"the broker that gives jobs to workers does not answer ({type(error).__name__}); try again"
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import mmap
 import random
@@ -25,16 +26,7 @@ from ..job import CANCELLED, FAILED, QUEUED, SPEAK, SUCCEEDED, TRANSCRIBE, Job
 from ..service import build_fleet
 from ..webhooks import Webhooks
 from .performer import NotNow, Performer, Sweep
-from .queue import (
-    JOIN,
-    LONGEST_COUNTDOWN_SECONDS,
-    LOOK_AFTER,
-    PART,
-    PERFORM,
-    PREFIX,
-    REQUEUE,
-    celery_app,
-)
+from .queue import JOIN, LONGEST_COUNTDOWN_SECONDS, LOOK_AFTER, PART, PERFORM, PREFIX, REQUEUE, celery_app
 
 settings = startup.settings_or_exit(worker=True)
 app = celery_app(settings, worker=True)
@@ -67,22 +59,16 @@ class WorkerState:
         self.processes = 1
         self.leaving = mmap.mmap(-1, 1)  # shared memory: 1 once the worker is to end
         self.sweep: Sweep | None = None  # in the main process
-        self.made: Performer | None = None  # in each other process, from its first task on
 
-    @property
+    @functools.cached_property
     def performer(self) -> Performer:
-        """With this process's share of the budget and of the processors; it has one session at a time."""
-        if self.made is None:
-            share = dataclasses.replace(
-                settings,
-                engine_seats=1,
-                stt_threads=settings.stt_threads or max(1, cgroup.processors() // self.processes),
-            )
-            speech = Speech(share, budget_mb(settings) / self.processes, weigh_web)
-            store, files, queue = build_fleet(settings, _wait_for_redis, app)
-            allowance = Access(settings).allowance
-            self.made = Performer(share, speech, allowance, store, files, queue, self.is_leaving)
-        return self.made
+        """In each other process, from its first task on; with this process's share of the budget and processors."""
+        threads = settings.stt_threads or max(1, cgroup.processors() // self.processes)
+        share = dataclasses.replace(settings, engine_seats=1, stt_threads=threads)  # one session at a time
+        speech = Speech(share, budget_mb(settings) / self.processes, weigh_web)
+        store, files, queue = build_fleet(settings, _wait_for_redis, app)
+        allowance = Access(settings).allowance
+        return Performer(share, speech, allowance, store, files, queue, self.is_leaving)
 
     def leave(self, *_: object, **__: object) -> None:
         """Tell every process to put its job back and end."""
@@ -105,9 +91,8 @@ def perform(task: Any, id: str) -> dict[str, Any]:
     if job is None:
         return _outcome(task, id, failures=0)
     if job.attempt > 1:
-        task.send_event(
-            "task-retried", exception=f"attempt {job.attempt}"
-        )  # else Flower shows the end before it
+        # else Flower shows the end before it
+        task.send_event("task-retried", exception=f"attempt {job.attempt}")
     failures = job.failures
     if divided := this.performer.perform(job, lambda job: _tell(task, job)):
         task.replace(this.performer.queue.chord(divided))
@@ -168,10 +153,9 @@ def _countdown(seconds: float) -> float:
 
 def _tell(task: Any, job: Job) -> None:
     """Say how far *job* is: to whoever asks the result backend, and to Flower, which shows an event's result."""
-    done = f"{job.seconds_done:.0f} s"
     with contextlib.suppress(RedisError, OperationalError):  # it matters to nobody but those who watch
         task.update_state(state="PROGRESS", meta={"seconds_done": job.seconds_done, "attempt": job.attempt})
-        task.send_event("task-progress", result=done)
+        task.send_event("task-progress", result=f"{job.seconds_done:.0f} s")
 
 
 def _wait_for_redis() -> bool:
@@ -208,9 +192,9 @@ def _cancel(request: Any, **_: object) -> None:
 
 
 def _close_engines(**_: object) -> None:
-    if this.made is not None:
+    if "performer" in vars(this):
         with contextlib.suppress(OSError):
-            this.made.speech.close()
+            this.performer.speech.close()
 
 
 def _close_sweep(**_: object) -> None:
