@@ -186,8 +186,18 @@ class Delivery(threading.Thread):
             return REFUSED, f"{where.host} has an address that is not public"
         try:
             connection = http.client.HTTPConnection(where.host, where.port)
-            connection.sock = self._connect(where, addresses[:MOST_ADDRESSES])
+            connection.sock = self._reach(where.port, addresses[:MOST_ADDRESSES])
             try:
+                if where.secure:  # the certificate has to be that of the name
+                    connection.sock = self.tls.wrap_socket(
+                        connection.sock, do_handshake_on_connect=False, server_hostname=where.host.rstrip(".")
+                    )
+                with self._guard:
+                    if self._aborted:
+                        raise TimeoutError("no answer in time")
+                    self._socket = connection.sock
+                if isinstance(connection.sock, ssl.SSLSocket):
+                    connection.sock.do_handshake()
                 headers = {"Host": where.authority, **self.headers}
                 connection.request("POST", where.target, self.body, headers)
                 status = connection.getresponse().status
@@ -203,31 +213,14 @@ class Delivery(threading.Thread):
             return REFUSED, f"{where.host} answered 410"
         return FAILED, f"{where.host} answered {status}" + (", a redirect" if 300 <= status < 400 else "")
 
-    def _connect(self, where: Destination, addresses: list[str]) -> socket.socket:
-        """A connection to the first of *addresses* that takes one; the certificate has to be that of the name."""
+    def _reach(self, port: int, addresses: list[str]) -> socket.socket:
+        """A connection to the first of *addresses* that takes one."""
         problem = OSError("no address")
         for address in addresses:
             if self._aborted:
                 break
             try:
-                sock = socket.create_connection((address, where.port), timeout=ANSWER_SECONDS)
+                return socket.create_connection((address, port), timeout=ANSWER_SECONDS)
             except OSError as error:
                 problem = error
-                continue
-            try:
-                if where.secure:
-                    name = where.host.rstrip(".")
-                    sock = self.tls.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
-                with self._guard:
-                    if self._aborted:
-                        raise TimeoutError("no answer in time")
-                    self._socket = sock
-                if isinstance(sock, ssl.SSLSocket):
-                    sock.do_handshake()
-            except BaseException:
-                with self._guard:
-                    self._socket = None
-                sock.close()
-                raise
-            return sock
         raise problem

@@ -215,16 +215,14 @@ def require_room(taken_bytes: int, more_bytes: int, limit_bytes: int) -> None:
 class Counts:
     """How much there is to do: for the queue's position, `/metrics`, and whoever scales workers."""
 
-    queued: int
-    running: int
+    by_state: dict[str, int]  # every state has its number
     oldest_waiting_seconds: float
     stored_bytes: int  # of JOB_DISK_MB: files, and RECORD_BYTES for each job
-    by_state: dict[str, int] = field(default_factory=dict)
     oldest_progress_seconds: float = 0.0  # since the running job that stands still the longest got further
     workers: int | None = None  # that were seen in the last seconds; None where jobs run in the service
 
 
-NO_COUNTS = Counts(0, 0, 0.0, 0, dict.fromkeys(STATES, 0))
+NO_COUNTS = Counts(dict.fromkeys(STATES, 0), 0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,7 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 2.0, 300.0  # after a failure, doub
 
 def backoff(failures: int) -> float:
     """The seconds from the n-th failure to the next try: 2, 4, 8 ..."""
-    wait: float = min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LONGEST_RETRY_SECONDS)
-    return wait
+    return float(min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LONGEST_RETRY_SECONDS))
 
 
 @dataclass

@@ -267,7 +267,8 @@ def _fleet(settings: Settings, make: Callable[[], Jobs]) -> Iterator[Check]:
     except ServiceError as error:
         yield Check("jobs", f"{error.message}; see REDIS_URL and CELERY_BROKER_URL")
     else:
-        yield Check("jobs", _full(settings, counts), f"{counts.queued} queued, {counts.running} running")
+        running = f"{counts.by_state[QUEUED]} queued, {counts.by_state[RUNNING]} running"
+        yield Check("jobs", _full(settings, counts), running)
         missing = "no worker was seen in the last 10 s: jobs wait; start one (make worker)"
         yield Check("job workers", "" if counts.workers else missing, f"{counts.workers} seen")
     yield Check("job storage", jobs.files.problem())

@@ -199,11 +199,9 @@ class SqliteStore(Store):
         oldest = self._value("SELECT coalesce(min(created_at), ?) FROM jobs WHERE state = 'queued'", now)
         progress = self._value("SELECT coalesce(min(progress_at), ?) FROM jobs WHERE state = 'running'", now)
         return Counts(
-            queued=by_state[QUEUED],
-            running=by_state[RUNNING],
+            by_state=by_state,
             oldest_waiting_seconds=max(0.0, now - oldest),
             stored_bytes=self._value(STORED_BYTES),
-            by_state=by_state,
             oldest_progress_seconds=max(0.0, now - progress),
         )
 

@@ -273,7 +273,7 @@ def _queue(services: Services) -> Iterable[Metric]:
     if counts is None:
         return
     yield _gauge_by("state", "jobs", "Jobs that are kept, by state", counts.by_state)
-    yield Gauge("jobs_queue_length", "Jobs that wait", counts.queued)
+    yield Gauge("jobs_queue_length", "Jobs that wait", counts.by_state["queued"])
     oldest = counts.oldest_waiting_seconds
     yield Gauge("jobs_oldest_waiting_seconds", "How long the oldest waiting job has waited", oldest)
     yield Gauge("jobs_stored_bytes", "Disk space that jobs take", counts.stored_bytes)

@@ -79,7 +79,11 @@ class FleetOrdeal(Ordeal):
         for id, _ in self.jobs.values():
             assert len(re.findall(rf"job={id} succeeded", said)) <= 1
         counts = self.fleet.store.counts(time.time())
-        assert (counts.queued, counts.running, counts.by_state["succeeded"]) == (0, 0, len(self.jobs))
+        assert [counts.by_state[state] for state in ("queued", "running", "succeeded")] == [
+            0,
+            0,
+            len(self.jobs),
+        ]
         assert self.fleet.store.overdue(math.inf, math.inf) == []
 
 

@@ -196,17 +196,14 @@ class RedisStore(Store):
             pipe.zrange(key("state", RUNNING), 0, PAGE_READ - 1)
             pipe.zrange(key("workers"), 0, -1, withscores=True)
             pipe.time()
-            *by_state, oldest, file_bytes, running, workers, (seconds, _) = pipe.execute()
-        numbers = dict(zip(STATES, by_state, strict=True))
+            *numbers, oldest, file_bytes, running, workers, (seconds, _) = pipe.execute()
         # One with parts has no progress of its own.
         whole = [job for job, _ in self._without_texts(running) if not job.extra.get("parts")]
         progress = [job.progress_at for job in whole if job.progress_at is not None]
         return Counts(
-            queued=numbers[QUEUED],
-            running=numbers[RUNNING],
+            by_state=dict(zip(STATES, numbers, strict=True)),
             oldest_waiting_seconds=max(0.0, now - oldest[0][1]) if oldest else 0.0,
-            stored_bytes=int(file_bytes or 0) + RECORD_BYTES * sum(by_state),
-            by_state=numbers,
+            stored_bytes=int(file_bytes or 0) + RECORD_BYTES * sum(numbers),
             oldest_progress_seconds=max(0.0, now - min(progress, default=now)),
             workers=sum(seen_at > seconds - LEASE_SECONDS for _, seen_at in workers),
         )

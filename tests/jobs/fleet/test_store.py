@@ -8,7 +8,7 @@ import pytest
 from app.errors import BrokerUnavailable
 from app.jobs.fleet.store import PREFIX, RedisStore
 from app.jobs.fleet.transactions import connect
-from app.jobs.job import CANCELLED, SUCCEEDED, Job, part_ids
+from app.jobs.job import CANCELLED, QUEUED, SUCCEEDED, Job, part_ids
 from tests.processes import free_port
 
 ROOM = 1 << 30
@@ -91,7 +91,7 @@ def test_parts_are_jobs_nobody_sees_but_workers(store):
     parts = store.split(held, clips(600, 900))
     assert [part.params for part in parts] == clips(600, 900)
     assert [one.id for one in store.page("me", state="", before="", limit=9)] == ["a"]
-    assert store.counts(200.0).queued == 2
+    assert store.counts(200.0).by_state[QUEUED] == 2
     second = store.claim(parts[1].id, 201.0, "w")
     second.seconds_done, second.text = 620.0, "the end"
     store.progress(second)
@@ -112,7 +112,7 @@ def test_parts_end_with_their_job(store):
     assert not store.progress(running)
     assert not store.finish(running, SUCCEEDED, 301.0)
     assert store.claim(parts[1].id, 301.0, "w") is None
-    assert store.counts(300.0).queued == 0
+    assert store.counts(300.0).by_state[QUEUED] == 0
 
 
 def test_a_job_that_was_given_to_another_is_not_split(store):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.jobs.job import FINISHED
+from app.jobs.job import FINISHED, RUNNING
 from tests.likeness import understood
 from tests.processes import until
 from tests.recordings import AUSTEN_SHORT
@@ -110,7 +110,7 @@ def test_a_job_can_be_watched_from_here_while_it_is_done_there(server, half_minu
 
 
 def test_metrics_say_how_much_there_is_to_do(server, fleet):
-    until(lambda: not fleet.store.counts(0).running, "nothing runs")
+    until(lambda: not fleet.store.counts(0).by_state[RUNNING], "nothing runs")
     fleet.add("waiting", due_at=1e12)
     metrics = server.get("/metrics").body.decode()
     assert "\njobs_queue_length 1.0" in metrics

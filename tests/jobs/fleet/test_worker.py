@@ -222,7 +222,7 @@ def test_a_long_recording_is_done_in_parts_and_joined(fleet, minute):
     assert [segment.start for segment in found] == sorted(segment.start for segment in found)
     assert found[-1].end == pytest.approx(73, abs=2)
     until(lambda: left(fleet, "long") == ["result"], "the recording goes once there is a result")
-    assert fleet.store.counts(time.time()).queued == 0
+    assert fleet.store.counts(time.time()).by_state[QUEUED] == 0
 
 
 @pytest.mark.long
@@ -247,7 +247,7 @@ def test_a_cancelled_job_stops_and_the_next_begins(fleet, minute):
     fleet.submit("wanted")
     assert fleet.ended("wanted").state == SUCCEEDED
     assert fleet.store.get("unwanted").state == CANCELLED
-    assert fleet.store.counts(time.time()).running == 0
+    assert fleet.store.counts(time.time()).by_state[RUNNING] == 0
 
 
 @pytest.mark.long
