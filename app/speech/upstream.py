@@ -14,7 +14,7 @@ from ..config import Settings
 from ..engine.protocol import Message
 from ..engine.queueing import Wanted
 from ..errors import InvalidRequest, UpstreamFailed
-from .transcription import Transcription, TranscriptionRequest
+from .transcription import Transcription, TranscriptionRequest, Word
 
 CHUNK_BYTES = 1 << 16
 MAX_RESPONSE_BYTES = 16 << 20
@@ -46,22 +46,6 @@ class UpstreamTranscriber:
         return Transcription(self.model, self._messages(request))
 
     def _messages(self, request: TranscriptionRequest) -> Iterator[Message]:
-        answer = self._post(request)
-        duration = float(answer.get("duration") or 0)
-        whole = {"text": str(answer.get("text") or ""), "start": 0.0, "end": duration}
-        language = answer.get("language") or request.language or "en"
-        yield Message({"kind": "start", "language": language})
-        for number, segment in enumerate(answer.get("segments") or [whole]):
-            words = [
-                {"probability": 1.0, **word}
-                for word in answer.get("words") or ()
-                if segment["start"] <= word["start"] < segment["end"]
-            ]
-            yield Message({"kind": "segment", **SEGMENT_DEFAULTS, **segment, "id": number, "words": words})
-        yield Message({"kind": "end", "duration": duration})
-
-    def _post(self, request: TranscriptionRequest) -> dict[str, Any]:
-        """Post the recording; returns the response's JSON object."""
         connect = http.client.HTTPSConnection if self.url.scheme == "https" else http.client.HTTPConnection
         deadline = time.monotonic() + self._timeout
         route = "translations" if request.task == "translate" else "transcriptions"
@@ -72,14 +56,24 @@ class UpstreamTranscriber:
                 connection.request("POST", f"{self.url.path}/audio/{route}", body, headers)
                 response = connection.getresponse()
                 answer = json.loads(_read(response, deadline))
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            found = [*_read_transcript(answer, request)] if response.status == 200 else []
+        except (
+            OSError,
+            http.client.HTTPException,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise UpstreamFailed(
                 f"the server at OPENAI_BASE_URL did not answer as expected ({type(error).__name__}); "
                 "check the address, or set DISABLE_LOCAL_WHISPER=false to transcribe here"
             ) from None
-        if response.status == 200 and isinstance(answer, dict):
-            return answer
-        reason = answer.get("error", {}).get("message") if isinstance(answer, dict) else None
+        yield from found
+        if found:
+            return
+        reason = answer.get("error") if isinstance(answer, dict) else None
+        reason = reason.get("message") if isinstance(reason, dict) else reason
         if response.status in (400, 413, 415, 422):
             raise InvalidRequest(f"the server at OPENAI_BASE_URL refused the recording: {reason}")
         raise UpstreamFailed(f"the server at OPENAI_BASE_URL answered {response.status}: {reason}")
@@ -114,6 +108,23 @@ class UpstreamTranscriber:
             "Content-Length": str(len(before) + os.path.getsize(request.path) + len(after)),
             "Authorization": f"Bearer {self._key}",
         }
+
+
+def _read_transcript(answer: dict[str, Any], request: TranscriptionRequest) -> Iterator[Message]:
+    """As an engine here would tell it; an error of types or values where *answer* is something else."""
+    duration = float(answer.get("duration") or 0)
+    whole = {"text": str(answer.get("text") or ""), "start": 0.0, "end": duration}
+    yield Message({"kind": "start", "language": answer.get("language") or request.language or "en"})
+    words = [
+        Word(each["word"], float(each["start"]), float(each["end"]), each.get("probability", 1.0))
+        for each in answer.get("words") or ()
+    ]
+    for number, segment in enumerate(answer.get("segments") or [whole]):
+        start, end = float(segment["start"]), float(segment["end"])
+        own = [word._asdict() for word in words if start <= word.start < end]
+        said = {"kind": "segment", "id": number, "start": start, "end": end, "words": own}
+        yield Message({**SEGMENT_DEFAULTS, **segment, "text": str(segment["text"]), **said})
+    yield Message({"kind": "end", "duration": duration})
 
 
 def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:

@@ -1,12 +1,13 @@
 """The server that transcribes for us: asked where it is configured, and believed only so far."""
 
 import http.server
+import json
 import threading
 
 import pytest
 
 from app.config import Settings
-from app.errors import UpstreamFailed
+from app.errors import InvalidRequest, UpstreamFailed
 from app.speech.transcription import TranscriptionRequest
 from app.speech.upstream import MAX_RESPONSE_BYTES, UpstreamTranscriber
 
@@ -84,6 +85,62 @@ def test_an_answer_that_comes_byte_by_byte_is_given_up(upstream):
             transcribe(upstream.url, timeout_seconds=0.5)
     finally:
         over.set()
+
+
+def says(content, status=200):
+    """Answers with *content*, as JSON unless it is bytes."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+
+    def answer(handler):
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<!DOCTYPE html><title>Sign in</title>",
+        b"",
+        [],
+        {"text": "x", "duration": "long"},
+        {"text": "x", "segments": 5},
+        {"text": "x", "segments": ["x"]},
+        {"text": "x", "segments": [{"text": "x"}]},
+        {"text": "x", "segments": [{"text": "x", "start": None, "end": 1.0}]},
+        {"text": "x", "duration": 1.0, "words": [{"word": "x"}]},
+        {"text": "x", "duration": 1.0, "words": 7},
+    ],
+)
+def test_an_answer_that_is_no_transcript_is_the_servers_failure(upstream, answer):
+    upstream.answer = says(answer)
+    with pytest.raises(UpstreamFailed, match="did not answer as expected"):
+        transcribe(upstream.url)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, InvalidRequest), (401, UpstreamFailed), (500, UpstreamFailed)]
+)
+@pytest.mark.parametrize(
+    "answer",
+    [{"error": {"message": "too quiet"}}, {"error": "too quiet"}, {"detail": "too quiet"}, ["too quiet"]],
+)
+def test_a_refusal_in_any_words_is_a_refusal(upstream, status, error, answer):
+    upstream.answer = says(answer, status)
+    with pytest.raises(error, match="too quiet" if "error" in answer else "OPENAI_BASE_URL"):
+        transcribe(upstream.url)
+
+
+def test_what_else_a_server_says_of_segments_and_words_is_passed_over(upstream):
+    word = {"word": "Hi", "start": 0, "end": 1, "speaker": "A"}
+    segment = {"id": 7, "kind": "speech", "text": "Hi", "start": 0, "end": 1, "speaker": "A"}
+    upstream.answer = says({"text": "Hi", "duration": 1, "segments": [segment], "words": [word]})
+    (found,) = transcribe(upstream.url)
+    assert (found.id, found.text, found.start, found.end) == (0, "Hi", 0.0, 1.0)
+    assert [tuple(each) for each in found.words] == [("Hi", 0.0, 1.0, 1.0)]
 
 
 def test_an_endless_answer_is_given_up(upstream):
