@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,6 +11,8 @@ from ..config import Settings
 from ..engine.budget import budget_mb
 from ..speech import models as known
 from . import engines
+
+note = partial(click.echo, err=True)  # what is no result
 
 
 @click.group(help="Speech-to-text models on this machine.")
@@ -31,9 +34,7 @@ def fetch_model(name: str | None) -> None:
     for number, each in enumerate(wanted):
         model = known.describe(each, Path(settings.model_dir))
         if number and model is not None and model.cost_mb > room_mb:
-            click.echo(
-                f"{each} is not fetched: it needs {model.cost_mb} MB, the budget has {room_mb:.0f}", err=True
-            )
+            note(f"{each} is not fetched: it needs {model.cost_mb} MB, the budget has {room_mb:.0f}")
             continue
         candidates = [each]
         if each == known.AUTO and (candidates := known.fitting(room_mb)):
@@ -42,9 +43,7 @@ def fetch_model(name: str | None) -> None:
         if not any(_fetched(candidate, settings) for candidate in candidates):
             if not number:
                 sys.exit(1)
-            click.echo(
-                f"it works without {each}; fetch it later: python -m app models fetch {each}", err=True
-            )
+            note(f"it works without {each}; fetch it later: python -m app models fetch {each}")
 
 
 def _fetched(name: str, settings: Settings) -> bool:
@@ -53,7 +52,7 @@ def _fetched(name: str, settings: Settings) -> bool:
     try:
         click.echo(fetch.fetch(name, Path(settings.model_dir), whole=known.uses_library(settings)))
     except (fetch.FetchFailed, OSError) as failure:
-        click.echo(failure, err=True)
+        note(failure)
         return False
     return True
 
@@ -83,9 +82,7 @@ def remove_model(name: str) -> None:
     known.remove(name, model_dir)
     click.echo(f"removed {model_dir / name}")
     if name in known.names(settings) and not settings.disable_local_whisper:
-        click.echo(
-            f"it is in WHISPER_MODEL: `python -m app models fetch {name}` downloads it again", err=True
-        )
+        note(f"it is in WHISPER_MODEL: `python -m app models fetch {name}` downloads it again")
 
 
 @click.group(help="Voices on this machine.")
@@ -113,10 +110,10 @@ def fetch_voices(name: str) -> None:
     try:
         click.echo(fetch_kokoro.fetch(Path(settings.model_dir)))
     except FetchFailed as failure:
-        click.echo(failure, err=True)
+        note(failure)
         sys.exit(1)
     if not settings.kokoro:
-        click.echo("KOKORO=false: they do not speak", err=True)
+        note("KOKORO=false: they do not speak")
 
 
 @voices.command("remove", help="Delete the voices that were fetched.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -56,13 +57,13 @@ class Gtts:
         import requests
 
         with requests.Session() as session:
+            session.headers.update(gtts.gTTS.GOOGLE_TTS_HEADERS)
             for part in parts(text):
                 # Its language table is checked by the web side; asking it would be one more request.
                 for body in gtts.gTTS(part, lang=options.language, lang_check=False).get_bodies():
                     yield self._ask(session, body, options.within_seconds)
 
     def _ask(self, session: requests.Session, body: str, within_seconds: float) -> bytes:
-        import gtts
         import requests
 
         answer = bytearray()
@@ -70,12 +71,7 @@ class Gtts:
         timeout = (min(CONNECT_SECONDS, within_seconds), min(READ_SECONDS, within_seconds))
         try:
             with session.post(
-                self._url,
-                data=body,
-                headers=gtts.gTTS.GOOGLE_TTS_HEADERS,
-                timeout=timeout,
-                allow_redirects=False,
-                stream=True,
+                self._url, data=body, timeout=timeout, allow_redirects=False, stream=True
             ) as response:
                 if response.status_code != 200:
                     raise failed(f"it answered {response.status_code} {response.reason}")
@@ -89,13 +85,10 @@ class Gtts:
             raise failed(f"it did not answer within {sum(timeout):.0f} s") from None
         except requests.RequestException as problem:
             raise failed(f"it can't be reached ({type(problem).__name__})") from None
-        found = AUDIO.search(answer)
-        if not found:
-            raise failed("its answer holds no audio")
-        try:
-            return base64.b64decode(found[1], validate=True)
-        except binascii.Error:
-            raise failed("its answer holds no audio") from None
+        with contextlib.suppress(binascii.Error):
+            if found := AUDIO.search(answer):
+                return base64.b64decode(found[1], validate=True)
+        raise failed("its answer holds no audio")
 
 
 def failed(reason: str) -> protocol.Refused:

@@ -72,11 +72,9 @@ class Neural:
             message = f"the file of the voice {name!r} is not here: {problem}"
             raise protocol.Refused("synthesis_failed", message) from None
         if found != VOICE_SHA256.get(name, VOICES[name]["sha256"]):
-            raise protocol.Refused(
-                "misconfigured",
-                f"the file of the voice {name!r} is not the one this service knows (sha256 {found[:12]}...); "
-                "install hibari-tts again",
-            )
+            known = f"not the one this service knows (sha256 {found[:12]}...)"
+            message = f"the file of the voice {name!r} is {known}; install hibari-tts again"
+            raise protocol.Refused("misconfigured", message)
         # Its own __init__ has no way to pass these on: 98 MB of tables, and an arena that keeps its peak.
         self._voices[name] = made = Hibari.__new__(Hibari)
         assets = Path(hibari.__file__).parent / "assets"

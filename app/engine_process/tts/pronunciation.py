@@ -98,14 +98,9 @@ def build_g2p(assets: Path, *, british: bool) -> "G2P":
     made = G2P.__new__(G2P)  # its own __init__ unpacks everything
     made.lexicon = Lexicon(gold, silver, british)
     made.tokenizer = Tokenizer(json.loads((assets / "tokenizer_exceptions.json").read_text()))
-    made.tagger = Tagger(
-        {
-            "tags": member(tagger, "tags"),
-            "vocab": member(tagger, "vocab"),
-            "tagdict": Table(tagger, beginning(tagger, "tagdict")),
-            "weights": Table(tagger, beginning(tagger, "weights")),
-        }
-    )
+    lists = {name: member(tagger, name) for name in ("tags", "vocab")}
+    tables = {name: Table(tagger, beginning(tagger, name)) for name in ("tagdict", "weights")}
+    made.tagger = Tagger({**lists, **tables})
     made._oov, made.unk, made.british = None, "", british
     return made
 

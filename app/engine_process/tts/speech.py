@@ -41,7 +41,9 @@ class SpeechEngine:
         a step being one sentence, then {"kind": "end", "duration", "patches": [[offset, hex], ...], "words"}:
         with `timed` what is said, as [word, start, end] in seconds; null where the synthesizer does not know.
         """
-        synthesizer = self._synthesizer(header["engine"])
+        if header["engine"] not in self._loaded:
+            self._loaded[header["engine"]] = self._load(header["engine"])
+        synthesizer = self._loaded[header["engine"]]
         speed = header["speed"]
         slowest, fastest = synthesizer.speeds
         as_asked = ("voice", "language", "pitch", "within_seconds", "scripts", "others")
@@ -66,23 +68,16 @@ class SpeechEngine:
         file = encoder(header["format"], synthesizer.sample_rate, tempo=tempo)
         return encode(synthesizer, parts, file, start, tempo)
 
-    def _synthesizer(self, name: str) -> Synthesizer:
-        if name not in self._loaded:
-            self._loaded[name] = self._load(name)
-        return self._loaded[name]
-
     def _load(self, name: str) -> Synthesizer:
+        options = self._options
         # Each is imported when it is asked for: what is not used does not weigh anything.
         if name == "espeak":
-            return Espeak(self._options["espeak"])
+            return Espeak(options["espeak"])
         if name == "kokoro":
             from .kokoro import Kokoro
 
-            return Kokoro(
-                Path(self._options["kokoro"] or ""),
-                Espeak(self._options["espeak"]),
-                threads=self._options["kokoro_threads"],
-            )
+            espeak = Espeak(options["espeak"])
+            return Kokoro(Path(options["kokoro"] or ""), espeak, threads=options["kokoro_threads"])
         if name == "pico":
             from .pico import Pico
 
@@ -90,10 +85,8 @@ class SpeechEngine:
         if name == "neural":
             from .neural import Neural
 
-            return Neural(
-                threads=self._options["neural_threads"], allow_download=self._options["neural_download"]
-            )
-        return Gtts(self._options["gtts_url"])
+            return Neural(threads=options["neural_threads"], allow_download=options["neural_download"])
+        return Gtts(options["gtts_url"])
 
 
 Parts = list[tuple[str, SpeechOptions]]  # of a text, each for one voice
