@@ -19,10 +19,7 @@ class MemoryGroup(NamedTuple):
 
 def memory_group(root: Path = ROOT, membership: Path = Path("/proc/self/cgroup")) -> MemoryGroup | None:
     """The figures of the group this process is in, or None where it is in none that can be read."""
-    for base, path, version in _groups(root, membership, "memory"):
-        group = base / path
-        if not group.is_dir():
-            group = base  # inside a container the path may be the host's, and its group is the root here
+    for base, group, version in _groups(root, membership, "memory"):
         try:
             if version == 2:
                 return MemoryGroup(
@@ -44,8 +41,7 @@ def memory_group(root: Path = ROOT, membership: Path = Path("/proc/self/cgroup")
 def processors(root: Path = ROOT, membership: Path = Path("/proc/self/cgroup")) -> int:
     """How many processors this process may use: its affinity, less where a group's quota grants less."""
     granted = float(len(os.sched_getaffinity(0)))
-    for base, path, version in _groups(root, membership, "cpu"):
-        group = base / path if (base / path).is_dir() else base
+    for base, group, version in _groups(root, membership, "cpu"):
         for level in _levels(group, base):
             try:
                 if version == 2:
@@ -60,9 +56,9 @@ def processors(root: Path = ROOT, membership: Path = Path("/proc/self/cgroup")) 
     return max(1, round(granted))
 
 
-def _groups(root: Path, membership: Path, controller: str) -> list[tuple[Path, str, int]]:
-    """Where *controller* keeps its groups, this process's path there, and the version; version 1 first."""
-    found: list[tuple[Path, str, int]] = []
+def _groups(root: Path, membership: Path, controller: str) -> list[tuple[Path, Path, int]]:
+    """Where *controller* keeps its groups, this process's group there, and the version; version 1 first."""
+    found: list[tuple[Path, Path, int]] = []
     try:
         lines = membership.read_text().splitlines()
     except OSError:
@@ -70,10 +66,12 @@ def _groups(root: Path, membership: Path, controller: str) -> list[tuple[Path, s
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
-            found.insert(0, (root / controller, path.lstrip("/"), 1))
+            base = root / controller
+            found.insert(0, (base, base / path.lstrip("/"), 1))
         elif not controllers:
-            found.append((root, path.lstrip("/"), 2))
-    return found
+            found.append((root, root / path.lstrip("/"), 2))
+    # Inside a container the path may be the host's, and its group is the root here.
+    return [(base, group if group.is_dir() else base, version) for base, group, version in found]
 
 
 def _least_limit(group: Path, base: Path) -> int | None:

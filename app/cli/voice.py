@@ -75,17 +75,10 @@ def language_code(context: click.Context, option: click.Parameter, name: str | N
 )
 @click.argument("file", type=click.File("rb"))
 @click.option(
-    "-f",
-    "--format",
-    type=click.Choice([*TEXTS]),
-    help="What is written; by default OUT's suffix, else text.",
+    "-f", "--format", type=click.Choice([*TEXTS]), help="What is written; by default OUT's suffix, else text."
 )
 @click.option(
-    "-o",
-    "--out",
-    default=STANDARD,
-    callback=destination,
-    help="A file; - is standard output, the default.",
+    "-o", "--out", default=STANDARD, callback=destination, help="A file; - is standard output, the default."
 )
 @click.option(
     "--language", callback=language_code, help="ISO 639-1 code or English name; else it is detected."

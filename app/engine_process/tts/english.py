@@ -377,10 +377,7 @@ def rules(*, day_first: bool) -> list[tuple[re.Pattern[str], Replacement]]:
             r"(?=\d{1,2}(?::\d\d|\s?[aApP][mM]\b)|noon\b|midnight\b)",
             r"\1 to ",
         ),
-        (
-            rf"\b({names})\.?\s?[-–]\s?({names})\b",
-            lambda span: f"{NAMES[span[1]]} to {NAMES[span[2]]}",
-        ),
+        (rf"\b({names})\.?\s?[-–]\s?({names})\b", lambda span: f"{NAMES[span[1]]} to {NAMES[span[2]]}"),
         (rf"\b({'|'.join(DAYS)})(?:\.(?=[-–,])|\.?(?=,? (?:\d|{MONTH})))", lambda day: DAYS[day[1]]),
         (
             rf"{BEFORE}(\d{{4}})([-/])(\d\d)\2(\d\d)(?:(T| )(?=\d\d:)|(?![\w/-]|\.\d))",
