@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator
 from ...engine import protocol
 from ...engine.protocol import Message
 from ...memory import trim_heap
+from ..native import Encoded
 from .generate import Hypothesis, Task
 from .mel import HOP, RATE, WINDOW_FRAMES
 from .pcm import Pcm
@@ -310,8 +311,14 @@ class Session:
         # 4 ms, after the text was sent. Without it an hour in one session left 7 MB in the heap.
         trim_heap()
 
-    def hear(self, encoded: object, frames: int) -> Transcriber:
-        """Whoever writes this turn, which may be in any language until a word of it stands."""
+    def hear(self, frames: int, padding: int = WINDOW_FRAMES) -> tuple[Transcriber, Encoded]:
+        """
+        The first *frames* of the window, encoded with so many of silence after them, 3000 in all at most.
+
+        And whoever writes this turn, which may be in any language until a word of it stands.
+        """
+        length = min(frames + padding, WINDOW_FRAMES)
+        encoded = self.engine.encode(self.recording, self.window or 0, frames, length)
         writer = self.transcriber
         if writer is None or not (self.text or self.language):
             language = self.language or self.engine.heard_language(encoded, self.header["languages"])[0]
@@ -325,7 +332,7 @@ class Session:
                 writer.may_be_foreign &= not self.surely_english
                 self.transcriber = writer
         writer.most_tokens = LEAST_TOKENS + TOKENS_PER_SECOND * frames // FRAMES_PER_SECOND
-        return writer
+        return writer, encoded
 
     def conclude(self, end: int, *, is_last: bool = True) -> str | None:
         """
@@ -337,10 +344,7 @@ class Session:
         if not self.recording.speech(frame, frame + frames):
             return ""
         is_short = frames <= SHORT_FRAMES and not (self.engine.vocabulary.multilingual or self.guesses)
-        encoded = self.engine.encode(
-            self.recording, frame, frames, frames + PADDING_FRAMES if is_short else WINDOW_FRAMES
-        )
-        writer = self.hear(encoded, frames)
+        writer, encoded = self.hear(frames, PADDING_FRAMES if is_short else WINDOW_FRAMES)
         context = writer.context
         hypothesis, doubt = writer.best_hypothesis(encoded, frame, frames, is_short=is_short)
         if is_short and doubt:
@@ -360,10 +364,7 @@ class Session:
         began = time.monotonic()
         engine, frame, frames = self.engine, self.window or 0, self.frames(self.heard)
         engine.speaking.add(self)
-        encoded = engine.encode(
-            self.recording, frame, frames, min(frames + DRAFT_PADDING_FRAMES, WINDOW_FRAMES)
-        )
-        writer = self.hear(encoded, frames)
+        writer, encoded = self.hear(frames, DRAFT_PADDING_FRAMES)
         hypothesis = writer.search(encoded, ATTEMPTS[0], beam_size=1)
         # Unlikely words that two passes agree on stand, too: of a sentence that has just begun nearly all are.
         doubtful = hypothesis.silence or writer.doubt(hypothesis, encoded, frame, frames) >= Doubt.SILENCE
@@ -396,8 +397,7 @@ class Session:
     def cut(self) -> Iterator[Message]:
         """Nobody paused for long: the window's text stands up to a word near its end."""
         frame, frames = self.window or 0, self.frames(self.heard)
-        encoded = self.engine.encode(self.recording, frame, frames)
-        writer = self.hear(encoded, frames)
+        writer, encoded = self.hear(frames)
         hypothesis, _ = writer.best_hypothesis(encoded, frame, frames)
         tokens = self.engine.vocabulary.text_tokens(hypothesis.tokens)
         stood = len(self.engine.vocabulary.text_tokens(writer.stands))

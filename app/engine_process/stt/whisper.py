@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 from collections.abc import Generator, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from ...engine import protocol
@@ -32,6 +32,7 @@ LEAD_SECONDS = 20.0
 # Whisper was trained on 30 s. Models for English hear a short recording as well with 5 s of silence after it; with 2 or
 # 3 s they repeat themselves more often. docs/decisions/0070-short-windows.md has the figures.
 PADDING_FRAMES, SHORT_FRAMES = 500, 1500
+invalid_request = partial(protocol.Refused, "invalid_request")
 
 
 class WhisperEngine:
@@ -231,23 +232,15 @@ class WhisperEngine:
     def check(self, task: str, language: str | None, languages: Sequence[str] = ()) -> str | None:
         """The language to transcribe from, None where it is to be heard; Refused where this model can't."""
         if task not in ("transcribe", "translate"):
-            raise protocol.Refused(
-                "invalid_request", f"the task {task!r} is unknown; transcribe or translate", "task"
-            )
+            raise invalid_request(f"the task {task!r} is unknown; transcribe or translate", "task")
         known = self.vocabulary.languages
         if unknown := sorted(set(languages) - set(known)):
-            raise protocol.Refused(
-                "invalid_request",
-                f"{', '.join(unknown)}: not among the languages of the model {self.name}; they are "
-                f"{', '.join(sorted(known))}",
-                "languages[]",
-            )
+            among = f"not among the languages of the model {self.name}; they are {', '.join(sorted(known))}"
+            raise invalid_request(f"{', '.join(unknown)}: {among}", "languages[]")
         if language is not None and language not in known:
             accepted = ", ".join(sorted(known if self.vocabulary.multilingual else ["en"]))
-            raise protocol.Refused(
-                "invalid_request",
-                f"the language {language!r} is unknown; accepted are {accepted}",
-                "language",
+            raise invalid_request(
+                f"the language {language!r} is unknown; accepted are {accepted}", "language"
             )
         if self.vocabulary.multilingual:
             return language
