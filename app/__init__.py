@@ -18,7 +18,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     # Imported here: the engine process imports this package too, and stays 20 MB smaller.
     from flask import Flask
 
-    from . import errors, http, startup
+    from . import errors, http, logs, startup
     from .config import Settings
     from .http import auth, hooks, pages
     from .services import Services
@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     pages.allow_origins(app, settings)
     auth.register(app, app.extensions["services"].access)
     http.register(app)
-    startup.begin_telemetry(app, settings)
+    logs.begin_telemetry(app, settings)
     startup.announce(settings)
     app.extensions["services"].access.announce()
     return app

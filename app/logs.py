@@ -1,4 +1,8 @@
-"""One line for each event, to standard output: key=value text or JSON, with the request's id, safe to read."""
+"""
+One line for each event, to standard output: key=value text or JSON, with the request's id, safe to read.
+
+Errors go to Sentry and traces to OpenTelemetry too, where they are set up; elsewhere neither is even imported.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,23 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from .config import Settings
+from . import __version__
+from .config import ConfigError, Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 # The id of the request this thread answers, for lines from rooms that know nothing of requests.
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
+SENTRY = "sentry-sdk[flask]"
+OPENTELEMETRY = "opentelemetry-sdk opentelemetry-exporter-otlp-proto-http opentelemetry-instrumentation-flask"
 UNMATCHED = "unmatched"  # the route of every path nobody serves
 
 _requests = logging.getLogger("app.requests")
@@ -163,3 +175,58 @@ def adopt(logger: logging.Logger) -> None:
     """
     logger.handlers.clear()
     logger.propagate = True
+
+
+def begin_telemetry(app: Flask, settings: Settings) -> None:
+    """Errors to Sentry, traces to OpenTelemetry, where they are set up; ConfigError: packages are missing."""
+    for problem in missing_packages(settings):
+        raise ConfigError(problem)
+    if settings.sentry_dsn:
+        _begin_sentry(settings)
+    if settings.otel_exporter_otlp_endpoint:
+        _begin_opentelemetry(app)
+
+
+def _begin_sentry(settings: Settings) -> None:
+    import sentry_sdk
+
+    sentry_sdk.init(
+        dsn=settings.sentry_dsn,
+        release=__version__,
+        send_default_pii=False,
+        # Recordings, texts and transcripts are in bodies and in local variables.
+        max_request_body_size="never",
+        include_local_variables=False,
+        traces_sample_rate=0.0,
+    )
+
+
+def _begin_opentelemetry(app: Flask) -> None:
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    about = Resource.create({"service.name": "pam-voice", "service.version": __version__})
+    provider = TracerProvider(resource=about)
+    # The exporter reads OTEL_EXPORTER_OTLP_ENDPOINT and its kin itself.
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    FlaskInstrumentor().instrument_app(app)
+
+
+def missing_packages(settings: Settings) -> Iterator[str]:
+    """A sentence for each of *settings* whose packages are not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name, value, packages in (
+        ("SENTRY_DSN", settings.sentry_dsn, SENTRY),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", settings.otel_exporter_otlp_endpoint, OPENTELEMETRY),
+    ):
+        try:
+            for package in packages.split() if value else ():
+                version(package.partition("[")[0])
+        except PackageNotFoundError:
+            yield f"{name}: is set, and its packages are not installed; run `pip install {packages}`, or unset it"

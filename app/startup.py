@@ -1,4 +1,4 @@
-"""What is looked at before the service starts, what its log says when it has, and whom its errors are reported to."""
+"""What is looked at before the service starts, and what its log says when it has."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__
+from . import logs
 from .config import PROJECT, SYNTHESIZERS, ConfigError, Settings, is_ipv6
 from .engine.budget import MACHINE, budget_mb, budget_source, granted
 from .files import directory_problem
 
 if TYPE_CHECKING:
-    from flask import Flask
-
     from .services import Services
 
 log = logging.getLogger("app")
@@ -33,8 +31,6 @@ PORT_SECONDS = 5.0
 STORAGE_SECONDS = 20  # the storage of jobs that says nothing for so long is away, which is no wrong setting
 FULL = os.strerror(errno.ENOSPC)
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not listened on)
-SENTRY = "sentry-sdk[flask]"
-OPENTELEMETRY = "opentelemetry-sdk opentelemetry-exporter-otlp-proto-http opentelemetry-instrumentation-flask"
 MEGABYTE_RATIO = 1.05  # hosts may say 512 MB and mean 512,000,000 bytes, which are 488 of ours
 WHOLE_MACHINE = (
     "MEMORY_BUDGET_MB is not set and no container's limit can be read: the budget is the whole machine's memory, "
@@ -239,7 +235,7 @@ def gpu_problem() -> str:
 
 
 def _packages(settings: Settings) -> Iterator[tuple[str, str]]:
-    yield from (("packages", each) for each in _missing(settings))
+    yield from (("packages", each) for each in logs.missing_packages(settings))
     if settings.celery_broker_url.startswith("sqs") and importlib.util.find_spec("boto3") is None:
         yield "broker", "CELERY_BROKER_URL: sqs:// needs packages; run `pip install celery[sqs]`"
 
@@ -273,58 +269,3 @@ def _storage(settings: Settings) -> Iterator[tuple[str, str]]:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         yield "job storage", f"JOB_STORAGE_URL: nothing can be written and read there: {reason}"
-
-
-def begin_telemetry(app: Flask, settings: Settings) -> None:
-    """Errors to Sentry, traces to OpenTelemetry, where they are set up; ConfigError: packages are missing."""
-    for problem in _missing(settings):
-        raise ConfigError(problem)
-    if settings.sentry_dsn:
-        _begin_sentry(settings)
-    if settings.otel_exporter_otlp_endpoint:
-        _begin_opentelemetry(app)
-
-
-def _begin_sentry(settings: Settings) -> None:
-    import sentry_sdk
-
-    sentry_sdk.init(
-        dsn=settings.sentry_dsn,
-        release=__version__,
-        send_default_pii=False,
-        # Recordings, texts and transcripts are in bodies and in local variables.
-        max_request_body_size="never",
-        include_local_variables=False,
-        traces_sample_rate=0.0,
-    )
-
-
-def _begin_opentelemetry(app: Flask) -> None:
-    from opentelemetry import trace
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.instrumentation.flask import FlaskInstrumentor
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    about = Resource.create({"service.name": "pam-voice", "service.version": __version__})
-    provider = TracerProvider(resource=about)
-    # The exporter reads OTEL_EXPORTER_OTLP_ENDPOINT and its kin itself.
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    trace.set_tracer_provider(provider)
-    FlaskInstrumentor().instrument_app(app)
-
-
-def _missing(settings: Settings) -> Iterator[str]:
-    """A sentence for each of *settings* whose packages are not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    for name, value, packages in (
-        ("SENTRY_DSN", settings.sentry_dsn, SENTRY),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", settings.otel_exporter_otlp_endpoint, OPENTELEMETRY),
-    ):
-        try:
-            for package in packages.split() if value else ():
-                version(package.partition("[")[0])
-        except PackageNotFoundError:
-            yield f"{name}: is set, and its packages are not installed; run `pip install {packages}`, or unset it"

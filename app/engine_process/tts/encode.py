@@ -1,42 +1,15 @@
 """
-Samples to the bytes of a file, while they come: mp3, opus (Ogg), aac (ADTS), flac, wav, pcm.
+Samples to the bytes of a file, while they come: wav and pcm here, what needs PyAV in `compress.py`.
 
 What is sent first can't know how long the speech will be. Formats whose header says so get their final
 header as `patches` at the end: whoever kept the whole file can write them into it.
 """
 
 import struct
-import sys
 
 Patch = tuple[int, bytes]  # where in the file, and what is to stand there
 PCM_RATE = 24000  # what OpenAI's speech endpoint answers for "pcm"
 UNKNOWN_SIZE = 0xFFFFFFFF  # in a WAV header: until the end of the file
-
-
-def encoder(format: str, rate: int, *, tempo: float = 1.0) -> "Raw":
-    """An encoder for speech sampled at *rate*, to be played *tempo* times as fast at the same pitch."""
-    if format == "wav" and tempo == 1.0:
-        return Wave(rate)
-    if format == "pcm" and tempo == 1.0 and rate == PCM_RATE:
-        return Raw(rate)
-    # Imported here: PyAV weighs 22 MB, and espeak-ng speaks WAV without it.
-    first = f"{__package__}.compress" not in sys.modules
-    from .compress import CODECS, Compressor, Reshaped
-
-    if first:
-        # Loading it touches 11 MB of code, of which encoding needs half again; 10 ms, once.
-        from ..native import CodePages
-
-        CodePages().release()
-    file: Raw
-    if format in CODECS:
-        codec = CODECS[format]
-        file = Compressor(codec, rate if not codec.rates or rate in codec.rates else codec.rates[-1])
-    else:
-        file = Wave(rate) if format == "wav" else Raw(PCM_RATE)
-    if file.sample_rate == rate and tempo == 1.0:
-        return file
-    return Reshaped(file, rate, tempo=tempo)
 
 
 class Raw:

@@ -1,6 +1,7 @@
 """The speech engine: text to the bytes of an audio file, sentence by sentence."""
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from ...engine import protocol
 from ...engine.scripts import runs
-from .encode import Raw, encoder
+from .encode import PCM_RATE, Raw, Wave
 from .espeak import Espeak
 from .gtts import Gtts, mp3_seconds
 from .synthesizer import SpeechOptions, Synthesizer
@@ -87,6 +88,32 @@ class SpeechEngine:
 
             return Neural(threads=options["neural_threads"], allow_download=options["neural_download"])
         return Gtts(options["gtts_url"])
+
+
+def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Raw:
+    """An encoder for speech sampled at *rate*, to be played *tempo* times as fast at the same pitch."""
+    if format == "wav" and tempo == 1.0:
+        return Wave(rate)
+    if format == "pcm" and tempo == 1.0 and rate == PCM_RATE:
+        return Raw(rate)
+    # Imported here: PyAV weighs 22 MB, and espeak-ng speaks WAV without it.
+    first = f"{__package__}.compress" not in sys.modules
+    from .compress import CODECS, Compressor, Reshaped
+
+    if first:
+        # Loading it touches 11 MB of code, of which encoding needs half again; 10 ms, once.
+        from ..native import CodePages
+
+        CodePages().release()
+    file: Raw
+    if format in CODECS:
+        codec = CODECS[format]
+        file = Compressor(codec, rate if not codec.rates or rate in codec.rates else codec.rates[-1])
+    else:
+        file = Wave(rate) if format == "wav" else Raw(PCM_RATE)
+    if file.sample_rate == rate and tempo == 1.0:
+        return file
+    return Reshaped(file, rate, tempo=tempo)
 
 
 Parts = list[tuple[str, SpeechOptions]]  # of a text, each for one voice

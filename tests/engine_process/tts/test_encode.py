@@ -7,7 +7,7 @@ from array import array
 import av
 import pytest
 
-from app.engine_process.tts.encode import encoder
+from app.engine_process.tts.speech import encoder
 
 FRAME = {"mp3": 1152, "opus": 960, "aac": 1024, "flac": 1, "wav": 1}  # samples one frame holds at most
 
