@@ -58,10 +58,10 @@ def test_what_will_be_spoken_may_be_said(server):
     [
         (f"{VOICE}/transcribe", {}, "tiny.en"),
         (f"{VOICE}/transcribe", {"language": "de"}, "base"),
-        (VOICE, {"task": "translate"}, "base"),
-        ("/v1/audio/transcriptions", {"model": "base"}, "base"),
+        pytest.param(VOICE, {"task": "translate"}, "base", marks=pytest.mark.long),
+        pytest.param("/v1/audio/transcriptions", {"model": "base"}, "base", marks=pytest.mark.long),
         ("/v1/audio/transcriptions", {"model": "whisper-1", "languages[]": "fr"}, "base"),
-        ("/v1/audio/translations", {"model": "whisper-1"}, "base"),
+        pytest.param("/v1/audio/translations", {"model": "whisper-1"}, "base", marks=pytest.mark.long),
     ],
 )
 def test_the_engine_starts_while_the_upload_is_still_on_its_way(server, path, texts, model):

@@ -28,7 +28,10 @@ def test_a_window_is_measured_once_and_kept(model):
     assert speed.window_time(model, 1) == measured
 
 
-@pytest.mark.parametrize("kept", [b"", b"{}", b"[1, 2]", b'{"model": 1}'])
+@pytest.mark.parametrize(
+    "kept",
+    [b"", *(pytest.param(kept, marks=pytest.mark.long) for kept in (b"{}", b"[1, 2]", b'{"model": 1}'))],
+)
 def test_what_is_kept_and_no_measurement_is_measured_again(model, kept):
     (model.parent / speed.KEPT).write_bytes(kept)
     assert speed.window_time(model, 1).encode_seconds > 0

@@ -30,8 +30,13 @@ def stock(stock_dir, features):
     return np.array(model.encode(extension().StorageView.from_array(features)))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("choice", ["auto", "numpy"])
+@pytest.mark.parametrize(
+    ("choice", "threads"),
+    [
+        ("auto", 1), ("auto", 2), ("auto", 3), ("numpy", 2),
+        *(pytest.param("numpy", threads, marks=pytest.mark.long) for threads in (1, 3)),
+    ],
+)  # fmt: skip
 def test_it_encodes_as_ctranslate2_does(model_dir, features, stock, choice, threads):
     found = Encoder(model_dir, kernels.choose(choice), threads).encode(features)
     assert found.shape == stock.shape == (1, 1500, 384)

@@ -288,9 +288,9 @@ def repeated(clip, times, pause_seconds, level=1.0):
     ("clip", "times", "pause_seconds"),
     [
         (recordings.AUSTEN_SHORT, 3, 0),
-        (recordings.AUSTEN_SHORT, 9, 0),
+        pytest.param(recordings.AUSTEN_SHORT, 9, 0, marks=pytest.mark.long),
         (recordings.NEURAL, 5, 1.2),
-        (recordings.ESPEAK, 7, 2),
+        pytest.param(recordings.ESPEAK, 7, 2, marks=pytest.mark.long),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
