@@ -31,8 +31,3 @@ def speech(settings: Settings) -> Iterator[Speech]:
     service = Speech(alone, budget_mb(alone), lambda: memory.footprint().pss_mb)
     with quiet(), closing(service):
         yield service
-
-
-def should_continue() -> bool:
-    """True: whoever gave the command waits for its result, or presses Ctrl-C."""
-    return True

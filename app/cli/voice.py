@@ -101,7 +101,7 @@ def transcribe(
     chosen = format or next((name for name, end in TEXTS.items() if out.endswith(end)), "text")
     with on_disk(file) as path, engines.speech(settings) as speech:
         request = TranscriptionRequest(path=path, **params)  # type: ignore[arg-type] # click made them so
-        with closing(speech.transcribe(request, engines.should_continue)) as transcription:
+        with closing(speech.transcribe(request)) as transcription:
             # On a terminal, unless the text itself appears there.
             shown = sys.stderr.isatty() and not (out == STANDARD and sys.stdout.isatty())
             segments = show_progress(transcription) if shown else transcription
@@ -192,7 +192,7 @@ def speak(text: str, out: str, format: str | None, **params: str | float | None)
     )
     with (
         engines.speech(settings) as speech,
-        closing(speech.synthesis.speak(request, engines.should_continue)) as spoken,
+        closing(speech.synthesis.speak(request)) as spoken,
     ):
         write(out, spoken.audio)
         for reason in spoken.fallback:

@@ -63,7 +63,7 @@ class Speech:
             for reason in WATCHED_ENDS:  # an increase from nothing to one is none to Prometheus
                 observer.note("engine_exits_total", 0, engine.name, reason)
 
-    def transcribe(self, request: TranscriptionRequest, wanted: Wanted) -> Transcription:
+    def transcribe(self, request: TranscriptionRequest, wanted: Wanted = lambda: True) -> Transcription:
         """Begin to transcribe; iterate the answer, and close it."""
         if self.transcriber is None:
             raise LocalWhisperDisabled(

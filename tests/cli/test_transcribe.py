@@ -15,7 +15,7 @@ import webvtt
 from click.testing import CliRunner
 
 from app.cli import cli
-from app.cli.engines import should_continue, speech
+from app.cli.engines import speech
 from app.config import PROJECT, Settings
 from app.speech.transcription import TranscriptionRequest
 
@@ -155,7 +155,7 @@ def test_the_length_is_told_where_the_file_states_it(tmp_path):
     (tmp_path / "live.webm").write_bytes(recorded_as("webm_chrome"))
     with speech(Settings.from_env()) as engines:
         for path, seconds in ((AUSTEN_SHORT.path, AUSTEN_SHORT.seconds), (tmp_path / "live.webm", None)):
-            transcription = engines.transcribe(TranscriptionRequest(path=str(path)), should_continue)
+            transcription = engines.transcribe(TranscriptionRequest(path=str(path)))
             assert len(list(transcription)) > 0
             assert transcription.stated_seconds == (seconds and pytest.approx(seconds, abs=0.01))
 

@@ -196,14 +196,14 @@ def trial(services: Services) -> Iterator[Finding]:
     try:
         with engines.speech(services.settings) as speech, tempfile.NamedTemporaryFile(suffix=".wav") as file:
             request = SpeakRequest(text=SENTENCE, format="wav", stream=False)
-            with closing(speech.synthesis.speak(request, engines.should_continue)) as spoken:
+            with closing(speech.synthesis.speak(request)) as spoken:
                 file.writelines(spoken.audio)
                 file.flush()
             if speech.transcriber is None:
                 yield ok("trial", f"{spoken.voice} spoke; transcription is off")
                 return
             recording = TranscriptionRequest(path=file.name, language="en")
-            with closing(speech.transcribe(recording, engines.should_continue)) as transcription:
+            with closing(speech.transcribe(recording)) as transcription:
                 text = join_text(transcription)
     except ServiceError as problem:
         yield error("trial", str(problem), "the lines above name the cause")
