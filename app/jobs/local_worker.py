@@ -20,20 +20,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from .. import logs, memory
 from ..errors import ServiceError
-from . import runner
 from .files import OF_WORKERS, LocalFiles
 from .job import Job, process_name
+from .runner import Attempt, Runner
 from .store_sqlite import SqliteStore
 from .webhooks import Webhooks
-
-if TYPE_CHECKING:
-    from ..access.limits import Allowance
-    from ..config import Settings
-    from ..speech.service import Speech
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +40,7 @@ RETRY_SECONDS = 5.0  # when the disk or the database has failed
 
 
 @dataclass
-class JobWorker:
+class JobWorker(Runner):
     """
     Runs jobs, removes those whose time is over, and sends webhooks. One per web worker, owned by Services.
 
@@ -55,9 +50,6 @@ class JobWorker:
 
     store: SqliteStore
     files: LocalFiles
-    settings: Settings
-    speech: Speech
-    allowance: Allowance | None
     process_is_running: Callable[[], bool]
     clock: Callable[[], float] = time.time
 
@@ -139,7 +131,7 @@ class JobWorker:
         now = self.clock()
         for job in self.store.abandoned():
             message = "the service ended {} times while it worked on this (JOB_ATTEMPTS)"
-            if not runner.lost(job, self.store, now, self.settings.job_attempts, message, "service_ended"):
+            if not self.lost(job, now, message, "service_ended"):
                 self.files.drop_unfinished(job.id)
                 log.warning(
                     "job=%s was being worked on when the service ended; done again from %.0f s",
@@ -166,16 +158,7 @@ class JobWorker:
             due = [at for at in (self._sweep_at, self.store.next_due(self._lifetime)) if at is not None]
             return max(0.0, min(due) - now) + 0.001 if due else None
         logs.request_id.set(job.id)
-        runner.Attempt(
-            job,
-            self.store,
-            self.files,
-            self.speech,
-            self.settings,
-            self.allowance,
-            self._is_running,
-            clock=self.clock,
-        ).run()
+        Attempt(job, self, self._is_running, clock=self.clock).run()
         logs.request_id.set("-")
         memory.give_back()  # what the job left in the heap; while jobs queue, no engine becomes idle and does it
         return 0.0

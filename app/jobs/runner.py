@@ -44,35 +44,53 @@ def backoff(failures: int) -> float:
 
 
 @dataclass
-class Attempt:
-    """
-    One attempt at *job*, which was claimed: after `run` it has ended, or is queued again for another one.
+class Runner:
+    """Whoever does jobs, and what attempts are made with; *allowance* is charged as the work goes on."""
 
-    After its n-th failure it waits *retry_seconds* of n. *allowance* is charged as the work goes on. *is_running* is
-    called now and then; once it says that this process is about to end, the job is put back.
-    """
-
-    job: Job
     store: Store
     files: Files
     speech: Speech
     settings: Settings
-    allowance: Allowance | None = None
+    allowance: Allowance | None
+
+    def lost(self, job: Job, now: float, message: str, code: str) -> bool:
+        """
+        The process that did *job* is gone: the job is queued again, or has failed if it lost JOB_ATTEMPTS of them;
+        whether it has failed. *message*, with how many processes that were, and *code* are then its error.
+        """
+        if job.count_failure() < self.settings.job_attempts:
+            self.store.put_back(job, now)
+            return False
+        said = {"message": message.format(job.failures), "code": code, "param": None}
+        return self.store.finish(job, FAILED, now, said)
+
+
+@dataclass
+class Attempt:
+    """
+    One attempt at *job*, which *runner* has claimed: after `run` it has ended, or is queued again for another one.
+
+    After its n-th failure it waits *retry_seconds* of n. *is_running* is called now and then; once it says that this
+    process is about to end, the job is put back.
+    """
+
+    job: Job
+    runner: Runner
     is_running: Callable[[], bool] = lambda: True
     retry_seconds: Callable[[int], float] = backoff
     clock: Callable[[], float] = time.time
 
     def run(self) -> None:
         """Do the work, and note what came of it."""
-        job, store, files = self.job, self.store, self.files
+        job, store, files = self.job, self.runner.store, self.runner.files
         self._due = Throttle(PROGRESS_SECONDS, self.clock)
-        self._deadline = self.clock() + self.settings.job_time_limit_minutes * 60
+        self._deadline = self.clock() + self.runner.settings.job_time_limit_minutes * 60
         self._still_ours = True
         self._seconds_seen = job.seconds_done
         try:
             recording = files.recording(job.id) if job.kind == TRANSCRIBE else nullcontext("")
             with recording as path, files.new_result(job.id) as output:
-                if job.resume and not self.speech.resumes(job.resume["model"]):
+                if job.resume and not self.runner.speech.resumes(job.resume["model"]):
                     job.resume, job.text, job.seconds_done = {}, "", 0.0
                     self._still_ours = store.progress(job)
                 for line in store.segments(job.id) if job.resume else ():
@@ -88,7 +106,7 @@ class Attempt:
             elif self.clock() < self._deadline:
                 store.put_back(job, self.clock())
             else:
-                minutes = f"{self.settings.job_time_limit_minutes} minutes (JOB_TIME_LIMIT_MINUTES)"
+                minutes = f"{self.runner.settings.job_time_limit_minutes} minutes (JOB_TIME_LIMIT_MINUTES)"
                 self._end(FAILED, EngineTimeout(f"it took more than {minutes}"))
         except ServiceError as error:
             self._failed(error)
@@ -108,32 +126,32 @@ class Attempt:
         if self._still_ours and (segments or self._due()):
             self.job.resume = {**resume, "attempt": self.job.attempt}
             self.job.progress_at = self.clock()
-            self._still_ours = self.store.progress(self.job, segments)
+            self._still_ours = self.runner.store.progress(self.job, segments)
 
     def _should_continue(self) -> bool:
         """Called at every segment and while the work waits."""
         if self.job.seconds_done != self._seconds_seen:
             self.job.progress_at, self._seconds_seen = self.clock(), self.job.seconds_done
         if self._still_ours and self._due():
-            self._still_ours = self.store.progress(self.job)
+            self._still_ours = self.runner.store.progress(self.job)
         return self._still_ours and self.is_running() and self.clock() < self._deadline
 
     def _perform(self, path: str, output: BinaryIO) -> None:
         """Write the result to *output*; ClientGone when it should not go on, AudioLimited without allowance."""
-        job, allowance = self.job, self.allowance
+        job, allowance = self.job, self.runner.allowance
         if allowance is not None:
             allowance.check(job.extra["caller"])
         if job.kind == TRANSCRIBE:
             request = TranscriptionRequest(
                 path=path, background=True, resume=job.resume or None, **job.params
             )
-            with closing(self.speech.transcribe(request, self._should_continue)) as transcription:
+            with closing(self.runner.speech.transcribe(request, self._should_continue)) as transcription:
                 if allowance is not None:
                     allowance.transcription(job.extra["caller"], transcription)
                 self._transcribe(transcription, output)
         else:
             wanted = SpeakRequest(**job.params, stream=False, background=True)
-            spoken = self.speech.synthesis.speak(wanted, self._should_continue)
+            spoken = self.runner.speech.synthesis.speak(wanted, self._should_continue)
             if allowance is not None:
                 allowance.spoken(job.extra["caller"], spoken, wanted.text)
             with closing(spoken):
@@ -182,36 +200,23 @@ class Attempt:
         """Put the job back where another try may succeed; end it where none can, or too many have failed."""
         job, now = self.job, self.clock()
         if isinstance(error, QueueFull | InsufficientMemory):  # not a failure of the job
-            self.store.put_back(job, now + ROOM_SECONDS)
+            self.runner.store.put_back(job, now + ROOM_SECONDS)
             return
         # Work that had begun, and of which nothing is kept, would be charged again and reach the limit again.
         if isinstance(error, AudioLimited) and (job.resume or not job.seconds_done):
-            self.store.put_back(job, now + (error.retry_after_seconds or 1))
+            self.runner.store.put_back(job, now + (error.retry_after_seconds or 1))
             return
         hopeless = isinstance(error, Misconfigured) or error.status < 500
-        if job.count_failure() >= self.settings.job_attempts or hopeless:
+        if job.count_failure() >= self.runner.settings.job_attempts or hopeless:
             self._end(FAILED, error)
             return
-        if self.store.put_back(job, now + self.retry_seconds(job.failures)):
+        if self.runner.store.put_back(job, now + self.retry_seconds(job.failures)):
             log.warning("job=%s failed: %s; it is tried again", job.id, error.code)
 
     def _end(self, state: str, error: ServiceError | None = None) -> bool:
         job = self.job
         said = None if error is None else {"message": error.message, "code": error.code, "param": error.param}
-        ended = self.store.finish(job, state, self.clock(), said)
+        ended = self.runner.store.finish(job, state, self.clock(), said)
         if ended:
             log.info("job=%s %s attempt=%d%s", job.id, state, job.attempt, f" {error.code}" if error else "")
         return ended
-
-
-def lost(job: Job, store: Store, now: float, attempts: int, message: str, code: str) -> bool:
-    """
-    The worker of *job* is gone: it is queued again, or has failed if it lost *attempts* workers; whether it has failed.
-
-    *message*, with how many workers that were, and *code* are then its error.
-    """
-    if job.count_failure() < attempts:
-        store.put_back(job, now)
-        return False
-    said = {"message": message.format(job.failures), "code": code, "param": None}
-    return store.finish(job, FAILED, now, said)

@@ -56,13 +56,12 @@ class Jobs:
     queue: JobWorker | CeleryQueue
     limit_bytes: int
     watchers: threading.Semaphore  # counts clients that read a job's events, each of which takes a thread
-    clock: Callable[[], float] = time.time
 
     def check_room(self, size_bytes: int) -> None:
         """Raise InsufficientStorage or BrokerUnavailable before anything is received."""
         self.queue.check()
         self.files.check_room(size_bytes)
-        require_room(self.store.counts(self.clock()).stored_bytes, size_bytes, self.limit_bytes)
+        require_room(self.store.counts(time.time()).stored_bytes, size_bytes, self.limit_bytes)
 
     def known(self, owner: str, idempotency_key: str) -> Job | None:
         """The job *owner* made with that key before."""
@@ -73,7 +72,7 @@ class Jobs:
         Accept *job*, and keep it. Where its idempotency key was used before, the earlier job is returned;
         Conflict when that was another request.
         """
-        job.created_at = self.clock()
+        job.created_at = time.time()
         if earlier := self.known(job.owner, job.idempotency_key):
             return same(earlier, job.fingerprint)
         try:
@@ -104,7 +103,7 @@ class Jobs:
 
     def cancel(self, job: Job) -> bool:
         """Cancel it; False when it had ended."""
-        if (cancelled := self.store.cancel(job.id, self.clock())) is None:
+        if (cancelled := self.store.cancel(job.id, time.time())) is None:
             return False
         self.queue.changed(cancelled)
         return True
@@ -140,13 +139,13 @@ class Jobs:
         throughput = self.store.throughput(job.kind) or FIRST_GUESSES[job.kind]
         own = throughput.byte_seconds * job.size_bytes
         if job.state == RUNNING:
-            return 0, max(1.0, own - (self.clock() - (job.started_at or 0.0)))
+            return 0, max(1.0, own - (time.time() - (job.started_at or 0.0)))
         ahead = self.store.ahead(job)
         return ahead, ahead * throughput.job_seconds + own
 
     def counts(self) -> Counts:
         """How much there is to do."""
-        return self.store.counts(self.clock())
+        return self.store.counts(time.time())
 
 
 def same(job: Job, fingerprint: str) -> Job:
@@ -184,7 +183,7 @@ def build(
         store = open_store(directory)
     except (OSError, sqlite3.Error) as error:
         raise InsufficientStorage(f"jobs can't be kept in {directory}: {error}; set DATA_DIR") from None
-    worker = JobWorker(store, kept, settings, speech, allowance, is_running)
+    worker = JobWorker(store, kept, speech, settings, allowance, is_running)
     return Jobs(store, kept, worker, limit_bytes, watchers)
 
 

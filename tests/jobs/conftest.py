@@ -124,7 +124,7 @@ def speech():
 def thread(store, files, speech, clock):
     """What runs jobs, step by step as the test says; its own thread is not begun."""
     settings = Settings(data_dir=str(files.directory.parent), job_ttl_hours=1, job_attempts=3)
-    return JobWorker(store, files, settings, speech, None, lambda: True, clock)
+    return JobWorker(store, files, speech, settings, None, lambda: True, clock)
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_only_one_thread_runs_jobs_and_the_next_takes_over(thread, store, accept
     job = accept()
     thread.changed(job)
     assert begun.wait(60)
-    successor = type(thread)(store, files, thread.settings, speech, None, lambda: True, clock)
+    successor = type(thread)(store, files, speech, thread.settings, None, lambda: True, clock)
     successor.start()
     assert not successor._has_lock.is_set()
     let_go.set()

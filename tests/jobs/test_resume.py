@@ -4,9 +4,9 @@ import pytest
 
 from app.config import Settings
 from app.engine.budget import weigh_web
-from app.jobs import runner
 from app.jobs.files import read_segments
 from app.jobs.job import QUEUED, SUCCEEDED
+from app.jobs.runner import Attempt, Runner
 from app.speech.service import Speech
 from tests.likeness import wrong_words
 
@@ -42,7 +42,9 @@ def done(store, files, speech, clock, recording, accept):
                 clock.advance(2)
                 return last or held.resume == before
 
-            runner.Attempt(held, store, files, speech, Settings(), is_running=goes_on, clock=clock).run()
+            Attempt(
+                held, Runner(store, files, speech, Settings(), None), is_running=goes_on, clock=clock
+            ).run()
             if number < interruptions:
                 waiting = store.get(job.id)
                 assert (waiting.state, waiting.failures) == (QUEUED, 0)
@@ -87,7 +89,7 @@ def test_what_another_model_began_is_done_from_the_beginning(store, files, speec
     held.text, held.resume = "Nobody said", {"model": "base.en", "seconds": 60.0, "characters": 11}
     store.progress(held, [b'{"text": " Nobody said"}\n'])
     store.put_back(held, clock())
-    runner.Attempt(store.claim_next(clock(), "w"), store, files, speech, Settings(), clock=clock).run()
+    Attempt(store.claim_next(clock(), "w"), Runner(store, files, speech, Settings(), None), clock=clock).run()
     ended = store.get(job.id)
     assert ended.state == SUCCEEDED
     assert "Nobody said" not in ended.text

@@ -11,9 +11,9 @@ from app.errors import (
     LocalWhisperDisabled,
     QueueFull,
 )
-from app.jobs import runner
 from app.jobs.files import read_segments
 from app.jobs.job import CANCELLED, FAILED, QUEUED, SUCCEEDED
+from app.jobs.runner import Attempt, Runner
 
 from .conftest import TellingSpeech
 
@@ -25,7 +25,7 @@ def run(store, files, speech, clock):
         if words:
             speech.words = list(words)
         job = store.claim_next(clock(), "w")
-        runner.Attempt(job, store, files, speech, Settings(), clock=clock, **options).run()
+        Attempt(job, Runner(store, files, speech, Settings(), None), clock=clock, **options).run()
         return store.get(job.id)
 
     return run
@@ -172,11 +172,11 @@ def test_an_attempt_that_was_given_away_changes_nothing(store, files, speech, ac
     lost = store.claim_next(clock(), "w")
     store.put_back(store.get(lost.id), 0.0)
     current = store.claim_next(clock(), "w")
-    runner.Attempt(lost, store, files, speech, Settings(), clock=clock).run()
+    Attempt(lost, Runner(store, files, speech, Settings(), None), clock=clock).run()
     assert store.get(lost.id).state == "running"
     with files.recording(lost.id):
         pass
-    runner.Attempt(current, store, files, speech, Settings(), clock=clock).run()
+    Attempt(current, Runner(store, files, speech, Settings(), None), clock=clock).run()
     assert store.get(lost.id).state == SUCCEEDED
 
 
@@ -187,10 +187,10 @@ def test_who_lost_the_job_in_its_last_moment_does_not_replace_the_result(store, 
     def given_to_another_who_is_done():
         store.put_back(store.get(job.id), 0.0)
         claimed = store.claim_next(clock(), "w")
-        runner.Attempt(claimed, store, files, TellingSpeech(["right"]), Settings(), clock=clock).run()
+        Attempt(claimed, Runner(store, files, TellingSpeech(["right"]), Settings(), None), clock=clock).run()
 
     speech.words = ["wrong", given_to_another_who_is_done]
-    runner.Attempt(lost, store, files, speech, Settings(), clock=clock).run()
+    Attempt(lost, Runner(store, files, speech, Settings(), None), clock=clock).run()
     with files.result(job.id) as file:
         assert [segment.text for segment in read_segments(file)] == [" right"]
     assert store.get(job.id).text == "right"

@@ -10,14 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from ...access.limits import Allowance
-from ...config import Settings
 from ...errors import BrokerUnavailable, ClientGone, ServiceError
 from ...memory import Throttle
-from ...speech.service import Speech
 from ...speech.transcription import Segment, TranscriptionRequest
-from .. import runner
-from ..files import Files, read_segments, segment_line
+from ..files import read_segments, segment_line
 from ..job import (
     FAILED,
     QUEUED,
@@ -30,6 +26,7 @@ from ..job import (
     process_name,
     whole_id,
 )
+from ..runner import Attempt, Runner
 from ..webhooks import Webhooks
 from .queue import VISIBILITY_SECONDS, CeleryQueue
 from .store import BEAT_SECONDS, LEASE_SECONDS, RedisStore
@@ -75,7 +72,7 @@ def held(job: Job, store: RedisStore) -> Iterator[threading.Event]:
 
 
 @dataclass
-class Performer:
+class Performer(Runner):
     """
     One per process of a worker. It does one job at a time, through the same Speech and engines as a web worker.
 
@@ -83,11 +80,7 @@ class Performer:
     many seconds.
     """
 
-    settings: Settings
-    speech: Speech
-    allowance: Allowance
     store: RedisStore
-    files: Files
     queue: CeleryQueue
     leaving: Callable[[], bool]
     pause: Callable[[float], None] = time.sleep
@@ -109,9 +102,7 @@ class Performer:
             if self.store.is_held(id):
                 raise NotNow(LEASE_SECONDS)
             message = "{} workers were lost while they worked on it"
-            if runner.lost(
-                job, self.store, time.time(), self.settings.job_attempts, message, "internal_error"
-            ):
+            if self.lost(job, time.time(), message, "internal_error"):
                 self._end_with_part(id)
             else:
                 log.warning("job=%s attempt=%d lost its worker; another goes on with it", id, job.attempt)
@@ -133,16 +124,8 @@ class Performer:
 
             if parts := self._divide(job, should_continue):
                 return parts
-            runner.Attempt(
-                job,
-                self.store,
-                self.files,
-                self.speech,
-                self.settings,
-                self.allowance,
-                should_continue,
-                retry_seconds=lambda failures: 0.0,  # Celery waits before it sends the task again
-            ).run()
+            # Celery waits before it sends the task again.
+            Attempt(job, self, should_continue, retry_seconds=lambda failures: 0.0).run()
         self._end_with_part(job.id)
         return []
 

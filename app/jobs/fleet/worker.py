@@ -68,7 +68,7 @@ class WorkerState:
         speech = Speech(share, budget_mb(settings) / self.processes, weigh_web)
         store, files, queue = build_fleet(settings, _wait_for_redis, app)
         allowance = Access(settings).allowance
-        return Performer(share, speech, allowance, store, files, queue, self.is_leaving)
+        return Performer(store, files, speech, share, allowance, queue, self.is_leaving)
 
     def leave(self, *_: object, **__: object) -> None:
         """Tell every process to put its job back and end."""

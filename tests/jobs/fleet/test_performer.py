@@ -42,7 +42,7 @@ class Machine:
         self.files, self.speech = LocalFiles(folder), TellingSpeech()
         settings = Settings(job_attempts=2, job_ttl_hours=1, job_part_minutes=0)
         self.performer = Performer(
-            settings, self.speech, None, store, self.files, self.queue, lambda: False, self.waited
+            store, self.files, self.speech, settings, None, self.queue, lambda: False, self.waited
         )
         self.meanwhile = lambda: None
 
