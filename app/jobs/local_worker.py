@@ -130,13 +130,14 @@ class JobWorker(Runner):
         """Put back the jobs of a worker that is dead, and remove files that belong to no job."""
         now = self.clock()
         for job in self.store.abandoned():
+            self.files.drop_unfinished(job.id)
             message = "the service ended {} times while it worked on this (JOB_ATTEMPTS)"
             if not self.lost(job, now, message, "service_ended"):
-                self.files.drop_unfinished(job.id)
+                seconds = job.resume.get("seconds", 0.0)
                 log.warning(
                     "job=%s was being worked on when the service ended; done again from %.0f s",
                     job.id,
-                    job.resume.get("seconds", 0.0),
+                    seconds,
                 )
         self._sweep(now)
         self._sweep_at = now + ORPHAN_SECONDS + 1

@@ -59,11 +59,13 @@ def test_a_job_whose_runner_died_begins_anew(thread, store, accept, files, clock
     assert sorted(path.name for path in (files.directory / job.id).iterdir()) == ["job.json", "result"]
 
 
-def test_a_job_that_ends_the_service_again_and_again_is_given_up(thread, store, accept, clock):
+def test_a_job_that_ends_the_service_again_and_again_is_given_up(thread, store, accept, files, clock):
     job = accept()
-    for _ in range(3):
+    for number in range(3):
         store.claim_next(clock(), "w")
+        (files.directory / job.id / f"result-{number}.part").write_bytes(b"half")
         thread.take_over()
+        assert sorted(path.name for path in (files.directory / job.id).iterdir()) == ["job.json", "recording"]
     ended = store.get(job.id)
     assert (ended.state, ended.error["code"]) == (FAILED, "service_ended")
     assert "JOB_ATTEMPTS" in ended.error["message"]
