@@ -53,7 +53,7 @@ def enqueue_text(wanted: SpeakRequest, fields: Fields) -> Response:
 def jobs_with_room() -> Jobs:
     """The jobs, where one more fits; one that is known by its key needs no room."""
     jobs = services().jobs
-    if jobs.known(g.get("key_id", ""), _key()) is None:
+    if jobs.store.find(g.get("key_id", ""), _key()) is None:
         jobs.check_room(request.content_length or 0)
     return jobs
 

@@ -248,7 +248,7 @@ class Store(Protocol):
         """
 
     def find(self, owner: str, idempotency_key: str) -> Job | None:
-        """The job that *owner* made with that key."""
+        """The job that *owner* made with that key before; None where it is empty."""
 
     def get(self, id: str) -> Job | None:
         """The job, if there is one."""

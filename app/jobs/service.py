@@ -63,17 +63,13 @@ class Jobs:
         self.files.check_room(size_bytes)
         require_room(self.store.counts(time.time()).stored_bytes, size_bytes, self.limit_bytes)
 
-    def known(self, owner: str, idempotency_key: str) -> Job | None:
-        """The job *owner* made with that key before."""
-        return self.store.find(owner, idempotency_key) if idempotency_key else None
-
     def submit(self, job: Job, recording: IO[bytes] | None) -> Job:
         """
         Accept *job*, and keep it. Where its idempotency key was used before, the earlier job is returned;
         Conflict when that was another request.
         """
         job.created_at = time.time()
-        if earlier := self.known(job.owner, job.idempotency_key):
+        if earlier := self.store.find(job.owner, job.idempotency_key):
             return same(earlier, job.fingerprint)
         try:
             if recording is not None:

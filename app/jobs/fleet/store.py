@@ -119,8 +119,8 @@ class RedisStore(Store):
         self._redis.transaction(removing, key("job", id))
 
     def find(self, owner: str, idempotency_key: str) -> Job | None:
-        id = self._redis.get(key("used", owner, idempotency_key))
-        return self.get(id) if id and idempotency_key else None
+        id = self._redis.get(key("used", owner, idempotency_key)) if idempotency_key else None
+        return self.get(id) if id else None
 
     def get(self, id: str) -> Job | None:
         """The job; one that is divided into parts has the progress of all of them together."""
