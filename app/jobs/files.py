@@ -141,7 +141,7 @@ class LocalFiles:
         return self._path(id, RESULT).open("rb")
 
     def drop_unfinished(self, id: str) -> None:
-        """Remove what a process that is dead was writing."""
+        """Remove what a process that is dead was writing for a job."""
         for path in self._path(id, RESULT).parent.glob(f"*{PART_SUFFIX}"):
             path.unlink(missing_ok=True)
 
@@ -209,6 +209,9 @@ class SharedStorage:
 
     def result(self, id: str) -> BinaryIO:
         return self._open(id, RESULT)
+
+    def drop_unfinished(self, id: str) -> None:
+        """Nothing is shown of a file before it is complete."""
 
     def drop_recording(self, id: str) -> None:
         if not is_part(id):

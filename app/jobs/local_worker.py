@@ -130,7 +130,6 @@ class JobWorker(Runner):
         """Put back the jobs of a worker that is dead, and remove files that belong to no job."""
         now = self.clock()
         for job in self.store.abandoned():
-            self.files.drop_unfinished(job.id)
             message = "the service ended {} times while it worked on this (JOB_ATTEMPTS)"
             if not self.lost(job, now, message, "service_ended"):
                 seconds = job.resume.get("seconds", 0.0)

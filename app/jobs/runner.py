@@ -23,7 +23,7 @@ from ..memory import Throttle
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import Transcription, TranscriptionRequest
 from .files import Files, segment_line
-from .job import FAILED, SUCCEEDED, TRANSCRIBE, Job, Store
+from .job import FAILED, SUCCEEDED, TRANSCRIBE, Job, Store, is_part
 
 if TYPE_CHECKING:
     from ..access.limits import Allowance
@@ -58,6 +58,8 @@ class Runner:
         The process that did *job* is gone: the job is queued again, or has failed if it lost JOB_ATTEMPTS of them;
         whether it has failed. *message*, with how many processes that were, and *code* are then its error.
         """
+        if not is_part(job.id):  # others write beside a part
+            self.files.drop_unfinished(job.id)
         if job.count_failure() < self.settings.job_attempts:
             self.store.put_back(job, now)
             return False

@@ -102,10 +102,14 @@ def test_the_job_of_a_lost_worker_is_gone_on_with(machine):
     held.resume = {"seconds": 10.0, "characters": 3, "attempt": held.attempt}
     held.text = "one two"
     machine.store.progress(held, [b"one\n"])
+    half = machine.files.directory / "a" / ".result-12ab.part"
+    half.parent.mkdir()
+    half.write_bytes(b"half")
     machine.forget_lease()
     job = machine.performer.claim("a")
     assert (job.attempt, job.failures, job.text, job.seconds_done) == (2, 1, "one", 10.0)
     assert not machine.store.progress(held)
+    assert not half.exists()
 
 
 def test_a_worker_that_was_not_heard_for_a_moment_keeps_its_job(machine):
@@ -126,6 +130,19 @@ def test_a_job_that_loses_all_its_workers_is_given_up(machine):
     job = machine.store.get("a")
     assert (job.state, job.failures) == (FAILED, 2)
     assert "2 workers were lost" in job.error["message"]
+
+
+def test_parts_go_on_writing_when_the_worker_of_another_part_is_lost(machine):
+    """Their results are in one directory."""
+    first, second = machine.store.split(machine.begun(), clips(1, 2))
+    machine.performer.claim(first.id)
+    with machine.files.new_result(first.id) as output:
+        output.write(b"first")
+        machine.performer.claim(second.id)
+        machine.forget_lease(second.id)
+        assert machine.performer.claim(second.id).failures == 1
+    with machine.files.result(first.id) as result:
+        assert result.read() == b"first"
 
 
 def test_a_part_nobody_can_do_ends_its_job(machine):
