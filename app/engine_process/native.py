@@ -61,18 +61,11 @@ def loaded_library() -> ctypes.CDLL:
     return ctypes.CDLL(path)
 
 
-class CodePages:
-    """The read-only mappings of libraries loaded when it is made."""
-
-    def __init__(self) -> None:
-        self.mappings = unchanged_mappings()
-        self.madvise = ctypes.CDLL(None).madvise
-        self.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-
-    def release(self) -> None:
-        """Give their pages back; nothing but time is lost, and less than a millisecond of it."""
-        for address, size in self.mappings:
-            self.madvise(address, size, MADV_DONTNEED)
+def release(mappings: list[tuple[int, int]]) -> None:
+    """Give the pages of *mappings* back; nothing but time is lost, and less than a millisecond of it."""
+    madvise = ctypes.CDLL(None).madvise
+    for address, size in mappings:
+        madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), MADV_DONTNEED)
 
 
 def unchanged_mappings() -> list[tuple[int, int]]:

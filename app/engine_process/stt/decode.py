@@ -15,14 +15,13 @@ import av
 import av.audio
 import av.error
 import numpy as np
-import numpy.typing as npt
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from ...engine import protocol
 from .clock import BEGINNING, Clock, Mark
-from .mel import RATE
+from .mel import RATE, Samples
 
 CONTAINERS = (  # FFmpeg's names
     "wav,w64,mp3,mov,mp4,m4a,3gp,matroska,webm,ogg,flac,aac,amr,aiff,caf,asf,avi,mpegts,au"
@@ -50,7 +49,6 @@ FROM_ZERO = ("mov", "matroska")  # their times begin at 0; those of the others a
 LATE_SECONDS = 3600.0
 OGG_PAGE = b"OggS\0"  # and its flags
 OGG_BLOCK = 1 << 16
-Samples = npt.NDArray[np.int16]
 
 
 def decode(
@@ -71,7 +69,6 @@ def decode(
     """
     clock = clock or Clock()
     clock.begin(start)
-
     try:
         with Source(path) as file:
             is_ogg = file.read(len(OGG_PAGE)) == OGG_PAGE

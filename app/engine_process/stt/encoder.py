@@ -29,7 +29,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .convert import ENCODER, read_index
-from .kernels import Floats, Kernels, Linear
+from .kernels import Kernels, Linear
+from .mel import Floats
 
 ROWS = 188  # an eighth of 1500
 QUERIES = 125

@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from ...engine import protocol
 from ..native import loaded_library
+from .mel import Floats
 
 log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
 EPSILON = 1e-5  # of layer normalization, CTranslate2's and OpenAI's
 GELU = 3  # the number of its exact form, with erf, in CTranslate2's `ops/activation.h`
 # Of outputs about 1: int8 rounds inputs to 127 steps, so a product may differ by 0.8 %.

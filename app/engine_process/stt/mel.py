@@ -18,6 +18,7 @@ WINDOW_FRAMES = 3000
 BLOCK_FRAMES = 250  # 250 x 400 floats at a time are 0.4 MB; all 3000 at once would peak at 15
 
 Floats = npt.NDArray[np.float32]
+Samples = npt.NDArray[np.int16]  # 16 kHz mono
 
 
 class LogMel:
@@ -30,7 +31,7 @@ class LogMel:
         self.taper = np.hanning(FFT_SIZE + 1)[:-1].astype(np.float32)
         self.features = np.zeros((1, bands, WINDOW_FRAMES), np.float32)
 
-    def __call__(self, samples: npt.NDArray[np.int16], frames: int, length: int = WINDOW_FRAMES) -> Floats:
+    def __call__(self, samples: Samples, frames: int, length: int = WINDOW_FRAMES) -> Floats:
         """
         Features of *frames* frames, shape (1, bands, *length*), zeros after them; *length* becomes even.
 

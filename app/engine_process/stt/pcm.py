@@ -3,9 +3,8 @@
 from math import gcd
 
 import numpy as np
-import numpy.typing as npt
 
-from .mel import RATE
+from .mel import RATE, Samples
 
 CROSSINGS = 12  # of the filter's sinc, on either side: -60 dB from 8.5 kHz on
 CUTOFF = 0.94  # of the lower of both Nyquist frequencies
@@ -13,9 +12,6 @@ MOST_PHASES = (
     640  # as 11,025 Hz needs; an odd rate takes the nearest, which is off by a fifteen-hundredth of a sample
 )
 BLOCK = 1600  # 0.1 s at a time: 0.5 MB
-
-Floats = npt.NDArray[np.float32]
-Samples = npt.NDArray[np.int16]
 
 
 class Pcm:

@@ -7,8 +7,7 @@ import numpy as np
 
 from ...engine.protocol import Message
 from .clock import NEAR_SECONDS, Clock
-from .decode import Samples
-from .mel import HOP, RATE, REACH, WINDOW_FRAMES
+from .mel import HOP, RATE, REACH, WINDOW_FRAMES, Samples
 from .vad import CHUNK, SpeechDetector
 
 # A frame looks 200 samples ahead; with these in hand a full window can be told from the last one.

@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...engine import protocol
+from .mel import RATE, Floats, Samples
 
 CHUNK = 512  # samples of one verdict: 32 ms at 16 kHz
-SAMPLE_RATE = 16000
 CONTEXT = 64
 HIDDEN = 128
 FRAME = 256
 BLOCK_CHUNKS = 32  # a second at a time: 30 of them would peak 10 MB higher
-Floats = npt.NDArray[np.float32]
 
 
 class Silero:
@@ -81,7 +79,7 @@ class Leveller:
     def __call__(self, chunks: Floats) -> Floats:
         """*chunks* of shape (chunks, 576), each levelled by what was heard up to its end."""
         out = np.empty_like(chunks)
-        seconds = CHUNK / SAMPLE_RATE
+        seconds = CHUNK / RATE
         for chunk, levelled in zip(chunks, out, strict=True):
             mean = float(chunk[CONTEXT:].mean())
             if self.constant is None:  # nothing came before
@@ -104,7 +102,7 @@ class SpeechDetector:
         self.hidden = np.zeros(HIDDEN, np.float32)
         self.cell = np.zeros(HIDDEN, np.float32)
 
-    def hear(self, samples: npt.NDArray[np.int16]) -> list[float]:
+    def hear(self, samples: Samples) -> list[float]:
         """Probabilities of the chunks that *samples* complete."""
         pending = np.concatenate([self.pending, samples])
         count = (len(pending) - CONTEXT) // CHUNK

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from ...engine import protocol
 from ...engine.protocol import WARM, Message
-from ..native import CodePages, Encoded, Model, extension
+from ..native import Encoded, Model, extension, release, unchanged_mappings
 from . import vad
 from .clock import BEGINNING, NEAR_SECONDS, Clock, Mark
 from .convert import DECODER, ENCODER, WEIGHTS
-from .decode import Samples, decode
+from .decode import decode
 from .encoder import Encoder
 from .generate import Hypothesis, Task
 from .kernels import choose
-from .mel import HOP, RATE, WINDOW_FRAMES, LogMel
+from .mel import HOP, RATE, WINDOW_FRAMES, LogMel, Samples
 from .recording import KEPT_FRAMES, Recording, clip, survey
 from .tokens import Vocabulary
 from .windows import NEAR_FRAMES, Foreign, Transcriber
@@ -83,9 +83,9 @@ class WhisperEngine:
         return LogMel(self.model.n_mels)
 
     @cached_property
-    def code_pages(self) -> CodePages:
+    def code(self) -> list[tuple[int, int]]:
         """What decoding and the spectrum leave behind in memory; made once all libraries are loaded."""
-        return CodePages()
+        return unchanged_mappings()
 
     @cached_property
     def speech_detector(self) -> vad.Silero:
@@ -278,7 +278,7 @@ class WhisperEngine:
     def encode(self, recording: Recording, frame: int, frames: int, length: int = WINDOW_FRAMES) -> Encoded:
         """The encoder's view of a window of *frames* with silence after it, *length* in all."""
         features = self.mel(recording.window(frame, frames), frames, length)
-        self.code_pages.release()
+        release(self.code)
         view = extension().StorageView.from_array
         return view(self.encoder.encode(features)) if self.encoder else self.model.encode(view(features))
 

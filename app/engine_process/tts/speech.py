@@ -102,9 +102,9 @@ def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Raw:
 
     if first:
         # Loading it touches 11 MB of code, of which encoding needs half again; 10 ms, once.
-        from ..native import CodePages
+        from ..native import release, unchanged_mappings
 
-        CodePages().release()
+        release(unchanged_mappings())
     file: Raw
     if format in CODECS:
         codec = CODECS[format]
