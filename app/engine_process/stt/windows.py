@@ -251,24 +251,19 @@ class Transcriber:
         stamps = [index for index, token in enumerate(tokens) if token >= zero]
         pairs = [index for index in stamps if index and tokens[index - 1] >= zero]
         closed = len(tokens) > 1 and tokens[-2] < zero <= tokens[-1]
+        start = frame / FRAMES_PER_SECOND
         if not pairs:
             length = frames / FRAMES_PER_SECOND
             if stamps and tokens[stamps[-1]] != zero:
                 length = (tokens[stamps[-1]] - zero) * TIMESTAMP_SECONDS
-            start = frame / FRAMES_PER_SECOND
             return [self.segment(start, start + length, tokens)], frame + frames, closed
-        cuts = [0, *pairs, *([len(tokens)] if closed else [])]
-        segments = [
-            self.segment(
-                frame / FRAMES_PER_SECOND + (tokens[begin] - zero) * TIMESTAMP_SECONDS,
-                frame / FRAMES_PER_SECOND + (tokens[end - 1] - zero) * TIMESTAMP_SECONDS,
-                tokens[begin:end],
-            )
-            for begin, end in itertools.pairwise(cuts)
-        ]
-        if closed:
-            return segments, frame + frames, True
-        return segments, frame + (tokens[cuts[-1] - 1] - zero) * FRAMES_PER_TIMESTAMP, False
+        segments = []
+        for begin, end in itertools.pairwise([0, *pairs, *([len(tokens)] if closed else [])]):
+            first, last = (start + (tokens[at] - zero) * TIMESTAMP_SECONDS for at in (begin, end - 1))
+            segments.append(self.segment(first, last, tokens[begin:end]))
+        if not closed:
+            frames = (tokens[pairs[-1] - 1] - zero) * FRAMES_PER_TIMESTAMP
+        return segments, frame + frames, closed
 
     def segment(self, start: float, end: float, tokens: list[int]) -> Segment:
         """*tokens* as a segment."""

@@ -126,6 +126,16 @@ def test_without_turn_detection_a_commit_ends_a_turn_and_a_clear_drops_it(engine
     assert nothing == ""
 
 
+def test_a_prompt_is_encoded_once_however_many_turns_there_are(engine, monkeypatch):
+    encoded, encode = [], engine.vocabulary.encode
+    monkeypatch.setattr(engine.vocabulary, "encode", lambda text: encoded.append(text) or encode(text))
+    samples = audio("austen_3s.flac")
+    questions = [*pieces(samples), *asked("commit"), *pieces(samples), *asked("commit")]
+    said = texts(events(engine, questions, turn_detection=None, deltas=False, prompt="Jane Austen"))
+    assert [error_rate(spoken("austen_3s.flac"), text) <= 0.25 for text in said] == [True, True]
+    assert encoded == [" Jane Austen"]
+
+
 def test_silence_and_noise_make_no_pass_of_the_model_and_are_not_held(engine, monkeypatch):
     passes = []
     monkeypatch.setattr(engine, "encode", lambda *window: passes.append(window))
