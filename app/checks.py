@@ -20,11 +20,6 @@ class Check(NamedTuple):
     reason: str = ""
     detail: str = ""
 
-    @property
-    def status(self) -> Status:
-        """As far as this one thing goes."""
-        return "unhealthy" if self.reason else "healthy"
-
 
 def overall(checks: Iterable[Check]) -> Status:
     """Healthy when all is well, degraded when something works, unhealthy when nothing does."""

@@ -103,7 +103,7 @@ def _health(checks: tuple[Check, ...], uptime_seconds: float) -> dict[str, objec
         "version": __version__,
         "uptime_seconds": uptime_seconds,
         "checks": {
-            check.name: {"status": check.status, "reason": check.reason, "detail": check.detail}
+            check.name: {"status": overall([check]), "reason": check.reason, "detail": check.detail}
             for check in checks
         },
     }

@@ -236,4 +236,4 @@ def condition() -> Response:
 
 
 def _shown(check: Check) -> dict[str, str]:
-    return {"status": check.status, "reason": check.reason}
+    return {"status": overall([check]), "reason": check.reason}
