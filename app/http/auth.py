@@ -56,7 +56,8 @@ def register(app: Flask, access: Access) -> None:
         if access.rates is not None and (refused or rule not in UNCOUNTED):  # guessing is limited, too
             g.rate_limit = access.rates.count(caller())
         if refused:
-            raise _refusal()
+            wrong = "the API key is not valid" if any(presented()) else "an API key is needed"
+            raise Unauthorized(f"{wrong}; send one as Authorization: Bearer KEY, or as X-API-Key: KEY")
         if (rule in AUDIO and (request.method == "POST" or rule == SPEAKS_WHEN_READ)) or rule in SOCKETS:
             access.allowance.check(caller())
 
@@ -86,8 +87,3 @@ def presented() -> Iterator[str]:
     for one in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
         if one.strip().startswith(SUBPROTOCOL):
             yield one.strip().removeprefix(SUBPROTOCOL)
-
-
-def _refusal() -> Unauthorized:
-    wrong = "the API key is not valid" if any(presented()) else "an API key is needed"
-    return Unauthorized(f"{wrong}; send one as Authorization: Bearer KEY, or as X-API-Key: KEY")

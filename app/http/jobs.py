@@ -13,20 +13,10 @@ from ..errors import InvalidRequest, JobNotFound, QueueFull, UnsupportedFormat
 from ..jobs import STATES
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import segment_dict
-from . import async_jobs, params
+from . import params, responses
 from .hooks import AppResponse, client_waits, services
 from .params import Choice, Number, Text
 from .requests import ACCEPTED, SPEAK, TRANSCRIBE, TRANSCRIPT_FORMATS, receive, transcription_options
-from .responses import (
-    COMMENT,
-    KEEP_ALIVE_SECONDS,
-    LAST,
-    MEDIA_TYPES,
-    event,
-    event_stream,
-    partial,
-    render_transcript,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +29,8 @@ jobs = Blueprint("jobs", __name__, url_prefix="/api/v1/pam/voice/jobs")
 LOOK_SECONDS = 0.5  # between two looks at a job whose events are read
 CHUNK_BYTES = 1 << 16
 
-RECORDING = (*(one for one in TRANSCRIBE if one.name != "stream"), async_jobs.WEBHOOK)
-TEXT = (*SPEAK, async_jobs.WEBHOOK)
+RECORDING = (*(one for one in TRANSCRIBE if one.name != "stream"), responses.WEBHOOK)
+TEXT = (*SPEAK, responses.WEBHOOK)
 PAGE = (
     Choice("state", "only jobs in this state", of=STATES),
     Number("limit", "how many at the most", 20, least=1, most=100, whole=True),
@@ -53,12 +43,12 @@ RESULT = (Choice("format", "of a transcript", of=TRANSCRIPT_FORMATS, refusal=Uns
     "", summary="A recording to transcribe or a text to speak, as a job", form=RECORDING, json=TEXT, raw=True
 )
 def submit() -> Response:
-    with receive(async_jobs.jobs_with_room()) as (fields, upload):
+    with receive(job=True) as (fields, upload):
         if upload is not None:
-            return async_jobs.enqueue_recording(fields, upload, *transcription_options(fields))
+            return responses.enqueue_recording(fields, upload, *transcription_options(fields))
     if "text" not in fields and request.mimetype == "multipart/form-data":
         raise InvalidRequest(f"the form has no recording and no text; {ACCEPTED}, or a text as text", "file")
-    return async_jobs.enqueue_text(SpeakRequest(**params.read(SPEAK, fields)), fields)
+    return responses.enqueue_text(SpeakRequest(**params.read(SPEAK, fields)), fields)
 
 
 @jobs.get("", summary="Jobs, newest first; next is the `before` of the following page", query=PAGE)
@@ -66,23 +56,18 @@ def page() -> Response:
     options = params.read(PAGE, request.args)
     limit = options["limit"]
     state, before = options["state"] or "", options["before"] or ""
-    found = services().jobs.page(_owner(), state=state, before=before, limit=limit + 1)
+    found = services().jobs.page(g.get("key_id", ""), state=state, before=before, limit=limit + 1)
     following = found[limit - 1].id if len(found) > limit else None
-    return jsonify(jobs=[async_jobs.job_dict(job, services().jobs) for job in found[:limit]], next=following)
+    return jsonify(jobs=[responses.job_dict(job, services().jobs) for job in found[:limit]], next=following)
 
 
 @jobs.get("/<id>", summary="A job's state, progress and result")
 def show(id: str) -> Response:
-    job = _job(id)
-    result = _result(job) if job.state == "succeeded" else None
-    return jsonify(**async_jobs.job_dict(job, services().jobs), text=job.text, result=result)
-
-
-def _result(job: Job) -> dict[str, Any]:
-    url = url_for("jobs.result", id=job.id)
-    if job.kind == "speak":
-        return {**job.result, "bytes": job.result_bytes, "url": url}
-    return {**_transcript(job), "url": url}
+    job, result = _job(id), None
+    if job.state == "succeeded":
+        made = {**job.result, "bytes": job.result_bytes} if job.kind == "speak" else _transcript(job)
+        result = {**made, "url": url_for("jobs.result", id=id)}
+    return jsonify(**responses.job_dict(job, services().jobs), text=job.text, result=result)
 
 
 def _transcript(job: Job) -> dict[str, Any]:
@@ -99,14 +84,14 @@ def result(id: str) -> Response:
     format = params.read(RESULT, request.args)["format"] or job.extra.get("format", "json")
     if job.kind == "speak":
         return _audio(job)
-    if format not in MEDIA_TYPES:
+    if format not in responses.MEDIA_TYPES:
         return jsonify(_transcript(job))
     from ..jobs.files import read_segments
 
     with services().jobs.result(job) as file:
-        response = render_transcript(read_segments(file), format, job.result["duration"])
+        response = responses.render_transcript(read_segments(file), format, job.result["duration"])
     response.set_etag(f"{job.id}-{format}")
-    return partial(response, response.content_length or 0)
+    return responses.partial(response, response.content_length or 0)
 
 
 def _audio(job: Job) -> Response:
@@ -119,7 +104,7 @@ def _audio(job: Job) -> Response:
         response.headers["X-TTS-Skipped"] = skipped
     response.headers["X-Audio-Duration"] = f"{job.result['duration']:.2f}"
     response.set_etag(job.id)
-    return partial(response, job.result_bytes)
+    return responses.partial(response, job.result_bytes)
 
 
 @jobs.get("/<id>/events", summary="A job's progress and text as events, until it ends")
@@ -128,7 +113,7 @@ def events(id: str) -> Response:
     watchers = services().jobs.watchers
     if not watchers.acquire(blocking=False):
         raise QueueFull("too many clients watch jobs; ask GET /api/v1/pam/voice/jobs/ID now and then")
-    response = event_stream(_progress(job, services(), client_waits()))
+    response = responses.event_stream(_progress(job, services(), client_waits()))
     response.call_on_close(watchers.release)
     return response
 
@@ -140,19 +125,19 @@ def _progress(job: Job, own: Services, wanted: Callable[[], bool]) -> Generator[
     while True:
         if job.attempt != attempt:  # begun anew: what was said before does not count
             said, attempt = "", job.attempt
-        told = {"type": "progress", **async_jobs.job_dict(job, own.jobs)}
+        told = {"type": "progress", **responses.job_dict(job, own.jobs)}
         if (known := {**told, "estimated_seconds": None}) != last:
-            yield event(told)
+            yield responses.event(told)
             last, spoke_at = known, time.monotonic()
         if len(job.text) > len(said):
-            yield event({"type": "text", "delta": job.text[len(said) :]})
+            yield responses.event({"type": "text", "delta": job.text[len(said) :]})
             said = job.text
         if job.finished_at is not None:
-            yield event({"type": "done", "state": job.state, "error": job.error})
-            yield LAST
+            yield responses.event({"type": "done", "state": job.state, "error": job.error})
+            yield responses.LAST
             return
-        if time.monotonic() - spoke_at > KEEP_ALIVE_SECONDS:
-            yield COMMENT
+        if time.monotonic() - spoke_at > responses.KEEP_ALIVE_SECONDS:
+            yield responses.COMMENT
             spoke_at = time.monotonic()
         time.sleep(LOOK_SECONDS)
         if not wanted() or not own.is_running():
@@ -161,7 +146,7 @@ def _progress(job: Job, own: Services, wanted: Callable[[], bool]) -> Generator[
             job = own.jobs.get(job.id, job.owner)
         except JobNotFound as gone:
             error = {"message": gone.message, "code": gone.code}
-            yield event({"type": "done", "state": "removed", "error": error})
+            yield responses.event({"type": "done", "state": "removed", "error": error})
             return
 
 
@@ -169,7 +154,7 @@ def _progress(job: Job, own: Services, wanted: Callable[[], bool]) -> Generator[
 def cancel(id: str) -> tuple[Response | str, int]:
     job = _job(id)
     if services().jobs.cancel(job):
-        return jsonify(async_jobs.job_dict(_job(id), services().jobs)), 200
+        return jsonify(responses.job_dict(_job(id), services().jobs)), 200
     services().jobs.remove(job)
     return "", 204
 
@@ -177,13 +162,8 @@ def cancel(id: str) -> tuple[Response | str, int]:
 @jobs.post("/<id>/requeue", summary="Do a job again that failed or was cancelled")
 def requeue(id: str) -> tuple[Response, int]:
     services().jobs.requeue(_job(id))
-    return jsonify(async_jobs.job_dict(_job(id), services().jobs)), 202
+    return jsonify(responses.job_dict(_job(id), services().jobs)), 202
 
 
 def _job(id: str) -> Job:
-    return services().jobs.get(id, _owner())
-
-
-def _owner() -> str:
-    owner: str = g.get("key_id", "")
-    return owner
+    return services().jobs.get(id, g.get("key_id", ""))

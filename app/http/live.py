@@ -262,7 +262,6 @@ class PlainSession(Session):
     def __init__(self, surroundings: Surroundings, fields: Mapping[str, Any]) -> None:
         super().__init__(surroundings)
         self._fields = dict(fields)
-        self._interim = True
         self._text, self._start = "", 0.0  # of the turn under way
         self._message = ""
         self._read({})
@@ -285,7 +284,7 @@ class PlainSession(Session):
             deltas=given["interim"],
         )
         self.speech.choose_live(request)
-        self._fields, self._interim, self.request = wanted, given["interim"], request
+        self._fields, self.request = wanted, request
 
     def take(self, part: Part) -> Iterator[LiveInput]:
         """Binary is audio, at once; a text counts when it is whole."""
@@ -329,7 +328,7 @@ class PlainSession(Session):
             self.speaking = False
         elif event.kind == "delta":
             self._text += event.text
-            if self._interim:
+            if self.request.deltas:
                 self._send(text=self._text.strip(), final=False, start=self._start, end=end)
         elif event.kind == "completed":
             self._text = ""

@@ -20,22 +20,10 @@ from ..speech.chain import SpeakRequest
 from ..speech.models import CATALOGUE, find
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest, join_text
 from ..speech.voices import OPENAI_VOICES
-from . import async_jobs, params
+from . import params, responses
 from .hooks import client_waits, services
 from .params import Choice, Choices, Field, Fields, Flag, Languages, Many, Name, Number, Recording, Text
 from .requests import language_code, prefers_async, receive_fields, receive_recording
-from .responses import (
-    LAST,
-    MEDIA_TYPES,
-    Background,
-    audio_response,
-    begin_speech,
-    error_event,
-    event,
-    event_stream,
-    transcript_response,
-    warm,
-)
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
 # The same routes once more: Groq's client has the first path built in, and some clients strip the /v1.
@@ -48,6 +36,7 @@ TRANSCRIBING_MODELS = (
 SPEAKING_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # a dated version of a model
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
+# With an id the ten fields clients check for, none null.
 SEGMENT_FIELDS = tuple(name for name in Segment._fields if name not in ("id", "words"))
 EVENT_BYTES = 24_576  # of audio: some clients take no line over 64 KiB
 
@@ -99,15 +88,14 @@ def translations() -> Response:
 
 
 def _transcript(task: str, table: Iterable[Field]) -> Response:
-    jobs = async_jobs.jobs_with_room() if prefers_async() else None
-    with receive_recording(jobs, warm(partial(_expected, task))) as (fields, upload):
+    with receive_recording(partial(_expected, task)) as (fields, upload):
         given = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
         format, options = given["response_format"], _options(task, given)
         if prefers_async():  # the formats of a job's result are our own API's
-            format = format if format in MEDIA_TYPES else "json"
-            return async_jobs.enqueue_recording(fields, upload, options, format)
+            format = format if format in responses.MEDIA_TYPES else "json"
+            return responses.enqueue_recording(fields, upload, options, format)
         events = partial(_events, given) if given["stream"] else None
-        return transcript_response(upload, options, format, partial(_json, given, task), events)
+        return responses.transcript_response(upload, options, format, partial(_json, given, task), events)
 
 
 def _expected(task: str, fields: Fields) -> TranscriptionRequest:
@@ -154,7 +142,10 @@ def _json(
         "duration": round(done.duration_seconds, 2),
     }
     if "segment" in granularities:
-        answer["segments"] = [_segment(number, segment) for number, segment in enumerate(segments)]
+        answer["segments"] = [
+            {"id": number, **{name: getattr(segment, name) for name in SEGMENT_FIELDS}}
+            for number, segment in enumerate(segments)
+        ]
     if "word" in granularities:
         answer["words"] = [
             {"word": word.word.strip(), "start": word.start, "end": word.end}
@@ -162,11 +153,6 @@ def _json(
             for word in segment.words
         ]
     return {**brief, **answer}
-
-
-def _segment(number: int, segment: Segment) -> dict[str, object]:
-    """The ten fields clients check for, none null."""
-    return {"id": number, **{name: getattr(segment, name) for name in SEGMENT_FIELDS}}
 
 
 def _languages(given: dict[str, Any], done: Transcription) -> dict[str, object]:
@@ -182,9 +168,9 @@ def _events(given: dict[str, Any], transcription: Transcription) -> Iterator[byt
     for segment in transcription:
         delta = segment.text if said else segment.text.lstrip()
         said += delta
-        yield event({"type": "transcript.text.delta", "delta": delta})
+        yield responses.event({"type": "transcript.text.delta", "delta": delta})
     done = {"type": "transcript.text.done", "text": said, "usage": _usage(transcription)}
-    yield event({**done, **_languages(given, transcription)})
+    yield responses.event({**done, **_languages(given, transcription)})
 
 
 def _usage(done: Transcription) -> dict[str, object]:
@@ -207,13 +193,13 @@ def speech() -> Response:
     )
     try:
         if prefers_async():
-            return async_jobs.enqueue_text(request, fields)
-        said = begin_speech(request)
+            return responses.enqueue_text(request, fields)
+        said = responses.begin_speech(request)
     except InvalidRequest as error:
         raise _reworded(error) from None
     if given["stream_format"] == "sse":
-        return event_stream(_audio_events(said, given["input"]))
-    return audio_response(said)
+        return responses.event_stream(_audio_events(said, given["input"]))
+    return responses.audio_response(said)
 
 
 def _reworded(error: InvalidRequest) -> InvalidRequest:
@@ -242,12 +228,12 @@ def _audio_events(spoken: SynthesisResult, text: str) -> Generator[bytes]:
             for chunk in spoken.audio:
                 for begin in range(0, len(chunk), EVENT_BYTES):
                     encoded = base64.b64encode(chunk[begin : begin + EVENT_BYTES]).decode()
-                    yield event({"type": "speech.audio.delta", "audio": encoded})
+                    yield responses.event({"type": "speech.audio.delta", "audio": encoded})
         except ServiceError as error:
-            yield error_event(error)
+            yield responses.error_event(error)
             return
     usage = {"input_tokens": words, "output_tokens": 0, "total_tokens": words}
-    yield event({"type": "speech.audio.done", "usage": usage})
+    yield responses.event({"type": "speech.audio.done", "usage": usage})
 
 
 @openai_audio.get("/models", summary="Every model")
@@ -283,12 +269,12 @@ def fetch_model(name: str) -> Response:
     def events(still_wanted: Callable[[], bool]) -> Generator[bytes]:
         with closing(fetch_aside(wanted, settings, still_wanted)) as progress:
             for size in progress:
-                yield event({"type": "progress", "bytes": min(size, total), "total_bytes": total})
+                yield responses.event({"type": "progress", "bytes": min(size, total), "total_bytes": total})
         with app.app_context():
-            yield event({"type": "done", "model": _model(wanted.name)})
-        yield LAST
+            yield responses.event({"type": "done", "model": _model(wanted.name)})
+        yield responses.LAST
 
-    return event_stream(Background(events, client_waits()))
+    return responses.event_stream(responses.Background(events, client_waits()))
 
 
 @openai_audio.delete("/models/<path:name>", summary="Remove a model from the disk")
@@ -346,19 +332,16 @@ def _about(name: str) -> dict[str, object]:
     """What a model does here: its languages, whether its engine runs, and the megabytes that may take."""
     speech = services().speech
     if name in _speaking():
-        chain, engine = speech.synthesis.chain, speech.synthesis.engine
-        spoken = chain.voices.languages([name] if name in chain.engines else chain.engines)
-        return {
-            "languages": [*spoken],
-            "loaded": engine.is_running,
-            "megabytes": round(engine.program.cost_mb),
-        }
-    models = [one for one in speech.models if one.model == name] or speech.models
-    if not models:  # another server's
-        return {}
-    heard = sorted(languages.WHISPER) if any(one.multilingual for one in models) else ["en"]
+        chain, engines = speech.synthesis.chain, [speech.synthesis.engine]
+        known = [*chain.voices.languages([name] if name in chain.engines else chain.engines)]
+    else:
+        models = [one for one in speech.models if one.model == name] or speech.models
+        if not models:  # another server's
+            return {}
+        engines = [one.engine for one in models]
+        known = sorted(languages.WHISPER) if any(one.multilingual for one in models) else ["en"]
     return {
-        "languages": heard,
-        "loaded": any(one.engine.is_running for one in models),
-        "megabytes": round(max(one.engine.program.cost_mb for one in models)),
+        "languages": known,
+        "loaded": any(engine.is_running for engine in engines),
+        "megabytes": round(max(engine.program.cost_mb for engine in engines)),
     }

@@ -14,9 +14,9 @@ from ..speech.audio import MEDIA_TYPES as AUDIO_TYPES
 from ..speech.transcription import Segment
 from ..speech.voices import Quality, Voice
 from . import auth
-from .async_jobs import LONGEST_KEY
 from .hooks import Route
 from .params import Field
+from .requests import LONGEST_KEY
 from .responses import MEDIA_TYPES as TRANSCRIPT_TYPES
 
 Schema = dict[str, Any]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -29,7 +28,6 @@ realtime = Blueprint("realtime", __name__, url_prefix="/v1")
 live = Blueprint("live", __name__, url_prefix="/api/v1/pam/voice")
 
 PROTOCOL = "Sec-WebSocket-Protocol"
-MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 SECRET_SECONDS, LONGEST_SECRET_SECONDS = 600, 7200
 LONGEST_SECRET = 4096  # characters: it is sent in one header
 QUERY = (Text("model", "as for /v1/audio/transcriptions; names of conversation models are ignored"),)
@@ -119,6 +117,8 @@ def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
         found.live.leave(ticket)
         note("realtime_sessions", len(found.live))
 
+    from wsproto.utilities import generate_accept_token
+
     from .live import Surroundings
 
     surroundings = Surroundings(
@@ -144,7 +144,7 @@ def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
     response = Upgraded(run(), 101)
     response.call_on_close(leave)
     note("realtime_sessions", len(found.live))
-    accepted = base64.b64encode(hashlib.sha1(key.encode() + MAGIC).digest()).decode()  # noqa: S324 (RFC 6455)
+    accepted = generate_accept_token(key.encode()).decode()
     response.headers.update(
         {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accepted}
     )

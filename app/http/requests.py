@@ -15,7 +15,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -26,15 +26,17 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from ..config import SYNTHESIZERS
-from ..errors import InvalidAudio, InvalidRequest, TooLarge, UnsupportedFormat
+from ..errors import InvalidAudio, InvalidRequest, ServiceError, TooLarge, UnsupportedFormat
 from ..files import disk_of, nameless, write_all
 from ..speech import languages
 from ..speech.chain import FORMATS as AUDIO_FORMATS
 from . import params
+from .hooks import services
 from .params import Choice, Fields, Flag, Languages, Number, Recording, Text
 
 if TYPE_CHECKING:
     from ..jobs.service import Jobs
+    from ..speech.transcription import TranscriptionRequest
 
 CHUNK_BYTES = 1 << 16
 HEAD_BYTES = 1 << 11
@@ -46,6 +48,7 @@ SMALL_BYTES = 1 << 16  # a body that is here with its head, or a moment later
 # Quotes in JSON, and signs outside its strings. A worker kept 7 MB of half-empty arenas after 60,000 short names.
 MAX_JSON_SIGNS = 2_000
 
+LONGEST_KEY = 255  # characters of an Idempotency-Key
 FILE_FIELDS = ("audio", "file")
 ACCEPTED = f"send the recording as multipart field {' or '.join(FILE_FIELDS)}, or as the raw body"
 EXAMPLE = '{"text": "Hello."}'
@@ -59,7 +62,7 @@ BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]{64,}=*\s*")
 
 RECEIVED = "recordings are received on"
 
-OnHead = Callable[[Fields], object]
+Expected = Callable[[Fields], "TranscriptionRequest"]
 
 TRANSCRIPT_FORMATS = ("json", "text", "srt", "vtt")
 STREAM = Flag("stream", "server-sent events as segments are found", False)
@@ -235,10 +238,26 @@ def preferences() -> dict[str, str]:
     return {name.strip(): value.strip(' "') for name, _, value in pairs}
 
 
+def idempotency_key() -> str:
+    """What the client calls this request by, to send it again; empty where it does not."""
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if len(key) > LONGEST_KEY:
+        raise InvalidRequest(f"Idempotency-Key: at most {LONGEST_KEY} characters", "Idempotency-Key")
+    return key
+
+
+def jobs_with_room() -> Jobs:
+    """The jobs, where one more fits; one that is known by its key needs no room."""
+    jobs = services().jobs
+    if jobs.store.find(g.get("key_id", ""), idempotency_key()) is None:
+        jobs.check_room(request.content_length or 0)
+    return jobs
+
+
 @contextmanager
-def receive_recording(jobs: Jobs | None = None, on_head: OnHead = _drop) -> Generator[tuple[Fields, Upload]]:
+def receive_recording(expected: Expected) -> Generator[tuple[Fields, Upload]]:
     """As `receive`, where there has to be a recording; InvalidRequest says what came instead."""
-    with receive(jobs, on_head=on_head) as (fields, upload):
+    with receive(expected) as (fields, upload):
         if upload is None:
             sent = ", ".join(sorted(set(fields) - set(request.args))[:8])
             kind = request.mimetype or "no Content-Type"
@@ -255,29 +274,32 @@ def receive_fields(text_field: str = "text", example: str = EXAMPLE) -> Fields:
 
     InvalidRequest, with an *example* of what is accepted, for anything else.
     """
-    with receive(None, text_field, example, recording=False) as (fields, _):
+    with receive(text_field=text_field, example=example, recording=False) as (fields, _):
         return fields
 
 
 @contextmanager
 def receive(
-    jobs: Jobs | None = None,
+    expected: Expected | None = None,
+    *,
     text_field: str = "text",
     example: str = EXAMPLE,
-    *,
     recording: bool = True,
-    on_head: OnHead = _drop,
+    job: bool = False,
 ) -> Generator[tuple[Fields, Upload | None]]:
     """
-    The fields of this request and its recording, None where there is none; with *jobs* it may become one of them.
-    After an error, and at the end of the block, nothing that was received is left open but what is *streamed*.
+    The fields of this request and its recording, None where there is none. After an error, and at the end of the block,
+    nothing that was received is left open but what is *streamed*.
 
-    *on_head* is given the fields before a recording of which more is still on its way.
+    What becomes a *job*, or would rather become one, is received where jobs are kept. Else *expected* makes what is
+    probably asked for of the fields before a recording, and its engine is started while the rest arrives; a field that
+    is wrong is refused when all is here.
 
     Fields stand in the body or in the query string; the body's win. JSON is understood whatever Content-Type says,
     plain text is *text_field*, and a recording may be gzipped, in base64, or a `data:` URL. InvalidAudio when the
     recording is empty, TooLarge past the limit, without reading the rest.
     """
+    jobs = jobs_with_room() if recording and (job or prefers_async()) else None
     limit = current_app.config["MAX_UPLOAD_MB"] << 20
     request.max_content_length = limit + 2 * FIELD_LIMIT_BYTES
     if (request.content_length or 0) > request.max_content_length:
@@ -288,8 +310,9 @@ def receive(
     def begun() -> Upload:
         if not recording:
             raise InvalidRequest(f"the body must be a JSON object, such as {example}")
-        if jobs is None and (request.content_length or limit) > SMALL_BYTES:
-            on_head(fields)
+        if expected and jobs is None and (request.content_length or limit) > SMALL_BYTES:
+            with suppress(ServiceError):
+                services().speech.warm(expected(fields))
         return uploads.enter_context(Upload(limit, jobs=jobs))
 
     chunks = _chunks()

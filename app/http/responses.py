@@ -1,29 +1,37 @@
 """
-What both APIs answer: transcripts, whole or as events while they are made, and audio, whole or in part.
+What both APIs answer: transcripts, whole or as events while they are made, audio, whole or in part, and jobs.
 
-Work that takes longer than a router waits for a byte is answered with server-sent events.
+Work that takes longer than a router waits for a byte is answered with server-sent events, or with 202 and a job.
 """
 
+from __future__ import annotations
+
 import contextvars
+import hashlib
 import json
 import logging
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Response, jsonify, request
+from flask import Response, g, jsonify, request, url_for
 
-from ..errors import ClientGone, ServiceError, envelope
+from ..errors import ClientGone, ModelMissing, ServiceError, envelope
 from ..speech import subtitles
 from ..speech.audio import SynthesisResult
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest, join_text
 from .hooks import AppResponse, caller, client_waits, services
-from .params import Fields
-from .requests import Upload, client_patience
+from .params import Fields, Text
+from .requests import Upload, client_patience, idempotency_key, jobs_with_room, prefers_async
+
+if TYPE_CHECKING:
+    from ..jobs.job import Job
+    from ..jobs.service import Jobs
 
 log = logging.getLogger(__name__)
 
@@ -32,25 +40,14 @@ KEEP_ALIVE_SECONDS = 10.0  # Heroku cuts a response after 55 s without a byte, s
 REFUSAL_SECONDS = 0.25  # how long the first byte waits for a refusal, which is then a status and no event
 COMMENT = b": working\n\n"
 LAST = b"data: [DONE]\n\n"
+WEBHOOK = Text("webhook_url", "https URL that is told when the job ends", longest=2048)
 
-
-def warm(wanted: Callable[[Fields], TranscriptionRequest]) -> Callable[[Fields], None]:
-    """
-    What starts the engine for a recording while the rest of it arrives; *wanted* makes a request of the fields before.
-
-    A field that is wrong is refused when all is here.
-    """
-
-    def start(fields: Fields) -> None:
-        with suppress(ServiceError):
-            services().speech.warm(wanted(fields))
-
-    return start
+Options = dict[str, Any]  # what a TranscriptionRequest or a SpeakRequest is made of
 
 
 def transcript_response(
     upload: Upload,
-    options: dict[str, Any],
+    options: Options,
     format: str,
     json_of: Callable[[Transcription, list[Segment]], Mapping[str, object]],
     events_of: Callable[[Transcription], Iterator[bytes]] | None,
@@ -221,3 +218,81 @@ def event_stream(body: Background | Generator[bytes]) -> Response:
     response.headers["X-Accel-Buffering"] = "no"  # nginx would collect them
     response.call_on_close(body.close)
     return response
+
+
+def enqueue_recording(fields: Fields, upload: Upload, options: Options, format: str) -> Response:
+    """
+    202 and a job for the recording in *upload*; *options* are what a TranscriptionRequest is made of.
+
+    The errors of `Speech.choose` for what no model here could do.
+    """
+    with suppress(ModelMissing):  # it may be there when the job's turn has come
+        services().speech.choose(TranscriptionRequest(path="", **options))
+    return _enqueue("transcribe", options, fields, upload.size_bytes, format, upload)
+
+
+def enqueue_text(wanted: SpeakRequest, fields: Fields) -> Response:
+    """202 and a job for *wanted*, with what else stands in *fields*; InvalidRequest for what nobody could speak."""
+    jobs_with_room()
+    services().speech.synthesis.chain.attempts(wanted)
+    not_kept = ("stream", "background", "timestamps")
+    options = {name: value for name, value in wanted._asdict().items() if name not in not_kept}
+    return _enqueue("speak", options, fields, len(wanted.text.encode()), wanted.format)
+
+
+def _enqueue(
+    kind: str, options: Options, fields: Fields, size_bytes: int, format: str, upload: Upload | None = None
+) -> Response:
+    from ..jobs.job import Job
+
+    webhook = WEBHOOK.read(fields)
+    if webhook:
+        from ..jobs import webhooks
+
+        webhooks.check_url(webhook, services().settings)
+    digest = upload.digest if upload else ""
+    decisive = json.dumps([kind, options, format, webhook, size_bytes, digest], sort_keys=True)
+    id = secrets.token_hex(16)
+    job = Job(
+        id,
+        kind,
+        options,
+        owner=g.get("key_id", ""),
+        size_bytes=size_bytes,
+        idempotency_key=idempotency_key(),
+        fingerprint=hashlib.sha256(decisive.encode()).hexdigest(),
+        webhook_url=webhook or "",
+        extra={"format": format, "caller": caller(), "url": url_for("jobs.show", id=id, _external=True)},
+    )
+    jobs = services().jobs
+    job = jobs.submit(job, upload.file if upload else None)
+    response = jsonify(job_dict(job, jobs))
+    response.status_code = 202
+    response.headers["Location"] = url_for("jobs.show", id=job.id)
+    if prefers_async():
+        response.headers["Preference-Applied"] = "respond-async"
+    return response
+
+
+def job_dict(job: Job, jobs: Jobs) -> dict[str, Any]:
+    """A job as JSON has it, without its text and result."""
+    from ..jobs.job import iso
+
+    position, seconds = jobs.eta(job)
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "position": position,
+        "estimated_seconds": round(seconds, 1),
+        "created_at": iso(job.created_at, "milliseconds"),
+        "started_at": iso(job.started_at, "milliseconds"),
+        "finished_at": iso(job.finished_at, "milliseconds"),
+        "attempts": job.attempt,
+        "worker": job.worker or None,
+        "progress": {"seconds_done": round(job.seconds_done, 2), "at": iso(job.progress_at, "milliseconds")},
+        "error": job.error,
+        "webhook": {"state": job.webhook_state, "attempts": job.webhook_attempts}
+        if job.webhook_url
+        else None,
+    }

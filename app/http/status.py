@@ -49,7 +49,8 @@ TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 @health.get("/", summary="Name, version and links; for a browser, the page")
 def index() -> Response:
-    response = dashboard() if _wants_page() else _about()
+    kinds = request.accept_mimetypes  # browsers would rather have a page, curl and SDKs take anything
+    response = dashboard() if kinds["text/html"] > kinds["application/json"] else _about()
     response.vary.add("Accept")
     return response
 
@@ -72,12 +73,6 @@ def _about() -> Response:
             if "<" not in rule.rule and "_alias." not in rule.endpoint
         },
     )
-
-
-def _wants_page() -> bool:
-    """Whether the client would rather have a page than JSON: browsers would, curl and SDKs take anything."""
-    kinds = request.accept_mimetypes
-    return kinds["text/html"] > kinds["application/json"]
 
 
 @health.get("/health", summary="Each thing the service needs, and what is wrong with it")
@@ -151,7 +146,7 @@ def _newest_jobs() -> list[dict[str, Any]] | None:
     counts = services().job_counts()
     if counts is None or not any(counts.by_state.values()):
         return None if counts is None else []
-    from .async_jobs import job_dict
+    from .responses import job_dict
 
     jobs = services().jobs
     found = jobs.page(g.get("key_id", ""), state="", before="", limit=JOBS_SHOWN)
@@ -185,8 +180,8 @@ def _sizes() -> dict[str, object]:
             ],
         },
         "cgroup": {
-            "limit_mb": _mb(group.limit_bytes / 2**20) if group.limit_bytes else None,
-            "usage_mb": _mb(group.usage_bytes / 2**20),
+            "limit_mb": round(group.limit_bytes / 2**20, 1) if group.limit_bytes else None,
+            "usage_mb": round(group.usage_bytes / 2**20, 1),
             "oom_kills": group.oom_kills,
         }
         if group
@@ -207,7 +202,7 @@ def _budget() -> dict[str, object]:
     available_mb = max(0.0, limit_mb - reserve_mb - used_mb)
     figures = _rounded(limit_mb=limit_mb, reserve_mb=reserve_mb, used_mb=used_mb, available_mb=available_mb)
     engines = [engine.state()._asdict() for engine in speech.engines]
-    return {**figures, "engines": [{**engine, "pss_mb": _mb(engine["pss_mb"])} for engine in engines]}
+    return {**figures, "engines": [{**engine, "pss_mb": round(engine["pss_mb"], 1)} for engine in engines]}
 
 
 @memory.post(
@@ -231,12 +226,8 @@ def optimize() -> Response:
     )
 
 
-def _mb(megabytes: float) -> float:
-    return round(megabytes, 1)
-
-
 def _rounded(**megabytes: float) -> dict[str, float]:
-    return {name: _mb(value) for name, value in megabytes.items()}
+    return {name: round(value, 1) for name, value in megabytes.items()}
 
 
 @monitoring.get("/metrics", summary="Every metric of every worker, as Prometheus reads them")

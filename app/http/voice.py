@@ -21,7 +21,7 @@ from ..speech.transcription import (
     transcription_dict,
 )
 from ..speech.voices import ENGINES
-from . import async_jobs, params
+from . import params, responses
 from .hooks import AppResponse, client_waits, services
 from .params import Fields, Text
 from .requests import (
@@ -36,7 +36,6 @@ from .requests import (
     receive_recording,
     transcription_options,
 )
-from .responses import audio_response, begin_speech, event, transcript_response, warm
 
 TEST_SENTENCE = "This is a test of the speech service. If you can hear it, it works."
 LARGEST_SPEECH = 1 << 31  # bytes, a day as mp3; TTS_MAX_CHARACTERS is what limits it
@@ -61,15 +60,13 @@ voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
     raw=True,
 )
 def front_door() -> Response:
-    jobs = async_jobs.jobs_with_room() if prefers_async() else None
-    with receive(jobs, on_head=warm(_expected)) as (fields, upload):
+    with receive(_expected) as (fields, upload):
         return _speak(fields) if upload is None else _transcribe(fields, upload)
 
 
 @voice.post("/transcribe", summary="The text of a recording, with its segments", form=TRANSCRIBE, raw=True)
 def transcribe() -> Response:
-    jobs = async_jobs.jobs_with_room() if prefers_async() else None
-    with receive_recording(jobs, warm(_expected)) as (fields, upload):
+    with receive_recording(_expected) as (fields, upload):
         return _transcribe(fields, upload)
 
 
@@ -95,8 +92,10 @@ def warm_up() -> Response:
 def _transcribe(fields: Fields, upload: Upload) -> Response:
     options, format = transcription_options(fields)
     if prefers_async():
-        return async_jobs.enqueue_recording(fields, upload, options, format)
-    return transcript_response(upload, options, format, _json, _events if STREAM.read(fields) else None)
+        return responses.enqueue_recording(fields, upload, options, format)
+    return responses.transcript_response(
+        upload, options, format, _json, _events if STREAM.read(fields) else None
+    )
 
 
 def _json(done: Transcription, segments: list[Segment]) -> dict[str, object]:
@@ -108,8 +107,8 @@ def _events(transcription: Transcription) -> Iterator[bytes]:
     found = []
     for segment in transcription:
         found.append(segment)
-        yield event({"type": "segment", **segment_dict(segment)})
-    yield event({"type": "done", **transcription_dict(transcription, found)})
+        yield responses.event({"type": "segment", **segment_dict(segment)})
+    yield responses.event({"type": "done", **transcription_dict(transcription, found)})
 
 
 @voice.post("/speak", summary="A text as speech; the audio is sent while it is made", json=SPEAK)
@@ -122,13 +121,13 @@ def _speak(fields: Fields) -> Response:
     if wanted.timestamps:
         return _timed(wanted)
     if prefers_async():
-        return async_jobs.enqueue_text(wanted, fields)
+        return responses.enqueue_text(wanted, fields)
     synthesis = services().speech.synthesis
     if request.if_none_match and (tag := synthesis.etag(wanted, request.headers["If-None-Match"])):
         unchanged = Response(status=304)
         unchanged.set_etag(tag)
         return unchanged
-    return audio_response(begin_speech(wanted))
+    return responses.audio_response(responses.begin_speech(wanted))
 
 
 def _timed(wanted: SpeakRequest) -> Response:
@@ -138,7 +137,7 @@ def _timed(wanted: SpeakRequest) -> Response:
             "timestamps: a job has none; ask for them without Prefer: respond-async", "timestamps"
         )
     with Upload(LARGEST_SPEECH) as upload:
-        with closing(begin_speech(wanted._replace(stream=False))) as spoken:
+        with closing(responses.begin_speech(wanted._replace(stream=False))) as spoken:
             header = PCM_HEADER if wanted.format == "pcm" else b""
             upload.write(header)
             for chunk in spoken.audio:
@@ -176,7 +175,9 @@ def test() -> Response:
             text=TEST_SENTENCE,
             engines=[_outcome(engine) for engine in services().speech.synthesis.chain.voices.engines],
         )
-    return audio_response(begin_speech(SpeakRequest(text=TEST_SENTENCE, format="wav", stream=False)))
+    return responses.audio_response(
+        responses.begin_speech(SpeakRequest(text=TEST_SENTENCE, format="wav", stream=False))
+    )
 
 
 def _outcome(engine: str) -> dict[str, object]:
@@ -184,23 +185,13 @@ def _outcome(engine: str) -> dict[str, object]:
     began = time.perf_counter()
     sentence = SpeakRequest(text=TEST_SENTENCE, engine=engine, format="wav", stream=False)
     try:
-        with closing(begin_speech(sentence)) as heard:
+        with closing(responses.begin_speech(sentence)) as heard:
             size = sum(len(chunk) for chunk in heard.audio)
+        duration, cached = heard.duration_seconds, heard.cached
+        found = {"ok": True, "voice": heard.voice, "bytes": size, "duration": duration, "cached": cached}
     except ServiceError as error:
-        return {"engine": engine, "ok": False, "error": error.message, "seconds": _since(began)}
-    return {
-        "engine": engine,
-        "ok": True,
-        "voice": heard.voice,
-        "bytes": size,
-        "duration": heard.duration_seconds,
-        "cached": heard.cached,
-        "seconds": _since(began),
-    }
-
-
-def _since(began: float) -> float:
-    return round(time.perf_counter() - began, 3)
+        found = {"ok": False, "error": error.message}
+    return {"engine": engine, **found, "seconds": round(time.perf_counter() - began, 3)}
 
 
 @voice.get("/voices", summary="Every voice", query=VOICES)

@@ -127,11 +127,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
         if len(self.asking) >= MOST_ASKING:
             self.refuse(next(iter(self.asking)), TOO_SLOW)
         self.asking[conn] = None
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_asking, conn))
-
-    def on_asking(self, conn: TConn, client: socket.socket) -> None:
-        """Take what came of a head."""
-        self.take_head(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, lambda client: self.take_head(conn))
 
     def take_head(self, conn: TConn) -> bool:
         """Read what is there of a head; whether there is nothing more to wait for."""
