@@ -38,10 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "TZ": "<+0545>-5:45",  # far from UTC, and not by whole hours
         "LD_LIBRARY_PATH": _our_espeak(Path(home.name)),
         "KOKORO": "false",  # its voices are here or not; tests of them ask for them
-        # Tests run side by side, with more threads than there are processors: one that waits must not spin for
-        # others. A quarter of the processor time of the tests of Whisper was that. No result depends on either.
+        # As engines are started (app/engine/launch.py): its threads wait by spinning, and tests run side by side.
+        # A quarter of the processor time of Whisper's tests was that.
         "OPENBLAS_NUM_THREADS": "1",
-        "OMP_WAIT_POLICY": "passive",
     }
     time.tzset()
     if (PROJECT / ".env").exists():  # what is set there is not: an empty value counts as none
