@@ -141,9 +141,7 @@ def from_first(
             try:
                 download_from(Path(scratch))
                 return install(Path(scratch), target)
-            except (
-                Exception
-            ) as error:  # HTTP, archives and JSON have errors of their own, and more than one each
+            except Exception as error:  # HTTP, archives and JSON have errors of their own
                 log.info("model %s: not from %s: %s", name, source, error)
                 reasons.append(f"{source}: {error}")
     raise FetchFailed(f"the model {name} can't be fetched ({'; '.join(reasons)})")

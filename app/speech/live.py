@@ -11,7 +11,7 @@ from ..engine.queueing import Wanted
 from .routing import LocalModels
 from .transcription import TranscriptionRequest
 
-SERVER_VAD, SEMANTIC_VAD = "server_vad", "semantic_vad"
+SERVER_VAD = "server_vad"
 
 
 class TurnDetection(NamedTuple):
