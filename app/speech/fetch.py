@@ -248,12 +248,10 @@ class StatedChecksum(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
         """As the base class, whose types it has: none. HTTPError: the redirect leads elsewhere."""
         source, target = urlsplit(req.full_url), urlsplit(newurl)
-        if target.scheme != source.scheme or not (
-            target.hostname == source.hostname or f".{target.hostname}".endswith(HUB_STORAGE)
-        ):
-            raise urllib.error.HTTPError(
-                req.full_url, code, f"it leads to {target.scheme}://{target.hostname}", headers, fp
-            )
+        is_known = target.hostname == source.hostname or f".{target.hostname}".endswith(HUB_STORAGE)
+        if target.scheme != source.scheme or not is_known:
+            problem = f"it leads to {target.scheme}://{target.hostname}"
+            raise urllib.error.HTTPError(req.full_url, code, problem, headers, fp)
         etag = (headers.get("X-Linked-Etag") or "").strip('"')
         if len(etag) == 64:
             self.sha256 = etag

@@ -177,9 +177,8 @@ def _choose(name: str, settings: Settings, budget_mb: float, *, is_default: bool
     if model is None:
         absent = f"{WEIGHTS} and {CONFIG} are not both in {name!r}"
         what = absent if "/" in name else f"no model is called {name!r}"
-        raise ConfigError(
-            f"WHISPER_MODEL: {what}; known are {', '.join(CATALOGUE)}, or a directory with those two"
-        )
+        known = ", ".join(CATALOGUE)
+        raise ConfigError(f"WHISPER_MODEL: {what}; known are {known}, or a directory with those two")
     path = find(name, model_dir)
     if uses_library(settings):
         longest_seconds = settings.max_audio_minutes * 60

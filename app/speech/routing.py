@@ -134,9 +134,8 @@ class LocalModels:
     def remove(self, name: str) -> None:
         """Delete a model from the disk. ModelNotFound: it is not there. Conflict: it is in use."""
         if name not in (installed := models.installed(self._model_dir)):
-            raise ModelNotFound(
-                f"no model {name!r} is on the disk; there are {', '.join(installed) or 'none'}", "model"
-            )
+            here = ", ".join(installed) or "none"
+            raise ModelNotFound(f"no model {name!r} is on the disk; there are {here}", "model")
         with self._lock:
             one = next((each for each in [*self.listed, *self._fetched.values()] if each.model == name), None)
             if one is not None and not one.engine.stop_if_unused("unloaded") and one.engine.is_running:
@@ -230,9 +229,8 @@ class LocalModels:
                 return ModelMissing(f"the model {one.model} is not in {self._model_dir}; {remedy}")
             one.files = models.files(path, self._settings)
             if not one.is_here():
-                return ModelMissing(
-                    f"{models.WEIGHTS}, which faster-whisper reads, is not in {path}; {remedy}"
-                )
+                missing = f"{models.WEIGHTS}, which faster-whisper reads, is not in {path}"
+                return ModelMissing(f"{missing}; {remedy}")
         if (cost_mb := one.engine.program.cost_mb) > self._room_mb:
             share = models.share_text(self._settings, self._budget.limit_mb)
             return InsufficientMemory(f"the engine of {one.model} needs {cost_mb:.0f} MB; {share}")

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -165,13 +165,7 @@ class Synthesis:
             self.observer.note("speech_breaker_open", self.breaker.state != "closed", engine)
 
     def _begin(
-        self,
-        attempt: Attempt,
-        request: SpeakRequest,
-        wanted: Wanted,
-        *,
-        seconds: float,
-        before: Sequence[str],
+        self, attempt: Attempt, request: SpeakRequest, wanted: Wanted, *, seconds: float, before: list[str]
     ) -> SynthesisResult:
         """Wait for the first bytes at most *seconds*, and for all of them where the request does not stream."""
         began = time.monotonic()
@@ -269,7 +263,7 @@ def cache_key(attempt: Attempt, request: SpeakRequest) -> str:
 
 
 def cached_result(
-    entry: CacheEntry, attempt: Attempt, request: SpeakRequest, before: Sequence[str]
+    entry: CacheEntry, attempt: Attempt, request: SpeakRequest, before: list[str]
 ) -> SynthesisResult:
     """What the cache has; *before* says why nobody better spoke."""
     return SynthesisResult(
