@@ -79,13 +79,13 @@ class Clock:
             self.marks.popleft()
         return self.marks[0]
 
-    def align(self, zero: float, latest_seconds: float | None, *, known: bool) -> None:
+    def align(self, zero: float | None, latest_seconds: float | None) -> None:
         """
-        A container begins: *zero* of its seconds is the recording's beginning where that is *known*.
+        A container begins: *zero* of its seconds is the recording's beginning; None: it goes on where the samples are.
 
-        Else it goes on where the samples are. No time is believed that is later than *latest_seconds*.
+        No time is believed that is later than *latest_seconds*.
         """
-        self.zero = zero if known else None
+        self.zero = zero
         self.latest_seconds = min(LONGEST_SECONDS, (latest_seconds or LONGEST_SECONDS) + 1)
 
     def follow(self, frames: Iterator[av.AudioFrame]) -> Iterator[av.AudioFrame]:

@@ -83,9 +83,10 @@ def decode(
                         chosen = choose_track(path, container, track)
                         if container.duration:
                             clock.stated_seconds = container.duration / 1_000_000
-                        clock.align(*origin(container), known=start == BEGINNING)
+                        zero, latest = origin(container)
+                        clock.align(zero if start == BEGINNING else None, latest)
                     else:
-                        clock.align(0.0, None, known=False)
+                        clock.align(None, None)
                     frames = decoded_frames(container, chosen, clock, start.packet)
                     for samples in resampled(clock.follow(frames)):
                         file.mark_progress()
@@ -121,7 +122,6 @@ class Source(io.FileIO):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self.begin, self.end = 0, super().seek(0, io.SEEK_END)
         self.mark_progress()
         self.narrow(0, None)
 

@@ -142,14 +142,14 @@ def survey(recording: Recording, hear_language: Callable[[int, int], str] | None
     speaks for the first time; without it, and where nobody speaks, the language is None.
     """
     language = None
-    pauses = Pauses()
+    ended = pauses(recording)
     frame = 0
     while frames := recording.advance(frame):
-        found = pauses.read(recording)
+        found = next(ended)
         if language is None and hear_language and (speech := recording.speech(frame, frame + frames)):
             frame = max(frame, speech[0] - KEPT_FRAMES)
             frames = recording.advance(frame)
-            found += pauses.read(recording)
+            found += next(ended)
             language = hear_language(frame, frames)
         frame += frames
         yield Message({"kind": "pauses", "pauses": found})
@@ -159,24 +159,19 @@ def survey(recording: Recording, hear_language: Callable[[int, int], str] | None
     yield Message({"kind": "end", "duration": recording.samples_read / RATE, "language": language})
 
 
-class Pauses:
-    """Finds the pauses in a recording while it passes by; holds nothing but where the last one began."""
-
-    def __init__(self) -> None:
-        self.next_chunk = 0
-        self.silent_since = 0
-
-    def read(self, recording: Recording) -> list[Pause]:
-        """The pauses that ended in what *recording* has heard since the last call."""
+def pauses(recording: Recording) -> Iterator[list[Pause]]:
+    """Again and again: the pauses that ended in what *recording* has heard since the last time."""
+    next_chunk = silent_since = 0
+    while True:
         found = []
-        for speech in recording.speech_flags[self.next_chunk - recording.first_flag :]:
+        for speech in recording.speech_flags[next_chunk - recording.first_flag :]:
             if speech:
-                if self.next_chunk - self.silent_since >= LEAST_PAUSE_CHUNKS:
-                    begin, end = self.silent_since * CHUNK, self.next_chunk * CHUNK
+                if next_chunk - silent_since >= LEAST_PAUSE_CHUNKS:
+                    begin, end = silent_since * CHUNK, next_chunk * CHUNK
                     found.append((begin / RATE, end / RATE, *recording.clock.mark_before(begin)))
-                self.silent_since = self.next_chunk + 1
-            self.next_chunk += 1
-        return found
+                silent_since = next_chunk + 1
+            next_chunk += 1
+        yield found
 
 
 def clip(

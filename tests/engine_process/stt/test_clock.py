@@ -72,7 +72,7 @@ class Frame:
 
 def followed(*times):
     clock = Clock()
-    clock.align(0.0, None, known=True)
+    clock.align(0.0, None)
     list(clock.follow(Frame(time) for time in times))
     return clock
 
