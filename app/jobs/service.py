@@ -70,7 +70,11 @@ class Jobs:
         """
         job.created_at = time.time()
         if earlier := self.store.find(job.owner, job.idempotency_key):
-            return same(earlier, job.fingerprint)
+            earlier = same(earlier, job.fingerprint)
+            # Its recording was removed below where the store had kept the job, and could not say so in time.
+            if recording is not None and earlier.state in (QUEUED, FAILED):
+                self.files.keep_recording(earlier.id, recording)
+            return earlier
         try:
             if recording is not None:
                 self.files.keep_recording(job.id, recording)

@@ -2,19 +2,23 @@
 
 import base64
 import json
+import signal
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from app.config import Settings
 from app.errors import BrokerUnavailable
+from app.files import nameless
 from app.jobs.files import LocalFiles
 from app.jobs.fleet.queue import BEFORE, QUEUE, CeleryQueue, celery_app, priority, transport_options
 from app.jobs.fleet.store import SENT, RedisStore
 from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, FAILED, Job
 from app.jobs.service import Jobs
-from tests.processes import free_port
+from tests.processes import free_port, until
 
 from .machines import Redis
 
@@ -120,6 +124,43 @@ def test_a_broker_that_is_away_is_said_at_once_and_used_again_when_it_is_back(tm
         with connect(redis.url) as client:
             assert client.zscore(SENT, "a") > 100.0
         assert taken(redis.url)["headers"]["task"] == "pam_voice.transcribe"
+    finally:
+        queue.close()
+        store.close()
+        redis.kill()
+
+
+@pytest.mark.parametrize("state", ["queued", "failed"])
+def test_a_job_whose_acceptance_was_not_heard_of_has_its_recording_when_it_is_sent_again(tmp_path, state):
+    """Redis took it, and hung before it could say so: the client was told to try again, with its key."""
+    redis = Redis(tmp_path)
+    store = RedisStore(connect(redis.url))
+    queue = queue_of(redis.url, store)
+    jobs = Jobs(store, LocalFiles(tmp_path / "jobs"), queue, 1 << 30, threading.Semaphore())
+
+    def send(id):
+        with nameless(jobs.files.upload_directory) as recording:
+            recording.write(b"recording")
+            return jobs.submit(Job(id, "transcribe", {}, idempotency_key="k"), recording)
+
+    def count_and_hang(now):
+        counts = RedisStore.counts(store, now)
+        redis.process.send_signal(signal.SIGSTOP)
+        return counts
+
+    try:
+        store.counts = count_and_hang  # asked just before the job is written
+        with pytest.raises(BrokerUnavailable):
+            send("a")
+        del store.counts
+        redis.process.send_signal(signal.SIGCONT)
+        until(lambda: store.get("a"), "Redis has done what it was asked")
+        if state == "failed":
+            store.finish(store.claim("a", time.time(), "w"), FAILED, time.time())
+        assert send("b").id == "a"
+        with jobs.files.recording("a") as path:
+            assert Path(path).read_bytes() == b"recording"
+        assert [each.name for each in jobs.files.directory.iterdir()] == ["a"]
     finally:
         queue.close()
         store.close()
