@@ -15,11 +15,10 @@ from ..speech.transcription import Segment
 from ..speech.voices import Quality, Voice
 from . import auth
 from .hooks import Route
-from .params import Field
+from .params import Field, Schema
 from .requests import LONGEST_KEY
 from .responses import MEDIA_TYPES as TRANSCRIPT_TYPES
 
-Schema = dict[str, Any]
 Json = dict[str, Any]  # an object of any shape
 
 # By blueprint: the tag of its operations, and what it says.

@@ -354,16 +354,16 @@ def _kind(head: bytes) -> str:
 
 def _read_text(kind: str, body: bytes, fields: MultiDict[str, Any], text_field: str, example: str) -> None:
     """Put what *body* says into *fields*."""
-    text = body.decode(errors="replace")
     if kind == "json":
         _set(fields, _json(body, example).items())
     elif kind == "form":
         try:
-            _set(fields, parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARTS))
+            pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=MAX_PARTS)
         except ValueError:
             raise InvalidRequest(f"a form has at most {MAX_PARTS} fields") from None
-    elif text:
-        _set(fields, [(text_field, text)])
+        _set(fields, pairs)
+    elif body:
+        _set(fields, [(text_field, body.decode(errors="replace"))])
 
 
 def _set(fields: MultiDict[str, Any], found: Iterable[tuple[str, Any]]) -> None:

@@ -78,9 +78,8 @@ class WebSocket:
             if not self._poll.poll(1000 * min(seconds, self._ping_at - now)):
                 return
             received = self._client.receive_now(PART_BYTES) or b""
-            if (
-                not received
-            ):  # also of who only says no more: without a close frame nothing more can come of it
+            # Also of who only says no more: without a close frame nothing more can come of it.
+            if not received:
                 raise Closed("vanished")
         self._heard_at = time.monotonic()
         self._protocol.receive_data(received)
