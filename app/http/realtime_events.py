@@ -242,8 +242,8 @@ class RealtimeSession(Session):
         self._beta = beta or "beta" in session
         self._configuration = Configuration(model)
         if session:
-            session_then = session.get("beta", session)
-            self._configuration = self._configuration.updated(session_then, beta="beta" in session)
+            kept = session.get("beta", session)
+            self._configuration = self._configuration.updated(kept, beta="beta" in session)
         self.request = self._configuration.request
         self.speech.choose_live(self.request)
         self._text = ""  # of a message that is not whole
