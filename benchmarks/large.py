@@ -98,13 +98,11 @@ def variables(model: models.Model) -> Arrays:
 
 def write(file: BinaryIO, values: dict[str, npt.NDArray[Any]]) -> None:
     """Write *values* in CTranslate2's format; the projection has the weights of the embeddings."""
-    kinds = {dtype: kind for kind, dtype in convert.KINDS.items()}
     file.write(struct.pack("<I", convert.BINARY_VERSION))
     convert.write_string(file, "WhisperSpec")
     file.write(struct.pack("<II", 3, len(values)))
     for name, array in values.items():
-        convert.write_entry(file, convert.Variable(name, array.shape, kinds[array.dtype], array.nbytes))
-        file.write(array.tobytes())
+        convert.write_array(file, name, array)
     file.write(struct.pack("<I", 1))
     convert.write_string(file, "decoder/projection/weight")
     convert.write_string(file, "decoder/embeddings/weight")

@@ -71,13 +71,10 @@ def serve(open_session: Open, questions: "queue.SimpleQueue[protocol.Message]", 
         question = questions.get()
         header = question.header
         number, step = header["session"], header["step"]
-        verdict = {"state": "done"}
         if header["op"] == "open":
             sessions[number] = begin(open_session, header)
-        if header["op"] == "close":
-            sessions.pop(number, None)
-        else:
-            verdict = take_step(sessions[number], question, answers)
+        is_close = header["op"] == "close"
+        verdict = {"state": "done"} if is_close else take_step(sessions[number], question, answers)
         if verdict["state"] != "more":
             sessions.pop(number, None)
         protocol.send(answers, {"step": step, **verdict})

@@ -10,8 +10,7 @@ import ctypes
 import functools
 import importlib.util
 import re
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
-from pathlib import Path
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -35,19 +34,14 @@ def extension() -> ModuleType:
     The package around it is not run: it imports 16 MB that only converting needs.
     """
     package = importlib.util.find_spec("ctranslate2")
-    for place in (package.submodule_search_locations or []) if package else []:
-        for suffix in EXTENSION_SUFFIXES:
-            path = Path(place) / f"_ext{suffix}"
-            if path.is_file():
-                loader = ExtensionFileLoader("ctranslate2._ext", str(path))
-                spec = importlib.util.spec_from_loader(loader.name, loader)
-                if spec is not None:
-                    module = importlib.util.module_from_spec(spec)
-                    loader.exec_module(module)
-                    return module
-    raise protocol.Refused(
-        "misconfigured", "the package ctranslate2 is not installed; pip install ctranslate2"
-    )
+    spec = package and PathFinder.find_spec("ctranslate2._ext", package.submodule_search_locations)
+    if spec is None or spec.loader is None:
+        raise protocol.Refused(
+            "misconfigured", "the package ctranslate2 is not installed; pip install ctranslate2"
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @functools.cache
