@@ -16,7 +16,6 @@ from ...engine.protocol import Message
 from ..native import Model
 from .generate import REPETITIVE, Hypothesis
 from .mel import HOP, RATE
-from .recording import Recording
 from .whisper import WhisperEngine, describe
 from .windows import SURELY_ENGLISH, Foreign
 from .words import Segment, Word
@@ -78,12 +77,12 @@ class FasterWhisperEngine(WhisperEngine):
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
         """Messages: length, start, then segment and progress for each segment, then end; None between them."""
         language = self.check(header["task"], header.get("language"), header.get("languages") or ())
-        samples, first, clock = yield from self.samples(header)
-        pieces = []
-        for number, piece in enumerate(samples, 1):
+        recording = yield from self.recording({**header, "no_speech_gate": False})
+        first, pieces = recording.first, []
+        for number, piece in enumerate(recording.source, 1):
             pieces.append(piece)
             if number == 1:
-                yield Message({"kind": "length", "seconds": clock.stated_seconds})
+                yield Message({"kind": "length", "seconds": recording.clock.stated_seconds})
             if number % BREAK_PIECES == 0:
                 yield None
         audio = np.concatenate([np.zeros(0, np.int16), *pieces])
@@ -93,7 +92,7 @@ class FasterWhisperEngine(WhisperEngine):
         if resume:
             audio = audio[max(0, round(resume["seconds"] * RATE) - first) :]
             first = max(first, round(resume["seconds"] * RATE))
-        recording = Recording(iter(()), None, first + len(audio), clock)
+        recording.first = first + len(audio)  # all of it is read, and none is held there
         sound = audio.astype(np.float32) / 32768
         if language is None and header.get("languages"):
             heard = self.library.detect_language(sound, vad_filter=True)[2]

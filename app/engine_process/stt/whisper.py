@@ -17,7 +17,7 @@ from .decode import decode
 from .encoder import Encoder
 from .generate import Hypothesis, Task
 from .kernels import choose
-from .mel import HOP, RATE, WINDOW_FRAMES, LogMel, Samples
+from .mel import HOP, RATE, WINDOW_FRAMES, LogMel
 from .recording import KEPT_FRAMES, Recording, clip, survey
 from .tokens import Vocabulary
 from .windows import NEAR_FRAMES, Foreign, Transcriber
@@ -124,12 +124,6 @@ class WhisperEngine:
 
         None while the way there is long.
         """
-        samples, first, clock = yield from self.samples(header)
-        gate = vad.SpeechDetector(self.speech_detector) if header.get("no_speech_gate", True) else None
-        return Recording(samples, gate, first, clock)
-
-    def samples(self, header: protocol.Header) -> Generator[None, None, tuple[Iterator[Samples], int, Clock]]:
-        """As `recording`: the samples, the number of the first, and the clock."""
         begin, end, *mark = header.get("clip") or (0.0, math.inf)
         if resume := header.get("resume"):
             begin, mark = max(begin, resume["seconds"] - LEAD_SECONDS), resume["mark"]
@@ -144,7 +138,8 @@ class WhisperEngine:
         )
         samples = itertools.chain([next(samples)], samples)  # Refused, where it is no audio, before all else
         samples, first = yield from clip(samples, begin, end, start.sample)
-        return samples, first, clock
+        gate = vad.SpeechDetector(self.speech_detector) if header.get("no_speech_gate", True) else None
+        return Recording(samples, gate, first, clock)
 
     def transcribe(self, header: protocol.Header) -> Iterator[Message | None]:
         """
