@@ -16,9 +16,9 @@ run: install model
 worker: install model
 	@exec $(BIN)/celery -A app.jobs.fleet.worker worker
 
-# Files of tests side by side, in the order of tests/conftest.py; what is marked "alone" weighs memory: `make test-all`
+# Three files of tests side by side, for two processors: many wait. In the order of tests/conftest.py; what is marked "alone" weighs memory: `make test-all`
 # runs it by itself afterwards.
-BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
+BESIDE := -n 3 --dist loadfile --no-loadscope-reorder
 # As deployed: without docstrings and asserts. What is about the machine need not be seen twice, nor engines, whose
 # processes are always started without PYTHONOPTIMIZE.
 OPTIMIZED := -W ignore::pytest.PytestConfigWarning --ignore tests/test_memory_limit.py --ignore tests/test_optimized.py \
