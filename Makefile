@@ -16,8 +16,8 @@ run: install model
 worker: install model
 	@exec $(BIN)/celery -A app.jobs.fleet.worker worker
 
-# Three files of tests side by side, for two processors: many wait. In the order of tests/conftest.py; what is marked "alone" weighs memory: `make test-all`
-# runs it by itself afterwards.
+# Files of tests side by side, in the order of tests/conftest.py; three for two processors, because many tests wait.
+# What is marked "alone" weighs memory: `make test-all` runs it by itself afterwards.
 BESIDE := -n 3 --dist loadfile --no-loadscope-reorder
 # As deployed: without docstrings and asserts. What is about the machine need not be seen twice, nor engines, whose
 # processes are always started without PYTHONOPTIMIZE.

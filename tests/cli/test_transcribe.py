@@ -51,6 +51,7 @@ def test_a_recording_comes_in_by_a_pipe_and_goes_out_as_json():
     assert said["segments"][0]["words"][0]["start"] >= 0
 
 
+@pytest.mark.long
 def test_the_suffix_chooses_the_format(tmp_path):
     for suffix in ("srt", "vtt"):
         done = run("transcribe", str(AUSTEN_SHORT.path), "-o", str(tmp_path / f"a.{suffix}"))

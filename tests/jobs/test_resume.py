@@ -81,6 +81,7 @@ def test_an_interrupted_job_has_the_text_and_the_times_of_one_that_was_not(done,
     assert [*store.segments(again.id)] == []
 
 
+@pytest.mark.long
 def test_what_another_model_began_is_done_from_the_beginning(store, files, speech, clock, accept, recording):
     job = accept()
     with recording.open("rb") as file:

@@ -90,6 +90,7 @@ def test_another_language_is_heard_by_the_model_that_knows_it(speech, tmp_path):
 
 @pytest.mark.long
 @needs_base
+@pytest.mark.long
 def test_a_foreign_sentence_said_again_and_again_is_not_english(speech, tmp_path):
     """Its English text becomes likelier each time."""
     path = tmp_path / "repeated.wav"
@@ -99,6 +100,7 @@ def test_a_foreign_sentence_said_again_and_again_is_not_english(speech, tmp_path
 
 
 @needs_base
+@pytest.mark.long
 def test_english_that_is_hardly_understood_is_english_all_the_same(speech, tmp_path):
     """The other model hears which language it is, and gives it back."""
     found, _ = heard(speech, hardly_heard(tmp_path))
@@ -116,6 +118,7 @@ def test_who_says_the_language_starts_one_model_only(speech, tmp_path):
 
 
 @needs_base
+@pytest.mark.long
 def test_a_translation_is_made_by_a_model_that_can(speech):
     found, text = heard(speech, JAPANESE, task="translate")
     assert found.model == "base"
@@ -145,6 +148,7 @@ def test_a_model_that_is_named_is_asked_whatever_the_language(speech):
 
 
 @needs_base
+@pytest.mark.long
 def test_parts_of_a_long_recording_are_all_in_the_language_of_the_first(speech):
     survey = speech.survey(TranscriptionRequest(str(JAPANESE)), lambda: True)
     assert survey.language == "ja"

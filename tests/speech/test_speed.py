@@ -59,6 +59,7 @@ def test_the_largest_that_keeps_up_is_taken(model):
     assert len(set(found)) > 2
 
 
+@pytest.mark.long
 def test_on_other_processors_it_is_measured_again(model):
     settings = kept(model, processors="64 x Another", seconds=1000)
     assert speed.window_time(model, 1).encode_seconds < 500

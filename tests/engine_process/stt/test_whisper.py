@@ -303,7 +303,7 @@ def test_what_is_truly_said_several_times_is_heard_as_often(whisper, upload, cli
 
 
 @pytest.mark.parametrize("clip", [recordings.AUSTEN, recordings.NEURAL], ids=lambda clip: clip.name)
-@pytest.mark.parametrize("phrase", ["again and ", "Thank you. "])
+@pytest.mark.parametrize("phrase", ["again and ", pytest.param("Thank you. ", marks=pytest.mark.long)])
 def test_a_loop_of_the_decoder_is_stopped(whisper, clip, phrase):
     """A context that repeats itself makes the model go on with it, at a log probability of -0.05."""
     assert understood(text_of(ask(whisper, clip.path, prompt=phrase * 30)), clip.text)
