@@ -60,7 +60,7 @@ schemas: dev
 chaos: dev model tools
 	CHAOS=full $(BIN)/pytest tests/chaos
 
-# Our own parsers, for ten minutes; `make test-all` has a minute of it. What breaks one is in the message.
+# Our own parsers, for ten minutes; `make test-all` has 10,000 inputs each. What breaks one is in the message.
 fuzz: dev
 	FUZZ_SECONDS=$${SECONDS_EACH:-600} $(BIN)/pytest tests/fuzz -k "nothing or guided"
 

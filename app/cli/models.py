@@ -99,7 +99,7 @@ def list_voices(language: str | None) -> None:
             click.echo(f"{voice.id:24} {voice.language:8} {voice.quality:10} {voice.name}".rstrip())
 
 
-@voices.command("fetch", help="Download voices; NAME is kokoro: natural, offline, 7 languages, 90 MB.")
+@voices.command("fetch", help="Download voices; NAME is kokoro: natural, offline, 6 languages, 90 MB.")
 @click.argument("name", type=click.Choice(["kokoro"]))
 def fetch_voices(name: str) -> None:
     """Print the voices' directory; the status is 1 if they cannot be fetched."""

@@ -373,7 +373,9 @@ class Engine:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self._budget.release(self)
+        with self._changed:
+            if self._process is None:  # else what was granted is its successor's
+                self._budget.release(self)
 
     def close(self) -> None:
         """End the process, whatever it is doing; open sessions get EngineDied."""

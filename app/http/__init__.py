@@ -1,4 +1,4 @@
-"""The routes: HTTP in, HTTP out. What a route does is in the room of the same name."""
+"""The routes: HTTP in, HTTP out. What a route does is in a room below."""
 
 from flask import Flask
 

@@ -66,8 +66,8 @@ class Quality(NamedTuple):
 
 ENGINES = {
     "gtts": Quality("natural", 1, "Google's terms of service"),
-    "kokoro": Quality("natural", 108, "Apache-2.0"),
-    "neural": Quality("natural", 16, "Apache-2.0"),
+    "kokoro": Quality("natural", 109, "Apache-2.0"),
+    "neural": Quality("natural", 15, "Apache-2.0"),
     "pico": Quality("parametric", 8, "Apache-2.0"),
     "espeak": Quality("robotic", 19, "GPL-3.0-or-later"),
 }

@@ -160,6 +160,19 @@ def test_a_session_whose_process_ended_in_another_session_ends_too(engine):
     assert words(ask(engine, "one")) == ["one"]
 
 
+def test_a_new_process_stays_counted_when_another_session_of_the_old_one_ends(engine, budget):
+    with closing(ask(engine, "a", "b")) as bystander:
+        next(bystander)
+        with pytest.raises(EngineDied):
+            words(ask(engine, "die"))
+        with closing(ask(engine, "c", "d")) as successor:
+            next(successor)
+            counted = budget.used_mb()
+            with pytest.raises(EngineDied):
+                next(bystander)
+            assert budget.used_mb() == counted == 150
+
+
 def test_a_broken_wire_ends_the_process(engine):
     with pytest.raises(EngineDied):
         words(ask(engine, "garbage"))

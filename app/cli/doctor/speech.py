@@ -25,7 +25,7 @@ REACH_SECONDS = 3.0
 SENTENCE = "The meeting starts at ten. Please bring the report with you."
 DETAILS = {
     "gtts": "Google Translate's voice answers",
-    "kokoro": "offline, 7 languages",
+    "kokoro": "offline, 6 languages",
     "neural": "offline, English",
     "pico": "offline, 5 languages",
 }
