@@ -66,3 +66,9 @@ def test_every_id_the_modules_look_up_is_in_the_page_once():
         id for path in STATIC.glob("*.js") for id in re.findall(r'byId\("([\w-]+)"\)', path.read_text())
     }
     assert looked_up <= set(ids)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", ".a", "a" * 300])
+def test_a_host_that_no_name_can_be_is_refused(client, host):
+    assert client.get("/health/live", headers={"Host": host}).status_code == 400
+    assert client.get("/health/live", headers={"Host": "a.example:80"}).status_code == 200
