@@ -7,6 +7,7 @@ begins with them, so that the words told, joined, are the turn's text. The last 
 ends a turn is still waited for. How often, with the numbers: docs/decisions/0072-live.md.
 """
 
+import dataclasses
 import string
 import time
 from collections.abc import Generator, Iterator
@@ -21,7 +22,7 @@ from .pcm import Pcm
 from .recording import LEAST_CHUNKS, Recording
 from .vad import CHUNK, SpeechDetector
 from .whisper import PADDING_FRAMES, SHORT_FRAMES, WhisperEngine
-from .windows import ATTEMPTS, SURELY_ENGLISH, Doubt, Foreign, Transcriber
+from .windows import ATTEMPTS, FRAMES_PER_TIMESTAMP, SURELY_ENGLISH, Doubt, Foreign, Transcriber
 from .words import FRAMES_PER_SECOND
 
 LIVE = "live"
@@ -353,11 +354,19 @@ class Session:
             encoded = self.engine.encode(self.recording, frame, frames)
             hypothesis, doubt = writer.best_hypothesis(encoded, frame, frames)
         self.surely_english |= not writer.may_be_foreign
+        vocabulary, tokens = self.engine.vocabulary, hypothesis.tokens
+        if tokens and tokens[-1] < vocabulary.timestamp_begin:
+            # Text that is not closed is heard again in the next window; here there is none, so it ends with this one.
+            end_of_window = vocabulary.timestamp_begin + frames // FRAMES_PER_TIMESTAMP
+            hypothesis = dataclasses.replace(hypothesis, tokens=[*tokens, end_of_window])
         segments, _ = writer.segments(hypothesis, doubt, encoded, frame, frames)
         writer.context = context
-        text = "".join(segment.text for segment in segments)
-        stands = self.engine.vocabulary.decode(writer.stands)
-        return text[len(stands) :] if text.startswith(stands) else ""
+        text, stands = "".join(segment.text for segment in segments), vocabulary.decode(writer.stands)
+        if segments and not text.startswith(
+            stands
+        ):  # a segment without speech was left out that had been told
+            text = vocabulary.decode(tokens)
+        return text[len(stands) :]
 
     def draft_pass(self) -> Iterator[Message]:
         """One pass over the window so far: words on which it agrees with the one before stand."""

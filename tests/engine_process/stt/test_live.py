@@ -8,7 +8,9 @@ import pytest
 from app.config import PROJECT
 from app.engine.protocol import Message
 from app.engine_process.stt.decode import decode
+from app.engine_process.stt.generate import Hypothesis
 from app.engine_process.stt.live import LiveEngine
+from app.engine_process.stt.windows import Doubt, Transcriber
 
 from ...likeness import words, wrong_words
 from ...recordings import DATA
@@ -160,3 +162,16 @@ def test_a_turn_without_a_pause_stays_one_item_and_is_held_for_half_a_minute_at_
     (text,) = texts(found)
     assert text == "".join(texts(found, "delta"))
     assert error_rate(" ".join([spoken("austen_11s.flac")] * 3), text) <= 0.25
+
+
+def test_text_behind_the_last_pair_of_timestamps_is_not_lost(engine, monkeypatch):
+    """In a file it is heard again in the next window; a turn has none. What the model writes is given here."""
+    vocabulary = engine.vocabulary
+    zero = vocabulary.timestamp_begin
+    first, rest = map(vocabulary.encode, (" He might even", " have been made amiable."))
+    written = Hypothesis([zero, *first, zero + 60, zero + 60, *rest], 0.0, -0.2, 1.0, 0.0)
+    monkeypatch.setattr(Transcriber, "best_hypothesis", lambda self, *given, **options: (written, Doubt.NONE))
+    found = events(
+        engine, [*pieces(audio("austen_3s.flac")), *asked("commit")], turn_detection=None, deltas=False
+    )
+    assert texts(found) == ["He might even have been made amiable."]
