@@ -169,7 +169,7 @@ class Synthesis:
     ) -> SynthesisResult:
         """Wait for the first bytes at most *seconds*, and for all of them where the request does not stream."""
         began = time.monotonic()
-        limit = began + seconds
+        limit, begun = began + seconds, False
         messages = self.engine.session(
             question(attempt, request, within_seconds=min(NETWORK_SECONDS, seconds)),
             cost_mb=COSTS_MB[attempt.engine],
@@ -180,11 +180,11 @@ class Synthesis:
         writer = self.cache.writer() if self.cache.limit_bytes or not request.stream else None
 
         def received() -> Generator[bytes]:
-            nonlocal limit
+            nonlocal limit, begun
             for message in messages:
                 found = message.header
                 if message.payload:
-                    limit = math.inf
+                    limit, begun = math.inf, True
                     if writer is not None:
                         writer.write(message.payload)
                     yield message.payload
@@ -194,7 +194,7 @@ class Synthesis:
                     result.duration_seconds, result.words = found["duration"], found.get("words")
                     if writer is not None:
                         writer.patch(found["patches"])
-            if limit < math.inf:
+            if not begun:
                 raise SynthesisFailed("it made no sound")
             self._finished(result, None if request.timestamps else writer, began)
 

@@ -381,3 +381,12 @@ def test_where_the_budget_has_no_room_for_kokoro_the_next_speaks(build, tmp_path
     assert "kokoro" in spoken.fallback[0]
     heard(spoken)
     assert "never has" in {check.name: check.reason for check in synthesis.checks()}["kokoro"]
+
+
+def test_a_job_whose_synthesizer_makes_no_sound_fails_and_nothing_is_kept(build, engine, tmp_path):
+    """The engine that speaks the wire ends at once here, without a byte."""
+    synthesis = build(TTS_ENGINE="espeak")
+    synthesis.engine = engine
+    with pytest.raises(SynthesisUnavailable, match="no sound"):
+        synthesis.speak(SpeakRequest("Hello.", stream=False, background=True))
+    assert list((tmp_path / "cache").glob("*.audio")) == []
