@@ -128,6 +128,10 @@ class LocalFiles:
         path.stat()
         yield str(path)
 
+    def has_recording(self, id: str) -> bool:
+        """Whether the recording is kept."""
+        return self._path(id, RECORDING).exists()
+
     @contextmanager
     def new_result(self, id: str) -> Iterator[BinaryIO]:
         """A file to write the result to. It becomes the result when the block ends, and is dropped on an error."""
@@ -199,6 +203,9 @@ class SharedStorage:
             with self._open(whole_id(id), RECORDING) as there:
                 shutil.copyfileobj(there, here, CHUNK_BYTES)
             yield here.name
+
+    def has_recording(self, id: str) -> bool:
+        return bool(self._storage.exists(self._at(id, RECORDING)))
 
     @contextmanager
     def new_result(self, id: str) -> Iterator[BinaryIO]:

@@ -131,6 +131,7 @@ class JobWorker(Runner):
         now = self.clock()
         for job in self.store.abandoned():
             message = "the service ended {} times while it worked on this (JOB_ATTEMPTS)"
+            self.files.drop_unfinished(job.id)  # nobody else is here who could be writing
             if not self.lost(job, now, message, "service_ended"):
                 seconds = job.resume.get("seconds", 0.0)
                 log.warning(

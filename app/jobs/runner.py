@@ -58,13 +58,14 @@ class Runner:
         The process that did *job* is gone: the job is queued again, or has failed if it lost JOB_ATTEMPTS of them;
         whether it has failed. *message*, with how many processes that were, and *code* are then its error.
         """
-        if not is_part(job.id):  # others write beside a part
-            self.files.drop_unfinished(job.id)
         if job.count_failure() < self.settings.job_attempts:
             self.store.put_back(job, now)
             return False
         said = {"message": message.format(job.failures), "code": code, "param": None}
-        return self.store.finish(job, FAILED, now, said)
+        failed = self.store.finish(job, FAILED, now, said)
+        if failed and not is_part(job.id):  # others write beside a part
+            self.files.drop_unfinished(job.id)
+        return failed
 
 
 @dataclass

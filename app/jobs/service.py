@@ -72,7 +72,11 @@ class Jobs:
         if earlier := self.store.find(job.owner, job.idempotency_key):
             earlier = same(earlier, job.fingerprint)
             # Its recording was removed below where the store had kept the job, and could not say so in time.
-            if recording is not None and earlier.state in (QUEUED, FAILED):
+            if (
+                recording is not None
+                and earlier.state in (QUEUED, FAILED, CANCELLED)
+                and not self.files.has_recording(earlier.id)
+            ):
                 self.files.keep_recording(earlier.id, recording)
             return earlier
         try:

@@ -98,7 +98,7 @@ class SqliteStore(Store):
 
     def find(self, owner: str, idempotency_key: str) -> Job | None:
         where = "owner = ? AND idempotency_key = ? AND idempotency_key != ''"
-        return self._first(where, owner, idempotency_key)
+        return self._first(where, owner, idempotency_key) if idempotency_key else None
 
     def get(self, id: str) -> Job | None:
         return self._first("id = ?", id)

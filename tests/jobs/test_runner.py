@@ -194,3 +194,19 @@ def test_who_lost_the_job_in_its_last_moment_does_not_replace_the_result(store, 
     with files.result(job.id) as file:
         assert [segment.text for segment in read_segments(file)] == [" right"]
     assert store.get(job.id).text == "right"
+
+
+def test_who_is_late_to_find_a_job_lost_leaves_alone_what_its_next_worker_writes(
+    store, files, speech, accept, clock
+):
+    accept()
+    runner = Runner(store, files, speech, Settings(), None)
+    job = store.claim_next(clock(), "a")
+    late = store.get(job.id)
+    runner.lost(job, clock(), "lost {}", "internal_error")
+    again = store.claim_next(clock(), "b")
+    with files.new_result(again.id) as output:
+        output.write(b"whole")
+        assert not runner.lost(late, clock(), "lost {}", "internal_error")
+    with files.result(again.id) as result:
+        assert result.read() == b"whole"

@@ -6,6 +6,7 @@ import pytest
 
 from app.config import Settings
 from app.errors import InsufficientStorage
+from app.files import nameless
 from app.jobs.files import SharedStorage, storage_problem
 from app.jobs.files import build as build_files
 from app.jobs.job import Job
@@ -195,3 +196,15 @@ def test_what_runs_says_when_it_last_got_further(store, accept):
     later.progress_at = 125.0
     store.progress(later)
     assert store.counts(130.0).oldest_progress_seconds == 5.0
+
+
+def test_the_recording_of_a_job_that_is_sent_again_is_not_kept_twice(tmp_path):
+    jobs = build(Settings(data_dir=str(tmp_path)), None, None, lambda: True)
+    try:
+        with nameless(jobs.files.upload_directory) as recording:
+            recording.write(b"recording")
+            first = jobs.submit(Job("a", "transcribe", {}, idempotency_key="k"), recording)
+        # It is closed by now: to keep it again would fail.
+        assert jobs.submit(Job("b", "transcribe", {}, idempotency_key="k"), recording).id == first.id
+    finally:
+        jobs.queue.close()

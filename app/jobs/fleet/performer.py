@@ -89,6 +89,10 @@ class Performer(Runner):
         """The job *id*, now run by this process; None when there is nothing to do for it. NotNow."""
         for _ in range(3):
             if (claimed := self.store.claim(id, time.time(), process_name())) is not None:
+                if claimed.attempt > 1 and not is_part(
+                    id
+                ):  # only this attempt writes now, but beside a part others do
+                    self.files.drop_unfinished(id)
                 return claimed
             job = self.store.get(id)
             if job is None or job.extra.get("parts"):

@@ -193,8 +193,7 @@ def _cancel(request: Any, **_: object) -> None:
 
 def _close_engines(**_: object) -> None:
     if "performer" in vars(this):
-        with contextlib.suppress(OSError):
-            this.performer.speech.close()
+        this.performer.speech.close()
 
 
 def _close_sweep(**_: object) -> None:
