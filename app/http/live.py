@@ -271,7 +271,7 @@ class PlainSession(Session):
         of_message = {"languages[]" if name == "languages" else name: value for name, value in fields.items()}
         wanted = {**self._fields, **of_message}
         given = params.read(LIVE, wanted)
-        detection = TurnDetection(given["turns"], **params.read(DETECTION, wanted))
+        detection = TurnDetection(given["turns"], **{one.name: given[one.name] for one in DETECTION})
         request = LiveRequest(
             model=local_name(given["model"]),
             language=language_code(given["language"]),

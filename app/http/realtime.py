@@ -55,7 +55,9 @@ BETA_SECRETS = tuple(
 def connect() -> Response:
     from_ticket = services().access.tickets.find(auth.presented())
     model = request.args.get("model", "")
-    beta = "realtime=v1" in _listed("OpenAI-Beta") or "openai-beta.realtime-v1" in _listed(PROTOCOL)
+    beta = "realtime=v1" in map(str.lower, _listed("OpenAI-Beta")) or "openai-beta.realtime-v1" in _listed(
+        PROTOCOL
+    )
     session = from_ticket.session if from_ticket else {}
 
     def make(surroundings: Surroundings) -> Session:  # its errors are a status
@@ -84,8 +86,8 @@ def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
     """The response that makes a WebSocket of this request, and has the session that *make* makes run on it."""
     client = request.environ.get("gunicorn.socket")
     if (
-        "websocket" not in _listed("Upgrade")
-        or "upgrade" not in _listed("Connection")
+        "websocket" not in map(str.lower, _listed("Upgrade"))
+        or "upgrade" not in map(str.lower, _listed("Connection"))
         or request.headers.get("Sec-WebSocket-Version") != "13"
         or request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
         or client is None
@@ -163,8 +165,8 @@ class Upgraded(AppResponse):
 
 
 def _listed(header: str) -> list[str]:
-    """The words of a *header* that is a list, in lower case."""
-    return [one.strip().lower() for one in request.headers.get(header, "").split(",")]
+    """The words of a *header* that is a list; of them, subprotocols are compared as they stand (RFC 6455, 4.1)."""
+    return [one.strip() for one in request.headers.get(header, "").split(",")]
 
 
 def _check_origin() -> None:
@@ -188,7 +190,8 @@ def _check_origin() -> None:
     "/realtime/client_secrets", summary="A key for minutes, for a browser's WebSocket", json=SECRETS
 )
 def client_secrets() -> Response:
-    fields = receive_fields(example='{"session": {"type": "transcription"}}')
+    given = receive_fields(example='{"session": {"type": "transcription"}}')
+    fields = {name: value for name, value in given.items() if value}  # what is empty counts as not given
     session = params.read_object(fields, "session")
     seconds = params.read_object(fields, "expires_after").get("seconds", SECRET_SECONDS)
     value, expires_at, shown = _secret(session, seconds, beta=False)

@@ -549,6 +549,14 @@ def test_a_key_is_needed_and_may_be_in_the_subprotocol(guarded):
     assert guarded.post("/v1/realtime/client_secrets", {}).status == 401
 
 
+def test_a_subprotocol_is_answered_as_it_was_offered(guarded):
+    """RFC 6455, 4.1: a client must give up on one that it did not offer."""
+    for offered, answered in (("realtime", "realtime"), ("Realtime", None)):
+        headers = {**bearer(KEY), "Sec-WebSocket-Protocol": offered}
+        with Client(guarded.port, "/v1/realtime", headers) as client:
+            assert client.headers.get("sec-websocket-protocol") == answered
+
+
 def test_a_browsers_key_is_for_a_session_and_for_nothing_else(guarded):
     session = {
         "type": "transcription",
