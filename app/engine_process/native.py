@@ -23,6 +23,7 @@ Encoded = Any
 LIBRARY = "libctranslate2"
 MADV_DONTNEED = 4
 LEAST_BYTES = 1 << 18
+_madvise = ctypes.CDLL(None).madvise  # looked up once: it is called for each window
 ENTRY = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d* ")
 
 
@@ -57,9 +58,8 @@ def loaded_library() -> ctypes.CDLL:
 
 def release(mappings: list[tuple[int, int]]) -> None:
     """Give the pages of *mappings* back; nothing but time is lost, and less than a millisecond of it."""
-    madvise = ctypes.CDLL(None).madvise
     for address, size in mappings:
-        madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), MADV_DONTNEED)
+        _madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), MADV_DONTNEED)
 
 
 def unchanged_mappings() -> list[tuple[int, int]]:

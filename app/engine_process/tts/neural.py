@@ -76,12 +76,13 @@ class Neural:
             message = f"the file of the voice {name!r} is {known}; install hibari-tts again"
             raise protocol.Refused("misconfigured", message)
         # Its own __init__ has no way to pass these on: 98 MB of tables, and an arena that keeps its peak.
-        self._voices[name] = made = Hibari.__new__(Hibari)
+        made = Hibari.__new__(Hibari)
         assets = Path(hibari.__file__).parent / "assets"
         made.voice, made.model_path = name, str(path)
         made._g2p = build_g2p(assets, british=VOICES[name]["british"])
         made.vocab = json.loads((assets / "vocab.json").read_text())
         made.sess = session(path, self._threads, arena=False, spinning=True)  # 30 MB less than with an arena
+        self._voices[name] = made
         trim_heap()  # loading left 13 MB behind
         return made
 
