@@ -1,43 +1,6 @@
 """
-Every error of ours, and how each is answered over HTTP: its status, when it is raised, and its code, which is its name
-in small letters (`invalid_audio`) where no other follows.
-
-    ServiceError                   500 the root of them (internal_error)
-    ├── InvalidRequest             400 a field is missing, unknown or out of range; the message says what is accepted
-    │   ├── InvalidAudio               the bytes are not audio this service can decode
-    │   ├── UnsupportedFormat          an answer was asked for in a format that does not exist here
-    │   ├── ModelCannotTranslate       an English-only model was asked for another language
-    │   ├── NothingToSay               the text has nothing in it that can be spoken
-    │   ├── NoConversation             a live session was asked for what only a conversation with a model has
-    │   └── InputAudioBufferCommitEmpty    a turn was ended that has less than 100 ms of audio; OpenAI's name for it
-    ├── Unauthorized               401 the API key is missing or unknown (invalid_api_key)
-    ├── Forbidden                  403 not allowed here; the message names the setting that allows it
-    ├── NotFound                   404 what was asked for does not exist
-    │   ├── ModelNotFound              nothing here goes by that name; the message has the names that are known
-    │   └── JobNotFound                no job has that id, or it was removed when its time was over
-    ├── Conflict                   409 what is asked for does not go with what is there
-    ├── TooLarge                   413 the upload has too many bytes (upload_too_large)
-    │   └── AudioTooLong               the recording has too many minutes
-    ├── UpgradeRequired            426 a WebSocket's address was asked for by plain HTTP
-    ├── SessionEnded               408 a live session was closed by the service
-    │   ├── SessionExpired             it lasted for REALTIME_MINUTES
-    │   └── SessionIdle                nothing was sent in it for REALTIME_IDLE_SECONDS
-    ├── RateLimited                429 too many requests (rate_limit_exceeded); `Retry-After` says when to try again
-    │   └── AudioLimited               too many seconds of audio within an hour (audio_limit_exceeded)
-    ├── InsufficientStorage        507 a disk takes no more: that of jobs (JOB_DISK_MB, DATA_DIR), or that of uploads
-    └── Unavailable                503 it can't be done now; `Retry-After` says when to try again
-        ├── QueueFull                  every seat of the engine is taken
-        ├── InsufficientMemory         the engine does not fit into the budget now
-        ├── EngineDied                 the engine process ended in mid-work; the next request gets a new one
-        ├── EngineTimeout              the engine made no progress and was ended
-        ├── BrokerUnavailable          the broker jobs are given to does not answer
-        ├── UpstreamFailed             the OpenAI-compatible server that work is passed to did not do it
-        ├── Misconfigured              something this service needs is not there; trying again does not help
-        │   ├── LocalWhisperDisabled       the operator turned transcription off and named no other server
-        │   └── ModelMissing               the model's files are not on this machine
-        ├── SynthesisFailed            one synthesizer could not speak this
-        └── SynthesisUnavailable       no synthesizer could speak this; the message has each one's reason
-    ClientGone                     499 nobody waits for the answer any more; it is only logged
+Every error of ours, and how each is answered over HTTP: by its status and its code, which is the name of the class in
+small letters (`invalid_audio`) where it names no other. What a class does not say it has from its parent.
 
 Everything is answered in one envelope, OpenAI's: `{"error": {"message", "type", "param", "code"}}`.
 """
@@ -82,109 +45,62 @@ class ServiceError(Exception):
             self.retry_after_seconds = retry_after_seconds
 
 
+# fmt: off
+# A field is missing, unknown or out of range; the message says what is accepted.
+# fmt: off
+# A field is missing, unknown or out of range; the message says what is accepted.
 class InvalidRequest(ServiceError, status=400): ...
-
-
-class InvalidAudio(InvalidRequest): ...
-
-
-class UnsupportedFormat(InvalidRequest): ...
-
-
-class ModelCannotTranslate(InvalidRequest): ...
-
-
-class NothingToSay(InvalidRequest): ...
-
-
-class NoConversation(InvalidRequest): ...
-
-
+class InvalidAudio(InvalidRequest): ...  # the bytes are not audio this service can decode
+class UnsupportedFormat(InvalidRequest): ...  # an answer was asked for in a format that does not exist here
+class ModelCannotTranslate(InvalidRequest): ...  # an English-only model was asked for another language
+class NothingToSay(InvalidRequest): ...  # the text has nothing in it that can be spoken
+class NoConversation(InvalidRequest): ...  # a live session was asked for what only a conversation with a model has
+# A turn was ended that has less than 100 ms of audio; the name is OpenAI's.
 class InputAudioBufferCommitEmpty(InvalidRequest): ...
 
+class Unauthorized(ServiceError, status=401, code="invalid_api_key"): ...  # the API key is missing or unknown
+class Forbidden(ServiceError, status=403): ...  # not allowed here; the message names the setting that allows it
 
-class Unauthorized(ServiceError, status=401, code="invalid_api_key"): ...
+class NotFound(ServiceError, status=404): ...  # what was asked for does not exist
+class ModelNotFound(NotFound): ...  # nothing here goes by that name; the message has the names that are known
+class JobNotFound(NotFound): ...  # no job has that id, or it was removed when its time was over
 
+class SessionEnded(ServiceError, status=408): ...  # a live session was closed by the service
+class SessionExpired(SessionEnded): ...  # it lasted for REALTIME_MINUTES
+class SessionIdle(SessionEnded): ...  # nothing was sent in it for REALTIME_IDLE_SECONDS
 
-class Forbidden(ServiceError, status=403): ...
+class Conflict(ServiceError, status=409): ...  # what is asked for does not go with what is there
+class TooLarge(ServiceError, status=413, code="upload_too_large"): ...  # the upload has too many bytes
+class AudioTooLong(TooLarge): ...  # the recording has too many minutes
+class UpgradeRequired(ServiceError, status=426): ...  # a WebSocket's address was asked for by plain HTTP
 
-
-class NotFound(ServiceError, status=404): ...
-
-
-class ModelNotFound(NotFound): ...
-
-
-class JobNotFound(NotFound): ...
-
-
-class Conflict(ServiceError, status=409): ...
-
-
-class TooLarge(ServiceError, status=413, code="upload_too_large"): ...
-
-
-class AudioTooLong(TooLarge): ...
-
-
-class UpgradeRequired(ServiceError, status=426): ...
-
-
-class SessionEnded(ServiceError, status=408): ...
-
-
-class SessionExpired(SessionEnded): ...
-
-
-class SessionIdle(SessionEnded): ...
-
-
+# Too many requests; `Retry-After` says when to try again.
 class RateLimited(ServiceError, status=429, code="rate_limit_exceeded", retry_after_seconds=1): ...
+class AudioLimited(RateLimited, code="audio_limit_exceeded"): ...  # too many seconds of audio within an hour
 
-
-class AudioLimited(RateLimited, code="audio_limit_exceeded"): ...
-
-
+# A disk takes no more: that of jobs (JOB_DISK_MB, DATA_DIR), or that of uploads.
 class InsufficientStorage(ServiceError, status=507): ...
 
-
+# It can't be done now; `Retry-After` says when to try again.
 class Unavailable(ServiceError, status=503, retry_after_seconds=5, should_retry=True): ...
-
-
-class QueueFull(Unavailable): ...
-
-
-class InsufficientMemory(Unavailable): ...
-
-
+class QueueFull(Unavailable): ...  # every seat of the engine is taken
+class InsufficientMemory(Unavailable): ...  # the engine does not fit into the budget now
+# The engine process ended in mid-work; the next request gets a new one.
 class EngineDied(Unavailable, retry_after_seconds=1): ...
+# The engine made no progress and was ended; the same work would only do it again.
+class EngineTimeout(Unavailable, should_retry=False): ...
+class BrokerUnavailable(Unavailable): ...  # the broker jobs are given to does not answer
+class UpstreamFailed(Unavailable): ...  # the OpenAI-compatible server that work is passed to did not do it
+class SynthesisFailed(Unavailable): ...  # one synthesizer could not speak this
+class SynthesisUnavailable(Unavailable): ...  # no synthesizer could speak this; the message has each one's reason
 
-
-class EngineTimeout(Unavailable, should_retry=False): ...  # the same work would only do it again
-
-
-class BrokerUnavailable(Unavailable): ...
-
-
-class UpstreamFailed(Unavailable): ...
-
-
+# Something this service needs is not there; trying again does not help.
 class Misconfigured(Unavailable, retry_after_seconds=None, should_retry=False): ...
+class LocalWhisperDisabled(Misconfigured): ...  # the operator turned transcription off and named no other server
+class ModelMissing(Misconfigured): ...  # the model's files are not on this machine
 
-
-class LocalWhisperDisabled(Misconfigured): ...
-
-
-class ModelMissing(Misconfigured): ...
-
-
-class SynthesisFailed(Unavailable): ...
-
-
-class SynthesisUnavailable(Unavailable): ...
-
-
-class ClientGone(Exception): ...
+class ClientGone(Exception): ...  # 499: nobody waits for the answer any more; it is only logged
+# fmt: on
 
 
 def by_code(code: str, message: str, param: str | None = None) -> ServiceError:
