@@ -47,8 +47,6 @@ class ServiceError(Exception):
 
 # fmt: off
 # A field is missing, unknown or out of range; the message says what is accepted.
-# fmt: off
-# A field is missing, unknown or out of range; the message says what is accepted.
 class InvalidRequest(ServiceError, status=400): ...
 class InvalidAudio(InvalidRequest): ...  # the bytes are not audio this service can decode
 class UnsupportedFormat(InvalidRequest): ...  # an answer was asked for in a format that does not exist here

@@ -28,7 +28,9 @@ from ..config import PROJECT, Settings, without_secrets
 from ..engine.queueing import Wanted
 from ..errors import ClientGone, Conflict, InsufficientStorage, UpstreamFailed
 from ..files import free_bytes
+from . import models
 from .models import CATALOGUE, CONFIG, DECODER, ENCODER, WEIGHTS, Model, find, is_converted
+from .voices import KOKORO
 
 log = logging.getLogger(__name__)
 
@@ -81,14 +83,15 @@ def one_at_a_time(model_dir: Path, *, wait: bool = True) -> Iterator[None]:
     """
     The block, while nobody else fetches into *model_dir*; BlockingIOError: somebody does, and there was no *wait*.
 
-    What is left of a fetch that was killed is removed first.
+    What is left of one that was killed is removed first: of a fetch, a conversion or a removal.
     """
     model_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(model_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        for left in model_dir.iterdir():
-            if left.name.startswith(tuple(f".{name}." for name in CATALOGUE)):
+        ours = tuple(f".{name}." for name in (*CATALOGUE, *models.installed(model_dir), KOKORO))
+        for left in model_dir.glob(".*"):  # of which others may be anybody's
+            if left.name.startswith(ours) or left.name.endswith(models.REMOVED):
                 shutil.rmtree(left, ignore_errors=True)
         yield
     finally:
@@ -316,7 +319,7 @@ def fetch_aside(model: Model, settings: Settings, wanted: Wanted) -> Generator[i
                     process.wait(LOOK_SECONDS)
         finally:
             if process.poll() is None:
-                _stop(process, model.name, model_dir)
+                _stop(process, model_dir)
         if process.returncode:
             said.seek(0)
             reason = (said.read().strip().splitlines() or [f"status {process.returncode}"])[-1]
@@ -334,12 +337,12 @@ def _size_bytes(name: str, model_dir: Path) -> int:
     return total
 
 
-def _stop(process: subprocess.Popen[bytes], name: str, model_dir: Path) -> None:
+def _stop(process: subprocess.Popen[bytes], model_dir: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # pip, too, if that is what fetches
     try:
         process.wait(LEAVING_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    for left in model_dir.glob(f".{name}.*"):
-        shutil.rmtree(left, ignore_errors=True)
+    with contextlib.suppress(BlockingIOError), one_at_a_time(model_dir, wait=False):
+        pass  # what it left goes with this; who fetches meanwhile has removed it

@@ -19,6 +19,7 @@ CONFIG = "config.json"
 # A model as it is published, and the two files it is made into (`engine_process/stt/convert.py`). An engine reads
 # either, but of the first it holds everything in memory.
 WEIGHTS, DECODER, ENCODER = "model.bin", "decoder/model.bin", "encoder.bin"
+REMOVED = ".removed"  # ends the name of a directory that is being deleted
 
 ENGLISH_TOKENS = 51864
 AUTO, SMALLEST = "auto", "tiny.en"  # as a model's name: the largest that fits and keeps up
@@ -297,8 +298,8 @@ def describe(name: str, model_dir: Path) -> Model | None:
 
 def remove(name: str, model_dir: Path) -> None:
     """Delete an installed model; an engine that runs with it goes on."""
-    # Renamed first, to a name that a fetch in progress has: nobody ever sees half a model.
-    removed = model_dir / f".{name}.removed"
+    # Renamed first, to a name that no model has: nobody ever sees half of one.
+    removed = model_dir / f".{name}{REMOVED}"
     shutil.rmtree(removed, ignore_errors=True)
     (model_dir / name).rename(removed)
     shutil.rmtree(removed)

