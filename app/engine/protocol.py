@@ -1,4 +1,4 @@
-"""One message between the web worker and an engine process; the only module both sides import.
+"""One message between the web worker and an engine process, as both sides send and read it.
 
     +----------------+----------------+-----------------------------+-----------------+
     | header length  | payload length | header: one JSON object     | payload         |

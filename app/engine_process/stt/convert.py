@@ -1,5 +1,5 @@
 """
-A model of CTranslate2 made into the two files that the engine reads, in blocks, so in 54 MB of memory.
+A model of CTranslate2 made into the two files that the engine reads, in blocks, so in about 40 MB of memory.
 
 `decoder/model.bin` is what CTranslate2 loads: the decoder, and an encoder of one layer of width 8, because it insists
 on one. All weights are int8, so that loading converts nothing: the stock files hold 16-bit floats, which CTranslate2
