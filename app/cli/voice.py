@@ -1,7 +1,6 @@
 """`transcribe FILE` and `speak TEXT -o FILE`: without the server, in the same bounded memory."""
 
 import itertools
-import json
 import os
 import shutil
 import sys
@@ -18,20 +17,12 @@ from ..config import SYNTHESIZERS, Settings
 from ..files import atomic_write
 from ..speech import languages, subtitles
 from ..speech.chain import SpeakRequest
-from ..speech.transcription import (
-    Segment,
-    Transcription,
-    TranscriptionRequest,
-    segment_dict,
-    transcription_dict,
-)
+from ..speech.formats import AUDIO, TRANSCRIPTS
+from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from . import engines
 
 STANDARD = "-"  # input or output
-TEXTS = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
-AUDIO = {
-    ".mp3": "mp3", ".opus": "opus", ".ogg": "opus", ".aac": "aac", ".flac": "flac", ".wav": "wav", ".pcm": "pcm",
-}  # fmt: skip
+SUFFIXES = {suffix: name for name, row in AUDIO.items() for suffix in row.suffixes}
 # A command may take longer texts than the service: nobody waits behind it.
 LONGEST_TEXT = 100_000
 LIMIT_SECONDS = 3600
@@ -75,7 +66,10 @@ def language_code(context: click.Context, option: click.Parameter, name: str | N
 )
 @click.argument("file", type=click.File("rb"))
 @click.option(
-    "-f", "--format", type=click.Choice([*TEXTS]), help="What is written; by default OUT's suffix, else text."
+    "-f",
+    "--format",
+    type=click.Choice([*TRANSCRIPTS]),
+    help="What is written; by default OUT's suffix, else text.",
 )
 @click.option(
     "-o", "--out", default=STANDARD, callback=destination, help="A file; - is standard output, the default."
@@ -98,14 +92,14 @@ def transcribe(
     settings = Settings.from_env()
     if model:
         settings = replace(settings, whisper_model=model, disable_local_whisper=False)
-    chosen = format or next((name for name, end in TEXTS.items() if out.endswith(end)), "text")
+    chosen = format or next((name for name, row in TRANSCRIPTS.items() if out.endswith(row.suffix)), "text")
     with on_disk(file) as path, engines.speech(settings) as speech:
         request = TranscriptionRequest(path=path, **params)  # type: ignore[arg-type] # click made them so
         with closing(speech.transcribe(request)) as transcription:
             # On a terminal, unless the text itself appears there.
             shown = sys.stderr.isatty() and not (out == STANDARD and sys.stdout.isatty())
             segments = show_progress(transcription) if shown else transcription
-            pieces = render(transcription, segments, chosen)
+            pieces = TRANSCRIPTS[chosen].render(segments, transcription)
             write(out, (piece.encode(errors="backslashreplace") for piece in pieces))
 
 
@@ -142,32 +136,13 @@ def show_progress(transcription: Transcription) -> Iterator[Segment]:
         bar.update(seconds - bar.pos)
 
 
-def render(transcription: Transcription, segments: Iterable[Segment], format: str) -> Iterator[str]:
-    """*segments* as *format*, piece by piece; JSON, as `POST /api/v1/pam/voice/transcribe` answers, at the end."""
-    if format == "srt":
-        yield from subtitles.srt(segments)
-    elif format == "vtt":
-        yield from subtitles.vtt(segments)
-    elif format == "json":
-        every = list(segments)
-        shown = [segment_dict(one) for one in every]
-        answer = {**transcription_dict(transcription, every), "segments": shown}
-        yield json.dumps(answer, ensure_ascii=False, indent=2) + "\n"
-    else:
-        begun = False
-        for segment in segments:
-            yield segment.text if begun else segment.text.lstrip()
-            begun = True
-        yield "\n"
-
-
 @click.command(help="Speak TEXT (- is standard input) into a file of audio.")
 @click.argument("text")
 @click.option("-o", "--out", required=True, callback=destination, help="A file; - is standard output.")
 @click.option(
     "-f",
     "--format",
-    type=click.Choice(sorted(set(AUDIO.values()))),
+    type=click.Choice(sorted(AUDIO)),
     help="By default OUT's suffix, mp3 for standard output.",
 )
 @click.option("--voice", help="A voice's id or name.")
@@ -218,6 +193,6 @@ def format_of(out: str) -> str:
             raise click.UsageError("audio is not written to a terminal: name a file with -o, or a pipe")
         return "mp3"
     suffix = Path(out).suffix.lower()
-    if suffix not in AUDIO:
-        raise click.UsageError(f"{out}: name it {', '.join(AUDIO)}, or say which --format it is")
-    return AUDIO[suffix]
+    if suffix not in SUFFIXES:
+        raise click.UsageError(f"{out}: name it {', '.join(SUFFIXES)}, or say which --format it is")
+    return SUFFIXES[suffix]

@@ -12,11 +12,12 @@ from werkzeug.wsgi import FileWrapper
 from ..errors import InvalidRequest, JobNotFound, QueueFull, UnsupportedFormat
 from ..jobs import STATES
 from ..speech.chain import SpeakRequest
-from ..speech.transcription import segment_dict
+from ..speech.formats import TRANSCRIPTS
+from ..speech.transcription import Transcription, segment_dict
 from . import params, responses
 from .hooks import AppResponse, client_waits, services
 from .params import Choice, Number, Text
-from .requests import ACCEPTED, SPEAK, TRANSCRIBE, TRANSCRIPT_FORMATS, receive, transcription_options
+from .requests import ACCEPTED, SPEAK, TRANSCRIBE, receive, transcription_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ PAGE = (
     Number("limit", "how many at the most", 20, least=1, most=100, whole=True),
     Text("before", "a job's id: those made before it"),
 )
-RESULT = (Choice("format", "of a transcript", of=TRANSCRIPT_FORMATS, refusal=UnsupportedFormat),)
+RESULT = (Choice("format", "of a transcript", of=tuple(TRANSCRIPTS), refusal=UnsupportedFormat),)
 
 
 @jobs.post(
@@ -84,12 +85,13 @@ def result(id: str) -> Response:
     format = params.read(RESULT, request.args)["format"] or job.extra.get("format", "json")
     if job.kind == "speak":
         return _audio(job)
-    if format not in responses.MEDIA_TYPES:
+    if format == "json":
         return jsonify(_transcript(job))
     from ..jobs.files import read_segments
 
+    done = Transcription(job.result["model"], duration_seconds=job.result["duration"])
     with services().jobs.result(job) as file:
-        response = responses.render_transcript(read_segments(file), format, job.result["duration"])
+        response = responses.render(done, read_segments(file), format)
     response.set_etag(f"{job.id}-{format}")
     return responses.partial(response, response.content_length or 0)
 

@@ -15,8 +15,8 @@ from ..config import Settings
 from ..errors import Forbidden, InvalidRequest, ModelNotFound, ServiceError, UnsupportedFormat
 from ..speech import languages
 from ..speech.audio import SynthesisResult
-from ..speech.chain import FORMATS as AUDIO_FORMATS
 from ..speech.chain import SpeakRequest
+from ..speech.formats import AUDIO, TRANSCRIPTS
 from ..speech.models import CATALOGUE, find
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest, join_text
 from ..speech.voices import OPENAI_VOICES
@@ -35,7 +35,7 @@ TRANSCRIBING_MODELS = (
 )  # fmt: skip
 SPEAKING_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # a dated version of a model
-FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
+FORMATS = (*(name for name, one in TRANSCRIPTS.items() if one.openai), "verbose_json")
 # With an id the ten fields clients check for, none null.
 SEGMENT_FIELDS = tuple(name for name in Segment._fields if name not in ("id", "words"))
 EVENT_BYTES = 24_576  # of audio: some clients take no line over 64 KiB
@@ -65,7 +65,7 @@ SPEECH = (
     Text("input", "the text to speak", required=True, longest=4096),
     Text("model", "one of OpenAI's names, or a local engine's", required=True),
     Name("voice", 'one of OpenAI\'s names, a local voice, or {"id": "..."}', required=True),
-    Choice("response_format", "the audio's format", "mp3", of=AUDIO_FORMATS),
+    Choice("response_format", "the audio's format", "mp3", of=tuple(AUDIO)),
     Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
     Choice("stream_format", "audio, or sse for server-sent events", "audio", of=("audio", "sse")),
     Text("language", "language tag of the text; not in OpenAI's API"),
@@ -90,9 +90,9 @@ def translations() -> Response:
 def _transcript(task: str, table: Iterable[Field]) -> Response:
     with receive_recording(partial(_expected, task)) as (fields, upload):
         given = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
-        format, options = given["response_format"], _options(task, given)
-        if prefers_async():  # the formats of a job's result are our own API's
-            format = format if format in responses.MEDIA_TYPES else "json"
+        # Both kinds of JSON are made by `_json`; of a job it is our own API's.
+        format, options = given["response_format"].removeprefix("verbose_"), _options(task, given)
+        if prefers_async():
             return responses.enqueue_recording(fields, upload, options, format)
         events = partial(_events, given) if given["stream"] else None
         return responses.transcript_response(upload, options, format, partial(_json, given, task), events)

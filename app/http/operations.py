@@ -10,14 +10,14 @@ from .. import __version__
 from ..engine.process import EngineState
 from ..jobs import STATES
 from ..memory import System
-from ..speech.audio import MEDIA_TYPES as AUDIO_TYPES
+from ..speech.formats import AUDIO as AUDIO_FORMATS
+from ..speech.formats import TRANSCRIPTS as TRANSCRIPT_FORMATS
 from ..speech.transcription import Segment
 from ..speech.voices import Quality, Voice
 from . import auth
 from .hooks import Route
 from .params import Field, Schema
 from .requests import LONGEST_KEY
-from .responses import MEDIA_TYPES as TRANSCRIPT_TYPES
 
 Json = dict[str, Any]  # an object of any shape
 
@@ -130,11 +130,11 @@ SPOKEN_HEADERS = {
     "X-Audio-Duration": "Seconds, where the audio is whole before it is sent",
     "X-Cache": "hit or miss",
 }
-AUDIO = dict.fromkeys(AUDIO_TYPES.values(), BYTES)
+AUDIO = {row.media_type: BYTES for row in AUDIO_FORMATS.values()}
 EVENTS: dict[str, Schema] = {
     "text/event-stream": {"description": "the data of each event is a JSON object with a type"}
 }
-TRANSCRIPTS = {**dict.fromkeys(TRANSCRIPT_TYPES.values(), TEXT), **EVENTS}
+TRANSCRIPTS = {row.media_type: TEXT for name, row in TRANSCRIPT_FORMATS.items() if name != "json"} | EVENTS
 
 WORD = object_(word=str, start=float, end=float)
 SEGMENT = of_class(Segment, "words")
@@ -161,7 +161,7 @@ ENGINES = {
     "type": "object",
     "additionalProperties": extend(of_class(Quality), languages=list[str], memory_mb=float),
 }
-VOICES = object_(voices=array(VOICE), languages=list[str], engines=ENGINES)
+VOICES = object_(voices=array(VOICE), languages=list[str], engines=ENGINES, formats=dict)
 CHECK = object_(status=HEALTH, reason=str)
 STATE: Schema = {"type": "string", "enum": ["stopped", "idle", "working"]}
 ENGINE = extend(of_class(EngineState), state=STATE)

@@ -29,7 +29,7 @@ from ..config import SYNTHESIZERS
 from ..errors import InvalidAudio, InvalidRequest, ServiceError, TooLarge, UnsupportedFormat
 from ..files import disk_of, nameless, write_all
 from ..speech import languages
-from ..speech.chain import FORMATS as AUDIO_FORMATS
+from ..speech.formats import AUDIO, TRANSCRIPTS
 from . import params
 from .hooks import services
 from .params import Choice, Fields, Flag, Languages, Number, Recording, Text
@@ -64,7 +64,6 @@ RECEIVED = "recordings are received on"
 
 Expected = Callable[[Fields], "TranscriptionRequest"]
 
-TRANSCRIPT_FORMATS = ("json", "text", "srt", "vtt")
 STREAM = Flag("stream", "server-sent events as segments are found", False)
 TRANSCRIBE = (
     Recording("audio", "the recording; the field may also be called file", required=True),
@@ -72,7 +71,7 @@ TRANSCRIBE = (
         "format",
         "what is answered: JSON, plain text or subtitles",
         "json",
-        of=TRANSCRIPT_FORMATS,
+        of=tuple(TRANSCRIPTS),
         refusal=UnsupportedFormat,
     ),
     STREAM,
@@ -100,7 +99,7 @@ SPEAK = (
     Text("engine", f"{', '.join(SYNTHESIZERS)}, or auto: the first that can; TTS_ENGINE"),
     Text("voice", "a voice's id or name; GET /api/v1/pam/voice/voices lists them"),
     Text("language", "language tag of the text; TTS_LANGUAGE"),
-    Choice("format", "the audio's format", "mp3", of=AUDIO_FORMATS, refusal=UnsupportedFormat),
+    Choice("format", "the audio's format", "mp3", of=tuple(AUDIO), refusal=UnsupportedFormat),
     Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
     Number("pitch", "1.0 is the voice's own; Pico and espeak-ng only", 1.0, least=0.5, most=2),
     Choice("timestamps", "word: JSON, with the audio in base64 and the time of each word", of=("word",)),

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, g, jsonify, request, url_for
 
 from ..errors import ClientGone, ModelMissing, ServiceError, envelope
-from ..speech import subtitles
 from ..speech.audio import SynthesisResult
 from ..speech.chain import SpeakRequest
-from ..speech.transcription import Segment, Transcription, TranscriptionRequest, join_text
+from ..speech.formats import TRANSCRIPTS
+from ..speech.transcription import Segment, Transcription, TranscriptionRequest
 from .hooks import AppResponse, caller, client_waits, services
 from .params import Fields, Text
 from .requests import Upload, client_patience, idempotency_key, jobs_with_room, prefers_async
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MEDIA_TYPES = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"}
 KEEP_ALIVE_SECONDS = 10.0  # Heroku cuts a response after 55 s without a byte, some proxies after 15
 REFUSAL_SECONDS = 0.25  # how long the first byte waits for a refusal, which is then a status and no event
 COMMENT = b": working\n\n"
@@ -65,10 +64,7 @@ def transcript_response(
     with closing(services().speech.transcribe(wanted, client_waits())) as done:
         segments = list(services().access.allowance.transcription(caller(), done))
     timing = f"transcribe;dur={(time.perf_counter() - began) * 1000:.0f}"
-    if format in MEDIA_TYPES:
-        response = render_transcript(segments, format, done.duration_seconds)
-    else:
-        response = jsonify(json_of(done, segments))
+    response = jsonify(json_of(done, segments)) if format == "json" else render(done, segments, format)
     response.headers["Server-Timing"] = timing
     response.headers["X-Model"] = ascii(done.model)[1:-1]
     return response
@@ -90,14 +86,10 @@ def _stream_transcript(
     return event_stream(body)
 
 
-def render_transcript(segments: Iterable[Segment], format: str, duration: float) -> Response:
-    """*segments* of a recording of *duration* seconds in one of MEDIA_TYPES, which is no JSON."""
-    if format == "text":
-        body = join_text(segments) + "\n"
-    else:
-        render = subtitles.srt if format == "srt" else subtitles.vtt
-        body = "".join(render(segments, duration))
-    return AppResponse(body, content_type=f"{MEDIA_TYPES[format]}; charset=utf-8")
+def render(done: Transcription, segments: Iterable[Segment], format: str) -> Response:
+    """*segments* in one of TRANSCRIPTS which is not JSON."""
+    row = TRANSCRIPTS[format]
+    return AppResponse("".join(row.render(segments, done)), content_type=f"{row.media_type}; charset=utf-8")
 
 
 def begin_speech(wanted: SpeakRequest) -> SynthesisResult:

@@ -12,12 +12,13 @@ from flask import Blueprint, Response, jsonify, request
 from ..checks import Check, overall
 from ..errors import InvalidRequest, ServiceError
 from ..speech.chain import SpeakRequest
+from ..speech.formats import AUDIO
 from ..speech.synthesis import COSTS_MB
 from ..speech.transcription import (
-    Segment,
     Transcription,
     TranscriptionRequest,
     segment_dict,
+    transcript_dict,
     transcription_dict,
 )
 from ..speech.voices import ENGINES
@@ -94,12 +95,8 @@ def _transcribe(fields: Fields, upload: Upload) -> Response:
     if prefers_async():
         return responses.enqueue_recording(fields, upload, options, format)
     return responses.transcript_response(
-        upload, options, format, _json, _events if STREAM.read(fields) else None
+        upload, options, format, transcript_dict, _events if STREAM.read(fields) else None
     )
-
-
-def _json(done: Transcription, segments: list[Segment]) -> dict[str, object]:
-    return {**transcription_dict(done, segments), "segments": [segment_dict(one) for one in segments]}
 
 
 def _events(transcription: Transcription) -> Iterator[bytes]:
@@ -206,6 +203,7 @@ def voices() -> Response:
         voices=[{name: getattr(one, name) for name in shown} for one in found],
         languages=sorted({one.language for one in found}),
         engines=engines,
+        formats={name: row.media_type for name, row in AUDIO.items()},
     )
 
 

@@ -18,17 +18,10 @@ from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
 from ..files import disk_of, give_name, nameless, write_all
+from .formats import AUDIO
 
 log = logging.getLogger(__name__)
 
-MEDIA_TYPES = {
-    "mp3": "audio/mpeg",
-    "opus": "audio/ogg",
-    "aac": "audio/aac",
-    "flac": "audio/flac",
-    "wav": "audio/wav",
-    "pcm": "audio/pcm",
-}
 INFO_BYTES = 1024  # before the audio of an entry; the counts of all scripts fit in
 CHUNK_BYTES = 1 << 16
 ENTRY_SUFFIX = ".audio"
@@ -71,7 +64,7 @@ class SynthesisResult:
     @property
     def media_type(self) -> str:
         """What `Content-Type` says."""
-        return MEDIA_TYPES[self.format]
+        return AUDIO[self.format].media_type
 
     @property
     def not_spoken(self) -> str:

@@ -10,11 +10,11 @@ from ..config import SYNTHESIZERS, Settings
 from ..engine.scripts import count
 from ..errors import InvalidRequest, NothingToSay, UnsupportedFormat
 from . import languages
+from .formats import AUDIO
 from .voices import OPENAI_VOICES, Voice, Voices
 
 ONLINE = ("gtts",)
 WITH_PITCH = ("pico", "espeak")
-FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 SPEEDS, PITCHES = (0.25, 4.0), (0.5, 2.0)
 FAILURES, RETRY_SECONDS = 3, 60.0  # of a circuit breaker
 NAMED = 12  # voices in the refusal of one that is unknown
@@ -133,8 +133,8 @@ class Chain:
             )
         if not any(character.isalnum() for character in text):
             raise NothingToSay("text: has no word or number that can be spoken", "text")
-        if request.format not in FORMATS:
-            raise UnsupportedFormat(f"format: {request.format!r} is none of {', '.join(FORMATS)}", "format")
+        if request.format not in AUDIO:
+            raise UnsupportedFormat(f"format: {request.format!r} is none of {', '.join(AUDIO)}", "format")
         for name, value, (least, most) in (
             ("speed", request.speed, SPEEDS),
             ("pitch", request.pitch, PITCHES),

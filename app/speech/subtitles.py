@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .transcription import Segment, Word
+from .transcription import Segment, Transcription, Word
 
 # What subtitling guides agree on (BBC Subtitle Guidelines, Netflix Timed Text Style Guide).
 LINE_WIDTH = 42
@@ -35,17 +35,17 @@ class Cue(NamedTuple):
     lines: tuple[str, ...]
 
 
-def srt(segments: Iterable[Segment], duration: float = 0.0) -> Iterator[str]:
-    """SubRip, cue by cue, of a recording of *duration* seconds."""
-    for number, cue in enumerate(cues(segments, duration), 1):
+def srt(segments: Iterable[Segment], done: Transcription) -> Iterator[str]:
+    """SubRip, cue by cue."""
+    for number, cue in enumerate(cues(segments, done), 1):
         lines = re.sub("--+>", "->", "\n".join(cue.lines))  # the arrow would end the cue for a parser
         yield f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{lines}\n\n"
 
 
-def vtt(segments: Iterable[Segment], duration: float = 0.0) -> Iterator[str]:
-    """WebVTT: its header, then cue by cue, of a recording of *duration* seconds."""
+def vtt(segments: Iterable[Segment], done: Transcription) -> Iterator[str]:
+    """WebVTT: its header, then cue by cue."""
     yield "WEBVTT\n\n"
-    for cue in cues(segments, duration):
+    for cue in cues(segments, done):
         lines = "\n".join(cue.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         yield f"{clock(cue.start, '.')} --> {clock(cue.end, '.')}\n{lines}\n\n"
 
@@ -57,19 +57,19 @@ def clock(seconds: float, point: str) -> str:
     return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}{point}{milliseconds % 1000:03}"
 
 
-def cues(segments: Iterable[Segment], duration: float = 0.0) -> Iterator[Cue]:
+def cues(segments: Iterable[Segment], done: Transcription) -> Iterator[Cue]:
     """
     Cues in order, none over another, each within LINES of LINE_WIDTH and LONGEST_SECONDS.
 
     A short one stays for SHORTEST_SECONDS where the next leaves it the time; the last, where the recording goes on for
-    so long. Where *duration* is not known, the last ends with what is said.
+    so long, which *done* knows when the last segment has come.
     """
     shown = 0.0  # until when the cue before is on the screen
     for part, following in itertools.pairwise(itertools.chain(_parts(segments), [[]])):
         start = max(part[0].start, shown)
         end = min(max(part[-1].end, start + SHORTEST_SECONDS), start + LONGEST_SECONDS)
         if not following:
-            end = max(start, min(end, max(part[-1].end, duration)))
+            end = max(start, min(end, max(part[-1].end, done.duration_seconds)))
         else:
             # Where two begin together, the first still gets a moment.
             end = min(end, max(following[0].start, start + 0.1))

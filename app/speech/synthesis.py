@@ -31,6 +31,7 @@ from ..errors import (
 from . import languages, models
 from .audio import AudioInfo, Cache, CacheEntry, CacheWriter, SynthesisResult, chunks
 from .chain import ONLINE, WITH_PITCH, Attempt, Breaker, Chain, SpeakRequest
+from .formats import AUDIO
 from .voices import Voice, Voices
 
 log = logging.getLogger(__name__)
@@ -246,7 +247,7 @@ def question(attempt: Attempt, request: SpeakRequest, *, within_seconds: float) 
         "text": request.text,
         "speed": request.speed,
         "pitch": request.pitch,
-        "format": request.format,
+        "format": AUDIO[request.format]._asdict(),
         "within_seconds": within_seconds,
         "scripts": sorted(attempt.scripts),
         "timed": request.timestamps is not None,

@@ -206,6 +206,11 @@ def transcription_dict(done: Transcription, segments: Iterable[Segment]) -> dict
     }
 
 
+def transcript_dict(done: Transcription, segments: Sequence[Segment]) -> dict[str, object]:
+    """The whole of a transcription that has ended, as our own API answers it."""
+    return {**transcription_dict(done, segments), "segments": [segment_dict(one) for one in segments]}
+
+
 def segment_dict(found: Segment) -> dict[str, object]:
     """A segment; its words only where they were asked for."""
     words = {"words": [word._asdict() for word in found.words]} if found.words else {}

@@ -25,7 +25,10 @@ export function begin() {
 // Hundreds of voices, that most visitors never look at: asked for when somebody comes near.
 async function listVoices() {
   try {
-    const { voices } = await json(`${VOICE}/voices`);
+    const { voices, formats } = await json(`${VOICE}/voices`);
+    for (const [name, type] of Object.entries(formats))
+      // Its first is in the page; samples without a header no browser plays.
+      if (name !== byId("format").value && type !== "audio/pcm") byId("format").append(element("option", { textContent: name }));
     for (const engine of ["kokoro", "neural", "gtts", "pico", "espeak"]) {
       const own = voices.filter((voice) => voice.engine === engine);
       if (!own.length) continue;

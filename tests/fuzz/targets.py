@@ -22,7 +22,7 @@ from app.http.requests import SPEAK, TRANSCRIBE
 from app.http.status import LONGEST_SECONDS, _seconds
 from app.jobs.delivery import destination
 from app.speech import languages, subtitles
-from app.speech.transcription import Segment
+from app.speech.transcription import Segment, Transcription
 
 Target = Callable[[bytes], None]
 LONGEST_SENTENCE = 200
@@ -140,9 +140,9 @@ def captions(data: bytes) -> None:
         Segment(number, 0, begin + number, begin + number + len(part) / 9, part, [], 0, 0, 0, 0)
         for number, part in enumerate(said.split("|"))
     ]
-    for written in subtitles.srt(segments):
+    for written in subtitles.srt(segments, Transcription("")):
         assert written.count("-->") == 1
-    for written in subtitles.vtt(segments):
+    for written in subtitles.vtt(segments, Transcription("")):
         assert written.count("-->") <= 1
         assert "\n\n" not in written.rstrip("\n")
 

@@ -5,7 +5,9 @@ import srt
 import webvtt
 
 from app.speech import subtitles
-from app.speech.transcription import Segment, Word
+from app.speech.transcription import Segment, Transcription, Word
+
+DONE = Transcription("")  # of a length that is not known
 
 
 def segment(start: float, end: float, text: str, words: list[Word] | None = None) -> Segment:
@@ -20,11 +22,11 @@ PROSE = (
 
 
 def parsed_srt(segments):
-    return list(srt.parse("".join(subtitles.srt(segments)), ignore_errors=False))
+    return list(srt.parse("".join(subtitles.srt(segments, DONE)), ignore_errors=False))
 
 
 def parsed_vtt(segments):
-    return list(webvtt.from_string("".join(subtitles.vtt(segments))))
+    return list(webvtt.from_string("".join(subtitles.vtt(segments, DONE))))
 
 
 def words_of(text: str) -> str:
@@ -39,7 +41,7 @@ def test_a_parser_reads_back_what_was_said(read):
 
 
 def test_lines_are_short_and_cues_can_be_read_in_time():
-    cues = list(subtitles.cues([segment(0, 17, PROSE)]))
+    cues = list(subtitles.cues([segment(0, 17, PROSE)], DONE))
     assert len(cues) >= 4
     for cue in cues:
         assert 1 <= len(cue.lines) <= 2
@@ -48,7 +50,7 @@ def test_lines_are_short_and_cues_can_be_read_in_time():
 
 
 def test_cues_begin_where_sentences_do():
-    cues = list(subtitles.cues([segment(0, 17, PROSE)]))
+    cues = list(subtitles.cues([segment(0, 17, PROSE)], DONE))
     assert any(" ".join(cue.lines).endswith("of a wife.") for cue in cues)
 
 
@@ -59,31 +61,33 @@ def test_nothing_is_shown_over_something_else():
         segment(3, 5, " Three."),
         segment(5, 5.2, " Four."),
     ]
-    cues = list(subtitles.cues(overlapping))
+    cues = list(subtitles.cues(overlapping, DONE))
     assert len(cues) == 4
     for one, other in itertools.pairwise(cues):
         assert one.start < one.end <= other.start
 
 
 def test_a_short_word_stays_for_a_second():
-    (cue,) = subtitles.cues([segment(10, 10.2, " Yes.")], duration=60)
+    (cue,) = subtitles.cues([segment(10, 10.2, " Yes.")], Transcription("", duration_seconds=60))
     assert (cue.start, cue.end) == (10, 11)
 
 
 @pytest.mark.parametrize(("duration", "end"), [(10.5, 10.5), (10.2, 10.2), (0.0, 10.2)])
 def test_no_cue_ends_after_the_recording(duration, end):
-    *_, cue = subtitles.cues([segment(8, 9.9, " Well?"), segment(10, 10.2, " Yes.")], duration)
+    *_, cue = subtitles.cues(
+        [segment(8, 9.9, " Well?"), segment(10, 10.2, " Yes.")], Transcription("", duration_seconds=duration)
+    )
     assert (cue.start, cue.end) == (10, end)
 
 
 def test_a_long_pause_over_few_words_is_not_captioned_all_along():
-    (cue,) = subtitles.cues([segment(0, 28, " Hello.")])
+    (cue,) = subtitles.cues([segment(0, 28, " Hello.")], DONE)
     assert cue.end == 7.0
 
 
 def test_word_times_decide_when_a_cue_begins():
     words = [Word(f" word{number}", number * 2.0, number * 2.0 + 0.5, 1.0) for number in range(6)]
-    cues = list(subtitles.cues([segment(0, 30, "".join(word.word for word in words), words)]))
+    cues = list(subtitles.cues([segment(0, 30, "".join(word.word for word in words), words)], DONE))
     starts = {word.start for word in words}
     assert len(cues) > 1
     assert {cue.start for cue in cues} <= starts
@@ -116,7 +120,7 @@ HOSTILE = " Is 1 < 2 & 3 > 2 --> yes? ----> So"
 
 
 def test_webvtt_escapes_what_it_would_read_as_markup():
-    written = "".join(subtitles.vtt([segment(0, 3, HOSTILE)]))
+    written = "".join(subtitles.vtt([segment(0, 3, HOSTILE)], DONE))
     assert "1 &lt; 2 &amp; 3 &gt; 2 --&gt; yes?" in written.replace("\n", " ")
     assert len(list(webvtt.from_string(written))) == 1
 
@@ -128,20 +132,20 @@ def test_an_arrow_in_the_text_is_no_new_cue():
 
 def test_words_without_spaces_are_cut_to_half_the_characters():
     text = "これは日本語の長い文章です。字幕として読みやすい長さに分けられる必要があります。みなさん。"
-    cues = list(subtitles.cues([segment(0, 12, text)]))
+    cues = list(subtitles.cues([segment(0, 12, text)], DONE))
     assert "".join("".join(cue.lines) for cue in cues) == text
     assert all(len(line) <= 21 for cue in cues for line in cue.lines)
 
 
 def test_a_word_longer_than_a_line_is_cut():
-    (cue,) = subtitles.cues([segment(0, 3, " " + "a" * 60)])
+    (cue,) = subtitles.cues([segment(0, 3, " " + "a" * 60)], DONE)
     assert [len(line) for line in cue.lines] == [42, 18]
 
 
 def test_no_speech_makes_no_cues():
-    assert "".join(subtitles.srt([])) == ""
-    assert "".join(subtitles.vtt([])) == "WEBVTT\n\n"
-    assert list(subtitles.cues([segment(0, 1, "  ")])) == []
+    assert "".join(subtitles.srt([], DONE)) == ""
+    assert "".join(subtitles.vtt([], DONE)) == "WEBVTT\n\n"
+    assert list(subtitles.cues([segment(0, 1, "  ")], DONE)) == []
 
 
 def test_cues_come_while_segments_are_found():
@@ -150,4 +154,4 @@ def test_cues_come_while_segments_are_found():
         yield segment(2, 4, " Two.")
         raise AssertionError("read too far")
 
-    assert next(subtitles.cues(found())).lines == ("One.",)
+    assert next(subtitles.cues(found(), DONE)).lines == ("One.",)

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
 
@@ -12,6 +11,7 @@ from av.audio.stream import AudioStream
 from av.filter import Graph
 from av.packet import Packet
 
+from ...engine.protocol import Header
 from .encode import Patch, Raw
 
 SLICE_SECONDS = 1  # fed to a codec at once: a sentence of 30 s need not exist three times
@@ -19,31 +19,6 @@ SLICE_SECONDS = 1  # fed to a codec at once: a sentence of 30 s need not exist t
 
 class NotAudio(Exception):
     """What should be mp3 is not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """What PyAV calls a format, and the sampling rates it is used at (none named: any)."""
-
-    container: str
-    encoder: str
-    rates: tuple[int, ...] = ()  # the last one where the speech has none of them
-    bit_rate: int | None = None  # of mono speech
-    encoding: tuple[tuple[str, str], ...] = ()  # options of the encoder
-    muxing: tuple[tuple[str, str], ...] = ()  # and of the container
-
-
-# The encoders' quicker ways: by default each takes as long as the neural voice itself, 10 ms for a second
-# of speech; so they take 5, 3 and 3.
-CODECS = {
-    "mp3": Codec("mp3", "libmp3lame", (22050, 24000), 64000, (("compression_level", "7"),)),
-    # A page every 100 ms: Ogg's usual second would hold back a whole short sentence.
-    "opus": Codec(
-        "ogg", "libopus", (24000,), 40000, (("compression_level", "5"),), (("page_duration", "100000"),)
-    ),
-    "aac": Codec("adts", "aac", (22050, 24000), 64000, (("aac_coder", "fast"),)),
-    "flac": Codec("flac", "flac"),
-}
 
 
 class Sink:
@@ -86,24 +61,26 @@ class Sink:
 
 class Compressor(Raw):
     """
-    One encoder in its container, for samples at the file's own rate.
+    One encoder in its container, both as a row of `speech/formats.py` names them, for samples at the file's own rate.
 
     Ogg and FLAC decode to exactly what went in, mp3 once it is patched (47 samples more at worst). An mp3
     that is streamed can't say how much of its end is padding: up to 1151 samples more. ADTS never can: the
     first packet, in which AAC only gets going (1024 samples), is left out, which leaves up to 1023.
     """
 
-    def __init__(self, codec: Codec, rate: int) -> None:
+    def __init__(self, format: Header, rate: int) -> None:
         super().__init__(rate)
-        self._codec, self._sink = codec, Sink(self.patches)
-        options = {"flush_packets": "1", **dict(codec.muxing)}
-        self._container = av.open(self._sink, "w", format=codec.container, options=options, buffer_size=4096)
-        self._stream = cast(AudioStream, self._container.add_stream(codec.encoder, rate=rate))
+        self._container_name, self._sink = format["container"], Sink(self.patches)
+        options = {"flush_packets": "1", **format["muxing"]}
+        self._container = av.open(
+            self._sink, "w", format=format["container"], options=options, buffer_size=4096
+        )
+        self._stream: AudioStream = self._container.add_stream(format["encoder"], rate=rate)
         self._stream.layout = "mono"
-        self._stream.codec_context.options = dict(codec.encoding)
-        if codec.bit_rate:
-            self._stream.bit_rate = codec.bit_rate
-        self._getting_going = codec.container == "adts"
+        self._stream.codec_context.options = format["encoding"]
+        if format["bit_rate"]:
+            self._stream.bit_rate = format["bit_rate"]
+        self._getting_going = format["container"] == "adts"
 
     def feed(self, pcm: bytes) -> bytes:
         """The bytes that are ready after *pcm*."""
@@ -122,7 +99,7 @@ class Compressor(Raw):
     def _write(self, packets: "list[Packet[AudioStream]]") -> None:
         for packet in packets:
             # The mp3 encoder may end with a packet of nothing but padding.
-            padding = self._codec.container == "mp3" and not packet.duration
+            padding = self._container_name == "mp3" and not packet.duration
             if not (padding or self._getting_going):
                 self._container.mux(packet)
             self._getting_going = False

@@ -8,7 +8,6 @@ header as `patches` at the end: whoever kept the whole file can write them into 
 import struct
 
 Patch = tuple[int, bytes]  # where in the file, and what is to stand there
-PCM_RATE = 24000  # what OpenAI's speech endpoint answers for "pcm"
 UNKNOWN_SIZE = 0xFFFFFFFF  # in a WAV header: until the end of the file
 
 
@@ -54,3 +53,6 @@ class Wave(Raw):
         layout = struct.pack("<HHIIHH", 1, 1, self.sample_rate, 2 * self.sample_rate, 2, 16)
         sizes = struct.pack("<I", file_size), struct.pack("<I", data_size)
         return b"RIFF" + sizes[0] + b"WAVEfmt " + struct.pack("<I", 16) + layout + b"data" + sizes[1]
+
+
+PLAIN = {"s16le": Raw, "wav": Wave}  # by container: what is made without PyAV

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...engine import protocol
 from ...engine.scripts import runs
-from .encode import PCM_RATE, Raw, Wave
+from .encode import PLAIN, Raw
 from .espeak import Espeak
 from .gtts import Gtts, mp3_seconds
 from .synthesizer import SpeechOptions, Synthesizer
@@ -34,8 +34,9 @@ class SpeechEngine:
 
     def open(self, header: protocol.Header) -> Iterator[protocol.Message | None]:
         """
-        Speak `text` with `engine`, `voice`, `language`, `speed`, `pitch` in `format`, each answer of a
-        network within `within_seconds`. The voice reads `scripts`; `others` has [voice, language] for more scripts.
+        Speak `text` with `engine`, `voice`, `language`, `speed`, `pitch` in `format` (see `encoder`), each
+        answer of a network within `within_seconds`. The voice reads `scripts`; `others` has [voice, language] for
+        more scripts.
 
         {"kind": "start", "engine", "voice", "sample_rate", "skipped": {what: letters}}, then {"kind": "audio"}
         with bytes of the file,
@@ -63,7 +64,7 @@ class SpeechEngine:
             "voice": options.voice,
             "skipped": dict(skipped),
         }
-        if isinstance(synthesizer, Gtts) and header["format"] == "mp3" and speed == 1.0:
+        if isinstance(synthesizer, Gtts) and header["format"]["container"] == "mp3" and speed == 1.0:
             return pass_through(synthesizer, parts, start)
         tempo = speed / options.speed
         file = encoder(header["format"], synthesizer.sample_rate, tempo=tempo)
@@ -90,28 +91,27 @@ class SpeechEngine:
         return Gtts(options["gtts_url"])
 
 
-def encoder(format: str, rate: int, *, tempo: float = 1.0) -> Raw:
-    """An encoder for speech sampled at *rate*, to be played *tempo* times as fast at the same pitch."""
-    if format == "wav" and tempo == 1.0:
-        return Wave(rate)
-    if format == "pcm" and tempo == 1.0 and rate == PCM_RATE:
-        return Raw(rate)
+def encoder(format: protocol.Header, rate: int, *, tempo: float = 1.0) -> Raw:
+    """
+    An encoder for speech sampled at *rate*, to be played *tempo* times as fast at the same pitch.
+
+    *format* is a row of the table AUDIO in `speech/formats.py`.
+    """
+    rates, plain = format["rates"], PLAIN.get(format["container"])
+    own_rate = rate if not rates or rate in rates else rates[-1]
+    if plain and own_rate == rate and tempo == 1.0:
+        return plain(rate)
     # Imported here: PyAV weighs 22 MB, and espeak-ng speaks WAV without it.
     first = f"{__package__}.compress" not in sys.modules
-    from .compress import CODECS, Compressor, Reshaped
+    from .compress import Compressor, Reshaped
 
     if first:
         # Loading it touches 11 MB of code, of which encoding needs half again; 10 ms, once.
         from ..native import release, unchanged_mappings
 
         release(unchanged_mappings())
-    file: Raw
-    if format in CODECS:
-        codec = CODECS[format]
-        file = Compressor(codec, rate if not codec.rates or rate in codec.rates else codec.rates[-1])
-    else:
-        file = Wave(rate) if format == "wav" else Raw(PCM_RATE)
-    if file.sample_rate == rate and tempo == 1.0:
+    file = plain(own_rate) if plain else Compressor(format, own_rate)
+    if own_rate == rate and tempo == 1.0:
         return file
     return Reshaped(file, rate, tempo=tempo)
 

@@ -11,6 +11,7 @@ import pytest
 from app.engine import protocol
 from app.engine_process.tts.speech import SpeechEngine, split_by_voice
 from app.engine_process.tts.synthesizer import LOUDNESS, SpeechOptions
+from app.speech.formats import AUDIO
 from app.speech.voices import find_espeak
 from tests.gtts_stand_in import GttsStandIn, mp3
 from tests.loudness import lufs
@@ -37,13 +38,13 @@ def engine(stand_in):
 
 def ask(serving: SpeechEngine, /, **question: object) -> list[protocol.Message | None]:
     header = {
-        "text": TEXT, "engine": "espeak", "language": "en", "format": "wav", "speed": 1.0, "pitch": 1.0,
-        "within_seconds": 5.0, "scripts": ["latin"], "others": {}, **question,
+        "text": TEXT, "engine": "espeak", "language": "en", "speed": 1.0, "pitch": 1.0, "within_seconds": 5.0,
+        "scripts": ["latin"], "others": {}, **question, "format": AUDIO[question.get("format", "wav")]._asdict(),
     }  # fmt: skip
     return list(serving.open({"voice": VOICES[header["engine"]], **header}))
 
 
-@pytest.mark.parametrize("format", ["mp3", "opus", "aac", "flac", "wav", "pcm"])
+@pytest.mark.parametrize("format", AUDIO)
 @pytest.mark.parametrize("name", VOICES)
 def test_each_synthesizer_fills_each_format(engine, name, format):
     start, *middle, end = ask(engine, engine=name, format=format)
