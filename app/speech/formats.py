@@ -56,7 +56,8 @@ class AudioFormat(NamedTuple):
     How speech becomes a file: FFmpeg's names of *container* and *encoder*, with the options of both.
 
     *rates* are the sampling rates it is used at, the last one where the speech has none of them; none named: any.
-    *bit_rate* is that of mono speech, in bits a second. The row is sent to the engine as it is.
+    *bit_rate* is that of mono speech, in bits a second. A file is sent while it is made: it must be readable before
+    anybody knows how long it will be (AIFF is not). The row is sent to the engine as it is.
     """
 
     media_type: str
