@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from .synthesizers import SYNTHESIZERS
+
 PROJECT = Path(__file__).resolve().parent.parent
 ENV_FILE = PROJECT / ".env"
-# The order of "auto": natural and online, natural where it was fetched, natural in English, clear in six voices, always
-# there.
-SYNTHESIZERS = ("gtts", "kokoro", "neural", "pico", "espeak")
 COMPUTE_TYPES = tuple("default int8 int8_float16 int8_bfloat16 int16 float16 bfloat16 float32".split())
 MOST = 10_000_000  # of any number without a limit of its own; timers and dates overflow from some 10**9 on
 SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # what a header carries unchanged
@@ -197,6 +196,11 @@ _percent = partial(setting, most=100)
 _secret = partial(setting, "", secret=True)
 _directory = partial(setting, read=os.path.expanduser)
 _url = partial(setting, "", read=_read_http_url)
+# The synthesizers in the order they are asked, and whom one that is online sends the texts to.
+_CHAIN = ", else ".join(
+    f"{one.name} (texts go to {one.sends_texts_to})" if one.sends_texts_to else one.name
+    for one in SYNTHESIZERS.values()
+)
 
 
 @dataclass(frozen=True, repr=False, eq=False)  # a repr would show secrets; both take 1.5 ms to make
@@ -314,9 +318,9 @@ class Settings:
 
     tts_engine: str = setting(
         "auto",
-        "synthesizer; auto: gtts (texts go to Google), else offline kokoro where it was fetched, neural, pico, espeak",
+        f"synthesizer; auto: {_CHAIN}",
         choices=("auto", *SYNTHESIZERS),
-    )  # fmt: skip
+    )
     tts_language: str = setting("en", "language of texts when a request names none", read=_read_language_tag)
     tts_max_characters: int = setting(4096, "longest text that is spoken", least=1, most=100_000)
     tts_timeout_seconds: int = setting(25, "time until the first audio, all synthesizers together", least=1)

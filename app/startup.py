@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import logs
-from .config import PROJECT, SYNTHESIZERS, ConfigError, Settings, is_ipv6
+from .config import PROJECT, ConfigError, Settings, is_ipv6
 from .engine.budget import MACHINE, budget_mb, budget_source, granted
 from .files import directory_problem
+from .synthesizers import SYNTHESIZERS
 
 if TYPE_CHECKING:
     from .services import Services

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from app.config import Settings
 from app.speech.languages import GTTS
-from app.speech.voices import ENGINES, PACKAGES, Voices, package_directory
+from app.speech.voices import Voices, package_directory
+from app.synthesizers import SYNTHESIZERS
 from tests.gtts_stand_in import GttsStandIn
 
 from .service import Service
@@ -22,7 +23,7 @@ HEADING = """\
 time for 10 s of speech | licence |
 |---|---|---:|---|---:|---:|---:|---:|---|"""
 FEW = 8  # languages that are named; more are counted
-BYTES_A_SECOND = {"gtts": 48000, "kokoro": 48000, "neural": 48000, "pico": 32000, "espeak": 44100}  # of WAV
+BYTE_RATE = slice(28, 32)  # of a WAV header: bytes a second, little-endian
 
 
 def row(engine: str, voices: Voices, text: str) -> str:
@@ -30,13 +31,13 @@ def row(engine: str, voices: Voices, text: str) -> str:
     spoken = [voice for voice in voices.all if voice.engine == engine]
     bases = sorted({voice.language.partition("-")[0] for voice in spoken})
     named = ", ".join(GTTS[base] for base in bases) if len(bases) <= FEW else str(len(bases))
-    quality = ENGINES[engine]
+    spec = SYNTHESIZERS[engine]
     first_ms, ten_seconds = speed(engine, text)
     peaks = " / ".join(f"{peak_mb(engine, form, text):.0f}" for form in ("wav", "mp3"))
     return (
-        f"| `{engine}` | {quality.quality}, {'offline' if spoken[0].offline else 'by the network'} | {len(spoken)} "
+        f"| `{engine}` | {spec.quality}, {'offline' if spoken[0].offline else 'by the network'} | {len(spoken)} "
         f"| {named} | {disk_mb(engine, voices):.0f} MB | {peaks} MB | {first_ms:.0f} ms | {ten_seconds:.2g} s "
-        f"| {quality.licence} |"
+        f"| {spec.licence} |"
     )
 
 
@@ -47,15 +48,16 @@ def speed(engine: str, text: str) -> tuple[float, float]:
             speak(service, engine, each)
         first = [speak(service, engine, each).first_byte_seconds * 1000 for each in FORTY]
         answers = [speak(service, engine, text) for _ in range(3)]
-    ten = [10 * one.seconds * BYTES_A_SECOND[engine] / len(one.body) for one in answers]
+    ten = [
+        10 * one.seconds * int.from_bytes(one.body[BYTE_RATE], "little") / len(one.body) for one in answers
+    ]
     return statistics.median(first), statistics.median(ten)
 
 
 def disk_mb(engine: str, voices: Voices) -> float:
     """What its package or model takes, without Python's compiled files."""
-    place = (
-        voices.kokoro if engine == "kokoro" else package_directory(PACKAGES.get(engine, "espeakng_loader"))
-    )
+    package = SYNTHESIZERS[engine].package
+    place = package_directory(package) if package else voices.kokoro
     files = Path(place or "").rglob("*")
     size = sum(one.stat().st_size for one in files if one.is_file() and one.suffix != ".pyc")
     return max(size / (1 << 20), 1)

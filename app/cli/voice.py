@@ -13,12 +13,13 @@ from typing import IO
 
 import click
 
-from ..config import SYNTHESIZERS, Settings
+from ..config import Settings
 from ..files import atomic_write
 from ..speech import languages, subtitles
 from ..speech.chain import SpeakRequest
 from ..speech.formats import AUDIO, TRANSCRIPTS
 from ..speech.transcription import Segment, Transcription, TranscriptionRequest
+from ..synthesizers import SYNTHESIZERS, WITH_PITCH
 from . import engines
 
 STANDARD = "-"  # input or output
@@ -149,7 +150,7 @@ def show_progress(transcription: Transcription) -> Iterator[Segment]:
 @click.option("--engine", type=click.Choice(["auto", *SYNTHESIZERS]), help="Else TTS_ENGINE.")
 @click.option("--language", help="Language tag of the text; else TTS_LANGUAGE.")
 @click.option("--speed", type=click.FloatRange(0.25, 4), default=1.0, show_default=True)
-@click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help="Pico and espeak-ng only.")
+@click.option("--pitch", type=click.FloatRange(0.5, 2), default=1.0, help=f"{WITH_PITCH} only.")
 def speak(text: str, out: str, format: str | None, **params: str | float | None) -> None:
     """Write the audio once it is whole, and say which voice spoke, and why no better one did."""
     settings = replace(

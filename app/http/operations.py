@@ -13,7 +13,7 @@ from ..memory import System
 from ..speech.formats import AUDIO as AUDIO_FORMATS
 from ..speech.formats import TRANSCRIPTS as TRANSCRIPT_FORMATS
 from ..speech.transcription import Segment
-from ..speech.voices import Quality, Voice
+from ..synthesizers import SYNTHESIZERS
 from . import auth
 from .hooks import Route
 from .params import Field, Schema
@@ -122,7 +122,7 @@ HEALTH: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]
 BYTES: Schema = {"type": "string", "format": "binary"}
 TEXT: Schema = {"type": "string"}
 SPOKEN_HEADERS = {
-    "X-TTS-Engine": "Who spoke: gtts, kokoro, neural, pico or espeak",
+    "X-TTS-Engine": f"Who spoke: {', '.join(SYNTHESIZERS)}",
     "X-TTS-Voice": "The voice's id",
     "X-TTS-Fallback": "Why engines that come first did not speak",
     "X-TTS-Skipped": "How many letters and digits are not spoken, by what they are, where there are any: "
@@ -156,10 +156,12 @@ TIMED_SPEECH = object_(
     engine=str, voice=str, format=str, duration=float, words=array(object_(word=str, start=float, end=float)),
     audio={"type": "string", "contentEncoding": "base64"},
 )  # fmt: skip
-VOICE = extend(of_class(Voice, "key"), quality=str)
+VOICE = object_(id=str, name=str, language=str, engine=str, offline=bool, gender=str, quality=str)
 ENGINES = {
     "type": "object",
-    "additionalProperties": extend(of_class(Quality), languages=list[str], memory_mb=float),
+    "additionalProperties": object_(
+        label=str, quality=str, megabytes=int, licence=str, languages=list[str], memory_mb=float
+    ),
 }
 VOICES = object_(voices=array(VOICE), languages=list[str], engines=ENGINES, formats=dict)
 CHECK = object_(status=HEALTH, reason=str)

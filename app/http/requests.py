@@ -25,11 +25,11 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from ..config import SYNTHESIZERS
 from ..errors import InvalidAudio, InvalidRequest, ServiceError, TooLarge, UnsupportedFormat
 from ..files import disk_of, nameless, write_all
 from ..speech import languages
 from ..speech.formats import AUDIO, TRANSCRIPTS
+from ..synthesizers import SYNTHESIZERS, WITH_PITCH
 from . import params
 from .hooks import services
 from .params import Choice, Fields, Flag, Languages, Number, Recording, Text
@@ -101,7 +101,7 @@ SPEAK = (
     Text("language", "language tag of the text; TTS_LANGUAGE"),
     Choice("format", "the audio's format", "mp3", of=tuple(AUDIO), refusal=UnsupportedFormat),
     Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
-    Number("pitch", "1.0 is the voice's own; Pico and espeak-ng only", 1.0, least=0.5, most=2),
+    Number("pitch", f"1.0 is the voice's own; {WITH_PITCH} only", 1.0, least=0.5, most=2),
     Choice("timestamps", "word: JSON, with the audio in base64 and the time of each word", of=("word",)),
     Flag("stream", "false: the audio is sent when it is complete, with its length", True),
 )

@@ -13,7 +13,6 @@ from ..checks import Check, overall
 from ..errors import InvalidRequest, ServiceError
 from ..speech.chain import SpeakRequest
 from ..speech.formats import AUDIO
-from ..speech.synthesis import COSTS_MB
 from ..speech.transcription import (
     Transcription,
     TranscriptionRequest,
@@ -21,7 +20,7 @@ from ..speech.transcription import (
     transcript_dict,
     transcription_dict,
 )
-from ..speech.voices import ENGINES
+from ..synthesizers import SYNTHESIZERS
 from . import params, responses
 from .hooks import AppResponse, client_waits, services
 from .params import Fields, Text
@@ -195,10 +194,16 @@ def _outcome(engine: str) -> dict[str, object]:
 def voices() -> Response:
     found = services().speech.synthesis.voices(params.read(VOICES, request.args)["language"])
     shown = ("id", "name", "language", "engine", "offline", "gender", "quality")
-    engines = {one.engine: ENGINES[one.engine]._asdict() for one in found}
-    for engine, facts in engines.items():
-        facts["languages"] = sorted({one.language for one in found if one.engine == engine})
-        facts["memory_mb"] = COSTS_MB[engine]
+    engines = {}
+    for spec in map(SYNTHESIZERS.__getitem__, dict.fromkeys(one.engine for one in found)):
+        engines[spec.name] = {
+            "label": spec.label,
+            "quality": spec.quality,
+            "megabytes": spec.disk_mb,
+            "licence": spec.licence,
+            "languages": sorted({one.language for one in found if one.engine == spec.name}),
+            "memory_mb": spec.memory_mb,
+        }
     return jsonify(
         voices=[{name: getattr(one, name) for name in shown} for one in found],
         languages=sorted({one.language for one in found}),
@@ -219,7 +224,7 @@ def condition() -> Response:
         },
         synthesis=_shown(checks[1]),
         synthesizers={check.name: _shown(check) for check in speech.synthesis.checks()},
-        breakers={"gtts": speech.synthesis.breaker.state},
+        breakers={name: breaker.state for name, breaker in speech.synthesis.breakers.items()},
         engines=[engine.state()._asdict() for engine in speech.engines],
     )
 

@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import CollectorRegistry
 
 from ..engine import Observer
+from ..synthesizers import SYNTHESIZERS
 from .shared_memory import WorkerSlot
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -65,7 +66,7 @@ FROM_THE_START: dict[str, list[tuple[str, ...]]] = {
     ],
     "realtime_refusals_total": [("queue_full",)],
     "speech_cache_requests_total": [("hit",), ("miss",)],
-    "speech_breaker_open": [("gtts",)],
+    "speech_breaker_open": [(one.name,) for one in SYNTHESIZERS.values() if one.sends_texts_to],
 }  # fmt: skip
 
 

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ..config import SYNTHESIZERS, Settings
+from ..config import Settings
 from ..engine.scripts import count
 from ..errors import InvalidRequest, NothingToSay, UnsupportedFormat
+from ..synthesizers import SYNTHESIZERS
 from . import languages
 from .formats import AUDIO
 from .voices import OPENAI_VOICES, Voice, Voices
 
-ONLINE = ("gtts",)
-WITH_PITCH = ("pico", "espeak")
+ONLINE = tuple(one.name for one in SYNTHESIZERS.values() if one.sends_texts_to)
 SPEEDS, PITCHES = (0.25, 4.0), (0.5, 2.0)
 FAILURES, RETRY_SECONDS = 3, 60.0  # of a circuit breaker
 NAMED = 12  # voices in the refusal of one that is unknown
@@ -24,7 +24,7 @@ ESPEAK_JAPANESE = frozenset({"kana"})
 
 class SpeakRequest(NamedTuple):
     """
-    A text and how to speak it; None leaves the choice to the service. Only Pico and espeak-ng have a *pitch*.
+    A text and how to speak it; None leaves the choice to the service. Not every synthesizer has a *pitch*.
 
     With *stream* the audio comes while it is made; without, when it is whole: its size and duration are
     then known, and an engine that fails half-way is replaced by the next. In the *background* it gives way to

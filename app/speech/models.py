@@ -14,6 +14,7 @@ from ..cgroup import processors
 from ..config import ConfigError, Settings, platform
 from ..engine.budget import budget_source
 from ..engine.launch import PACKED_BYTES
+from ..synthesizers import SYNTHESIZERS
 
 CONFIG = "config.json"
 # A model as it is published, and the two files it is made into (`engine_process/stt/convert.py`). An engine reads
@@ -39,7 +40,7 @@ WHOLE_FIXED_MB, HEAD_MB, WIDTH_MB = 61, 9.0, 0.07
 # recording with its spectrum. Fitted to tiny.en: 229 MB for 11 s in int8, 319 in float32, 725 for 10 minutes.
 LIBRARY_FIXED_MB, LIBRARY_MB_PER_SECOND = 110, 0.85
 LIBRARY_BYTES = {"float32": 4, "int16": 2, "float16": 2, "bfloat16": 2}  # of a weight; 1 for the rest
-SMALLEST_MB = 32.0  # of any engine: espeak-ng's
+SMALLEST_MB = min(one.memory_mb for one in SYNTHESIZERS.values())  # of any engine
 SESSION_MB = 1.5  # each further recording that is open: half a minute of samples and a decoder
 
 

@@ -28,16 +28,15 @@ from ..errors import (
     SynthesisFailed,
     SynthesisUnavailable,
 )
+from ..synthesizers import SYNTHESIZERS
 from . import languages, models
 from .audio import AudioInfo, Cache, CacheEntry, CacheWriter, SynthesisResult, chunks
-from .chain import ONLINE, WITH_PITCH, Attempt, Breaker, Chain, SpeakRequest
+from .chain import ONLINE, Attempt, Breaker, Chain, SpeakRequest
 from .formats import AUDIO
 from .voices import Voice, Voices
 
 log = logging.getLogger(__name__)
 
-# MB of PSS the engine process grows to, by who speaks; `benchmarks/voices.py` measures the whole service.
-COSTS_MB = {"gtts": 50.0, "kokoro": 280.0, "neural": 185.0, "pico": 36.0, "espeak": 32.0}
 NETWORK_SECONDS = 8.0  # until one answer of Google's is given up; they usually take 0.3
 STAND_IN_SECONDS = 600.0  # how long a cached answer may stand in for a better engine that failed
 RECIPE = 4  # part of every key: raise it when the engines make something else of the same request
@@ -54,17 +53,19 @@ class Synthesis:
         voices = Voices(settings)
         self.chain = Chain(settings, voices)
         self.cache = Cache(Path(settings.tts_cache_dir), settings.tts_cache_mb << 20)
-        self.breaker, self.observer = Breaker(), Observer()
+        self.breakers, self.observer = {name: Breaker() for name in ONLINE}, Observer()
         self._budget, self._timeout = budget, settings.tts_timeout_seconds
         options: Header = {
-            "espeak": [[files.library, files.data] for files in voices.espeak],
-            "gtts_url": settings.gtts_url,
-            "neural_threads": 1,
-            "neural_download": settings.neural_voice_download,
-            "kokoro": str(voices.kokoro.absolute()) if voices.kokoro else None,
-            "kokoro_threads": settings.stt_threads or cgroup.processors(),
+            "gtts": {"url": settings.gtts_url},
+            "kokoro": {
+                "directory": str((voices.kokoro or Path()).absolute()),
+                "espeak": voices.espeak,
+                "threads": settings.stt_threads or cgroup.processors(),
+            },
+            "neural": {"allow_download": settings.neural_voice_download},
+            "espeak": {"candidates": voices.espeak},
         }
-        largest_mb = max(COSTS_MB[name] for name in voices.engines)
+        largest_mb = max(SYNTHESIZERS[name].memory_mb for name in voices.engines)
         run = program("speech", options, COMMON, cost_mb=largest_mb, seats=settings.engine_seats)
         self.engine = Engine("speech", run, budget, settings)
 
@@ -109,7 +110,7 @@ class Synthesis:
                 raise  # the request, or the seats, are the same for all of them
             except ServiceError as error:
                 no_room = isinstance(error, InsufficientMemory) and request.background
-                if no_room and COSTS_MB[attempt.engine] <= self._budget.max_single_mb():
+                if no_room and SYNTHESIZERS[attempt.engine].memory_mb <= self._budget.max_single_mb():
                     raise  # there will be room: a job can wait for it
                 log.warning("synthesizer=%s failed: %s: %s", attempt.engine, error.code, error.message)
                 reasons.append(f"{attempt.engine}: {error.message}")
@@ -141,29 +142,31 @@ class Synthesis:
         room_mb = models.room_mb(self._budget.limit_mb, self._budget.reserve_mb)
         for name in self.chain.engines:
             problem = "" if self.chain.voices.installed(name) else "is not installed"
-            if name in ONLINE and (seconds := self.breaker.retry_in_seconds):
+            cost_mb = SYNTHESIZERS[name].memory_mb
+            if name in self.breakers and (seconds := self.breakers[name].retry_in_seconds):
                 problem = f"failed lately; tried again in {seconds:.0f} s"
-            elif not problem and COSTS_MB[name] > room_mb:
-                problem = f"needs {COSTS_MB[name]:.0f} MB, which the budget never has; raise MEMORY_BUDGET_MB"
+            elif not problem and cost_mb > room_mb:
+                problem = f"needs {cost_mb:.0f} MB, which the budget never has; raise MEMORY_BUDGET_MB"
             found.append(Check(name, problem))
         return found
 
     @contextmanager
     def _guarded(self, engine: str) -> Iterator[None]:
         """The block asks *engine*: one that is online if its breaker allows it, which is told how it went."""
-        if engine not in ONLINE:
+        breaker = self.breakers.get(engine)
+        if breaker is None:
             yield
             return
-        if not self.breaker.allows():
-            raise SynthesisFailed(f"failed lately; tried again in {self.breaker.retry_in_seconds:.0f} s")
+        if not breaker.allows():
+            raise SynthesisFailed(f"failed lately; tried again in {breaker.retry_in_seconds:.0f} s")
         try:
             yield
-            self.breaker.succeeded()
+            breaker.succeeded()
         except SynthesisFailed:
-            self.breaker.failed()
+            breaker.failed()
             raise
         finally:
-            self.observer.note("speech_breaker_open", self.breaker.state != "closed", engine)
+            self.observer.note("speech_breaker_open", breaker.state != "closed", engine)
 
     def _begin(
         self, attempt: Attempt, request: SpeakRequest, wanted: Wanted, *, seconds: float, before: list[str]
@@ -173,7 +176,7 @@ class Synthesis:
         limit, begun = began + seconds, False
         messages = self.engine.session(
             question(attempt, request, within_seconds=min(NETWORK_SECONDS, seconds)),
-            cost_mb=COSTS_MB[attempt.engine],
+            cost_mb=SYNTHESIZERS[attempt.engine].memory_mb,
             patience_seconds=seconds,
             background=request.background,
             wanted=lambda: wanted() and time.monotonic() < limit,
@@ -222,7 +225,7 @@ class Synthesis:
             close()
             if isinstance(error, ClientGone) and wanted():
                 # Only the first that waits for memory is refused it; the others wait for their turn behind it.
-                short = self._budget.shortage(self.engine, COSTS_MB[attempt.engine])
+                short = self._budget.shortage(self.engine, SYNTHESIZERS[attempt.engine].memory_mb)
                 raise short or SynthesisFailed(f"no audio within {seconds:.0f} s") from None
             raise
 
@@ -257,7 +260,7 @@ def question(attempt: Attempt, request: SpeakRequest, *, within_seconds: float) 
 
 def cache_key(attempt: Attempt, request: SpeakRequest) -> str:
     """The name of the audio: a digest of all that decides how it sounds."""
-    pitch = request.pitch if attempt.engine in WITH_PITCH else 1.0
+    pitch = request.pitch if SYNTHESIZERS[attempt.engine].has_pitch else 1.0
     voices = [attempt.voice.id, *sorted(voice.id for voice in attempt.others.values())]
     decisive = [RECIPE, voices, request.text, request.format, request.speed, pitch]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:40]

@@ -5,20 +5,15 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..config import SYNTHESIZERS, Settings
+from ..config import Settings
+from ..synthesizers import SYNTHESIZERS, SynthesizerSpec
 from . import languages
 
 ESPEAK_LIBRARY = "libespeak-ng.so.1"
-PACKAGES = {"gtts": "gtts", "neural": "hibari", "pico": "py_nanotts"}
-# Pico's voices: its name for each, what its language is called, and the tag it is best for.
-PICO = (
-    ("en-US", "American English", "en"), ("en-GB", "British English", ""), ("de-DE", "German", "de"),
-    ("es-ES", "Spanish", "es"), ("fr-FR", "French", "fr"), ("it-IT", "Italian", "it"),
-)  # fmt: skip
 KOKORO = "kokoro"  # the directory of its model in MODEL_DIR
 KOKORO_MODEL = "kokoro.onnx"
 # The first letter of a Kokoro voice's name: its language, what that is called, and another tag it is best for.
@@ -46,31 +41,18 @@ class Voice(NamedTuple):
     name: str
     language: str
     engine: str
-    offline: bool
     key: str  # what its engine calls it
     gender: str = ""  # where that is known
 
     @property
+    def offline(self) -> bool:
+        """Whether the texts it speaks stay on this machine."""
+        return not SYNTHESIZERS[self.engine].sends_texts_to
+
+    @property
     def quality(self) -> str:
         """Whether it sounds like a person: "natural", "parametric" or "robotic"."""
-        return ENGINES[self.engine].quality
-
-
-class Quality(NamedTuple):
-    """What an engine's voices are like, and what they cost."""
-
-    quality: str  # "natural", "parametric" or "robotic"
-    megabytes: int  # on the disk
-    licence: str
-
-
-ENGINES = {
-    "gtts": Quality("natural", 1, "Google's terms of service"),
-    "kokoro": Quality("natural", 109, "Apache-2.0"),
-    "neural": Quality("natural", 15, "Apache-2.0"),
-    "pico": Quality("parametric", 8, "Apache-2.0"),
-    "espeak": Quality("robotic", 19, "GPL-3.0-or-later"),
-}
+        return SYNTHESIZERS[self.engine].quality
 
 
 class EspeakFiles(NamedTuple):
@@ -88,18 +70,22 @@ class Voices:
         kokoro = Path(settings.model_dir) / KOKORO
         is_here = settings.kokoro and (kokoro / KOKORO_MODEL).is_file()
         self.kokoro = kokoro if is_here else None  # the directory of its model
-        self.engines = tuple(engine for engine in SYNTHESIZERS if engine != "kokoro" or is_here)
+        self.engines = tuple(engine for engine in SYNTHESIZERS if engine != KOKORO or is_here)
         self.speaking = functools.lru_cache(maxsize=256)(self._speaking)  # asked for every engine and text
 
     @functools.cached_property
     def _spoken(self) -> list[tuple[str, Voice]]:
         """(tag, voice): every language of every voice, the best voice for a tag before the others."""
+        found: dict[str, Callable[[], Iterable[tuple[str, Voice]]]] = {
+            "gtts": gtts_voices,
+            "kokoro": functools.partial(kokoro_voices, self.kokoro),
+            "neural": functools.partial(neural_voices, download=self._neural_download),
+            "espeak": functools.partial(espeak_voices, self.espeak),
+        }
         return [
-            *gtts_voices(),
-            *kokoro_voices(self.kokoro),
-            *neural_voices(download=self._neural_download),
-            *pico_voices(),
-            *espeak_voices(self.espeak),
+            spoken
+            for name, spec in SYNTHESIZERS.items()
+            for spoken in (fixed_voices(spec) if spec.voices else found[name]())
         ]
 
     @functools.cached_property
@@ -158,9 +144,9 @@ class Voices:
         """Whether *engine* is here at all; without reading its voices, which takes espeak-ng's 142 files."""
         if engine == "espeak":
             return _espeak_data(self.espeak) is not None
-        if engine == "kokoro":
+        if engine == KOKORO:
             return self.kokoro is not None
-        return package_directory(PACKAGES[engine]) is not None
+        return package_directory(SYNTHESIZERS[engine].package) is not None
 
     def languages(self, engines: Iterable[str]) -> list[str]:
         """Every language tag that *engines* have a voice for."""
@@ -169,10 +155,10 @@ class Voices:
 
 def gtts_voices() -> Iterator[tuple[str, Voice]]:
     """Google Translate's voices by tag; none where gTTS is not installed."""
-    if importlib.util.find_spec("gtts") is None:
+    if package_directory("gtts") is None:
         return
     for tag, name in languages.GTTS.items():
-        yield tag.lower(), Voice(f"gtts:{tag.lower()}", name, tag, "gtts", offline=False, key=tag)
+        yield tag.lower(), Voice(f"gtts:{tag.lower()}", name, tag, "gtts", key=tag)
 
 
 def kokoro_voices(directory: Path | None) -> Iterator[tuple[str, Voice]]:
@@ -183,7 +169,7 @@ def kokoro_voices(directory: Path | None) -> Iterator[tuple[str, Voice]]:
             language, spoken, also = KOKORO_LANGUAGES[key[0]]
             gender = "female" if key[1] == "f" else "male"
             name = f"{key[3:].capitalize()} ({spoken}, {gender})"
-            voice = Voice(f"kokoro:{key}", name, language, "kokoro", offline=True, key=key, gender=gender)
+            voice = Voice(f"kokoro:{key}", name, language, "kokoro", key=key, gender=gender)
             yield from ((tag, voice) for tag in (language.lower(), also) if tag)
 
 
@@ -200,20 +186,20 @@ def neural_voices(*, download: bool) -> Iterator[tuple[str, Voice]]:
         if not (facts.get("bundled") or download or os.path.exists(home / facts["file"])):
             continue
         name = f"{key.capitalize()} ({facts['accent']} English, {facts['gender']})"
-        voice = Voice(f"neural:{key}", name, facts["language"], "neural", offline=True, key=key)
+        voice = Voice(f"neural:{key}", name, facts["language"], "neural", key=key)
         if facts.get("bundled"):
             yield "en", voice
         yield facts["language"].lower(), voice
 
 
-def pico_voices() -> Iterator[tuple[str, Voice]]:
-    """Pico's voices by tag; none where py-nanotts is not installed."""
-    if package_directory("py_nanotts") is None:
+def fixed_voices(spec: SynthesizerSpec) -> Iterator[tuple[str, Voice]]:
+    """The voices that the table has of a synthesizer, by tag; none where its package is not installed."""
+    if package_directory(spec.package) is None:
         return
-    for key, spoken, also in PICO:
-        id = f"pico:{key.lower()}"
-        voice = Voice(id, f"Pico ({spoken}, female)", key, "pico", offline=True, key=key, gender="female")
-        yield from ((tag, voice) for tag in (key.lower(), also) if tag)
+    for key, language, language_name, gender, best_for in spec.voices:
+        name = f"{spec.label} ({language_name}, {gender})"
+        voice = Voice(f"{spec.name}:{key.lower()}", name, language, spec.name, key=key, gender=gender)
+        yield from ((tag, voice) for tag in (language.lower(), best_for) if tag)
 
 
 def espeak_voices(found: Iterable[EspeakFiles]) -> list[tuple[str, Voice]]:
@@ -236,7 +222,7 @@ def espeak_voices(found: Iterable[EspeakFiles]) -> list[tuple[str, Voice]]:
         # The package brings a few voices without their dictionary; they could not read a word.
         if tags and (data / f"{dictionary or tags[0][1].split('-')[0]}_dict").exists():
             id = file.name.lower()
-            voice = Voice(f"espeak:{id}", name, tags[0][1], "espeak", offline=True, key=id)
+            voice = Voice(f"espeak:{id}", name, tags[0][1], "espeak", key=id)
             ranked += [(rank, tag, voice) for rank, tag in tags]
     ranked.sort(key=lambda entry: entry[0])
     return [(tag, voice) for _, tag, voice in ranked]

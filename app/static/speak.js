@@ -6,7 +6,8 @@ import { meanwhile } from "./memory.js";
 import * as snippets from "./snippets.js";
 
 const player = byId("spoken");
-const ENGINES = { gtts: "gTTS (online)", kokoro: "Kokoro (offline)", neural: "neural (offline)", pico: "Pico (offline)", espeak: "espeak-ng (offline)" };
+const QUALITIES = ["natural", "parametric", "robotic"]; // best first
+const labels = {}; // of the synthesizers, once they are listed
 let work = null; // what stops the request that goes on
 let listed = null;
 
@@ -25,17 +26,19 @@ export function begin() {
 // Hundreds of voices, that most visitors never look at: asked for when somebody comes near.
 async function listVoices() {
   try {
-    const { voices, formats } = await json(`${VOICE}/voices`);
+    const { voices, engines, formats } = await json(`${VOICE}/voices`);
     for (const [name, type] of Object.entries(formats))
       // Its first is in the page; samples without a header no browser plays.
       if (name !== byId("format").value && type !== "audio/pcm") byId("format").append(element("option", { textContent: name }));
-    for (const engine of ["kokoro", "neural", "gtts", "pico", "espeak"]) {
+    // The best first, and of equals those that keep the texts on the server.
+    const rank = (voice) => 2 * QUALITIES.indexOf(voice.quality) + !voice.offline;
+    for (const engine of new Set([...voices].sort((one, other) => rank(one) - rank(other)).map((voice) => voice.engine))) {
       const own = voices.filter((voice) => voice.engine === engine);
-      if (!own.length) continue;
+      labels[engine] = `${engines[engine].label} (${own[0].offline ? "offline" : "online"})`;
       const options = own.map((voice) =>
         element("option", { value: voice.id, textContent: `${voice.name} · ${voice.language}` }),
       );
-      byId("voice").append(element("optgroup", { label: ENGINES[engine] }, ...options));
+      byId("voice").append(element("optgroup", { label: labels[engine] }, ...options));
     }
     byId("voices").append(...byLanguage(voices));
   } catch (error) {
@@ -90,8 +93,10 @@ async function speak(fields) {
     });
     if (!response.ok) throw await refusal(response);
     const audio = await response.blob();
+    const took = performance.now() - began;
     play(audio, fields.format);
-    tell(response.headers, audio, performance.now() - began);
+    await listed; // they have the synthesizer's label
+    tell(response.headers, audio, took);
   } finally {
     if (own === work) byId("speak-button").removeAttribute("aria-busy");
   }
@@ -122,6 +127,6 @@ function tell(headers, audio, milliseconds) {
   const others = headers.get("X-TTS-Fallback") ? ` Could not speak it: ${headers.get("X-TTS-Fallback")}` : "";
   say(
     byId("speak-says"),
-    `${ENGINES[engine] ?? engine}, ${headers.get("X-TTS-Voice")}: ${size(audio.size)} in ${(milliseconds / 1000).toFixed(2)} s${kept}.${others}`,
+    `${labels[engine] ?? engine}, ${headers.get("X-TTS-Voice")}: ${size(audio.size)} in ${(milliseconds / 1000).toFixed(2)} s${kept}.${others}`,
   );
 }

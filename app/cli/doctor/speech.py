@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ... import memory
-from ...config import SYNTHESIZERS
 from ...engine_process.tts.gtts import ENDPOINT
 from ...errors import ServiceError
 from ...services import Services
@@ -18,25 +17,13 @@ from ...speech import models
 from ...speech.chain import SpeakRequest
 from ...speech.transcription import TranscriptionRequest
 from ...speech.voices import find_espeak
+from ...synthesizers import SYNTHESIZERS
 from .. import engines
 from .machine import Finding, error, ok, warning
 
 REACH_SECONDS = 3.0
 SENTENCE = "The meeting starts at ten. Please bring the report with you."
-DETAILS = {
-    "gtts": "Google Translate's voice answers",
-    "kokoro": "offline, 6 languages",
-    "neural": "offline, English",
-    "pico": "offline, 5 languages",
-}
 UNDERSTOOD = 0.5  # of the words: espeak-ng is hard to understand for a small model
-REMEDIES = {
-    "gtts": "let this machine reach it, or set TTS_ENGINE=neural or espeak to have texts spoken offline",
-    "kokoro": "python -m app voices fetch kokoro, or raise MEMORY_BUDGET_MB where it does not fit",
-    "neural": "pip install -r requirements.txt, or raise MEMORY_BUDGET_MB where it does not fit",
-    "pico": "pip install -r requirements.txt, which brings py-nanotts",
-    "espeak": "apt install espeak-ng, or pip install -r requirements.txt, which brings espeakng-loader",
-}
 
 
 class Damaged(Exception):
@@ -164,13 +151,14 @@ def synthesizers(services: Services) -> Iterator[Finding]:
     problems["espeak"] = problems["espeak"] or _library_problem()
     able = [name for name in names if not problems[name]]
     for name in names:
+        spec = SYNTHESIZERS[name]
         if name in able:
             library = next(files.library for files in find_espeak()) if name == "espeak" else ""
-            yield ok(name, library or DETAILS.get(name, ""))
+            yield ok(name, library or spec.summary)
         elif able:
-            yield warning(name, f"{problems[name]}; {' and '.join(able)} can speak", REMEDIES[name])
+            yield warning(name, f"{problems[name]}; {' and '.join(able)} can speak", spec.remedy)
         else:
-            yield error(name, problems[name], REMEDIES[name])
+            yield error(name, problems[name], spec.remedy)
     if not able:
         others = "" if engine == "auto" else "; with TTS_ENGINE=auto another synthesizer speaks instead"
         yield error("synthesis", "nobody can speak", f"see the lines above{others}")

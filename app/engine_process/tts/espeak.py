@@ -54,7 +54,6 @@ class Espeak:
     at a time; every sentence sets the voice anew, so sessions may take turns.
     """
 
-    name = "espeak"
     speeds = (80 / WORDS_PER_MINUTE, 450 / WORDS_PER_MINUTE)
 
     def __init__(self, candidates: Sequence[tuple[str, str | None]]) -> None:

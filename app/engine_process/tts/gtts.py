@@ -33,7 +33,6 @@ AUDIO = re.compile(rb'jQ1olc","\[\\"([A-Za-z0-9+/=]+)\\"]')
 class Gtts:
     """Google Translate's voice; every part of a text is one request to *url*."""
 
-    name = "gtts"
     sample_rate = 24000
     speeds = (1.0, 1.0)  # it has "slow" as well, which is a different voice; time stretching does both ways
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +34,20 @@ BREATH_PAUSE = 0.06
 
 class Kokoro:
     """
-    The voices in *directory*, with *espeak* for their phonemes; the model is loaded with the first text.
+    The voices in *directory*, with an espeak-ng of those in *espeak* for their phonemes.
 
     A piece of at most 40 phonemes is spoken at a time: that, and not the sentence, decides the memory it takes.
     """
 
-    name = "kokoro"
     sample_rate = 24000
     speeds = (0.75, 2.0)  # slower, the model drawls, and a piece takes more memory
 
-    def __init__(self, directory: Path, espeak: Espeak, *, threads: int) -> None:
-        self._directory, self._espeak = directory, espeak
+    def __init__(self, directory: str, espeak: Sequence[tuple[str, str | None]], *, threads: int) -> None:
+        self._directory, self._espeak = Path(directory), Espeak(espeak)
         try:
             # Without the arena a piece peaks at 627 MB instead of 263. Waiting by spinning takes half again the
             # processor's time, which the web worker and Whisper need.
-            self._session = session(directory / MODEL, threads, arena=True, spinning=False)
+            self._session = session(self._directory / MODEL, threads, arena=True, spinning=False)
         except Exception as problem:  # onnxruntime's errors have no common class but this
             raise protocol.Refused(
                 "misconfigured",

@@ -33,7 +33,6 @@ class Neural:
     Nothing is downloaded unless *allow_download*; voices are loaded when first asked for.
     """
 
-    name = "neural"
     sample_rate = 24000
     speeds = (0.5, 2.0)  # what the voice was trained for
 

@@ -23,7 +23,6 @@ class Pico:
     up to a fifth shorter.
     """
 
-    name = "pico"
     sample_rate = 16000
     speeds = (0.5, 2.0)
     # -10.8 to -13.3 by language, clipped; what is not clipped is a decibel louder.

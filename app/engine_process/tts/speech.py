@@ -5,12 +5,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from importlib import import_module
 
 from ...engine import protocol
 from ...engine.scripts import runs
+from ...synthesizers import SYNTHESIZERS
 from .encode import PLAIN, Raw
-from .espeak import Espeak
 from .gtts import Gtts, mp3_seconds
 from .synthesizer import SpeechOptions, Synthesizer
 from .text import clean, letters
@@ -23,9 +23,7 @@ class SpeechEngine:
     """
     What the speech process serves; a synthesizer is loaded when it is first asked for, and then kept.
 
-    *options*: `espeak`, a list of [library, data directory or null], the first that works is taken;
-    `gtts_url`, another endpoint than Google's; `neural_download`, whether voices may be fetched;
-    `neural_threads`; `kokoro`, the directory of its model or null, and `kokoro_threads`.
+    *options*: by name, what each that needs something is made with.
     """
 
     def __init__(self, options: protocol.Header) -> None:
@@ -43,9 +41,13 @@ class SpeechEngine:
         a step being one sentence, then {"kind": "end", "duration", "patches": [[offset, hex], ...], "words"}:
         with `timed` what is said, as [word, start, end] in seconds; null where the synthesizer does not know.
         """
-        if header["engine"] not in self._loaded:
-            self._loaded[header["engine"]] = self._load(header["engine"])
-        synthesizer = self._loaded[header["engine"]]
+        name = header["engine"]
+        if name not in self._loaded:
+            # Imported when it is asked for: what is not used does not weigh anything.
+            module, _, class_name = SYNTHESIZERS[name].made_by.partition(":")
+            made_by = getattr(import_module(f".{module}", __package__), class_name)
+            self._loaded[name] = made_by(**self._options.get(name, {}))
+        synthesizer = self._loaded[name]
         speed = header["speed"]
         slowest, fastest = synthesizer.speeds
         as_asked = ("voice", "language", "pitch", "within_seconds", "scripts", "others")
@@ -60,7 +62,7 @@ class SpeechEngine:
             raise protocol.Refused("nothing_to_say", "the text has no word that this voice can say", "text")
         start = {
             "kind": "start",
-            "engine": synthesizer.name,
+            "engine": name,
             "voice": options.voice,
             "skipped": dict(skipped),
         }
@@ -69,26 +71,6 @@ class SpeechEngine:
         tempo = speed / options.speed
         file = encoder(header["format"], synthesizer.sample_rate, tempo=tempo)
         return encode(synthesizer, parts, file, start, tempo)
-
-    def _load(self, name: str) -> Synthesizer:
-        options = self._options
-        # Each is imported when it is asked for: what is not used does not weigh anything.
-        if name == "espeak":
-            return Espeak(options["espeak"])
-        if name == "kokoro":
-            from .kokoro import Kokoro
-
-            espeak = Espeak(options["espeak"])
-            return Kokoro(Path(options["kokoro"] or ""), espeak, threads=options["kokoro_threads"])
-        if name == "pico":
-            from .pico import Pico
-
-            return Pico()
-        if name == "neural":
-            from .neural import Neural
-
-            return Neural(threads=options["neural_threads"], allow_download=options["neural_download"])
-        return Gtts(options["gtts_url"])
 
 
 def encoder(format: protocol.Header, rate: int, *, tempo: float = 1.0) -> Raw:

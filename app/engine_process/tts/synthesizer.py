@@ -52,7 +52,6 @@ class SpeechOptions:
 class Synthesizer(Protocol):
     """Text to samples; one sentence at a time, so that work stays bounded and the first is out early."""
 
-    name: str
     sample_rate: int
     speeds: tuple[float, float]  # slowest and fastest it speaks itself; the rest is time stretching
 

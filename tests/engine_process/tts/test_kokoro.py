@@ -8,7 +8,6 @@ import pytest
 
 from app.config import PROJECT
 from app.engine import protocol
-from app.engine_process.tts.espeak import Espeak
 from app.engine_process.tts.kokoro import Kokoro, mix
 from app.engine_process.tts.synthesizer import LOUDNESS, SpeechOptions
 from app.speech.voices import find_espeak, kokoro_voices
@@ -26,7 +25,7 @@ SAMPLES_A_SECOND = 24000
 def kokoro():
     if not DIRECTORY.is_dir():
         pytest.skip("Kokoro's voices are not here: python -m app voices fetch kokoro")
-    return Kokoro(DIRECTORY, Espeak(find_espeak()), threads=2)
+    return Kokoro(DIRECTORY, find_espeak(), threads=2)
 
 
 def heard(pieces) -> list[numpy.ndarray]:

@@ -8,9 +8,9 @@ import pytest
 from app.config import PROJECT
 from app.engine_process.tts.pico import Pico, tamed
 from app.engine_process.tts.synthesizer import SpeechOptions
-from app.speech.voices import pico_voices
+from app.synthesizers import SYNTHESIZERS
 
-VOICES = {voice.key: voice for _, voice in pico_voices()}
+VOICES = {voice.key: voice for voice in SYNTHESIZERS["pico"].voices}
 SENTENCES = json.loads((Path(__file__).parents[2] / "data" / "sentences.json").read_text())
 LIMIT_SECONDS = 60
 

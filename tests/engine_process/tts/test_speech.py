@@ -30,10 +30,7 @@ def stand_in():
 
 @pytest.fixture(scope="module")
 def engine(stand_in):
-    espeak = [[files.library, files.data] for files in find_espeak()]
-    return SpeechEngine(
-        {"espeak": espeak, "gtts_url": stand_in.url, "neural_threads": 1, "neural_download": False}
-    )
+    return SpeechEngine({"espeak": {"candidates": find_espeak()}, "gtts": {"url": stand_in.url}})
 
 
 def ask(serving: SpeechEngine, /, **question: object) -> list[protocol.Message | None]:
