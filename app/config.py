@@ -86,7 +86,8 @@ def _url_parts(text: str) -> SplitResult | None:
         return None
 
 
-def _read_http_url(text: str) -> str:
+def read_http_url(text: str) -> str:
+    """The address *text* of a server; ValueError says what it has to be."""
     parts = _url_parts(text)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must start with http:// or https://, a host's name and a port that is a number")
@@ -94,7 +95,7 @@ def _read_http_url(text: str) -> str:
 
 
 def _read_dsn(text: str) -> str:
-    parts = _url_parts(_read_http_url(text))
+    parts = _url_parts(read_http_url(text))
     if parts is None or not parts.username or not parts.path.rpartition("/")[2].isdecimal():
         raise ValueError("is no DSN such as https://KEY@o1.ingest.sentry.io/42")
     return text
@@ -195,7 +196,7 @@ def threads_for_bodies(web_threads: int) -> int:
 _percent = partial(setting, most=100)
 _secret = partial(setting, "", secret=True)
 _directory = partial(setting, read=os.path.expanduser)
-_url = partial(setting, "", read=_read_http_url)
+_url = partial(setting, "", read=read_http_url)
 # The synthesizers in the order they are asked, and whom one that is online sends the texts to.
 _CHAIN = ", else ".join(
     f"{one.name} (texts go to {one.sends_texts_to})" if one.sends_texts_to else one.name

@@ -6,12 +6,13 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Iterable
+from http.client import HTTPException
 from typing import Any
 
 import click
 
 from .. import startup
-from ..config import Settings
+from ..config import Settings, read_http_url
 
 BAR_WIDTH = 40
 SPARKS_SHOWN = 60  # totals in the line at the bottom
@@ -52,13 +53,15 @@ def memory(url: str | None, once: bool, every: float, api_key: str | None) -> No
 def fetch_report(base: str, api_key: str | None) -> Report:
     """The answer of GET /api/memory; ClickException if there is none."""
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    if not base.startswith(("http://", "https://")):
-        raise click.UsageError(f"{base!r} is not an address: it must begin with http:// or https://")
-    request = urllib.request.Request(f"{base}/api/memory", headers=headers)  # noqa: S310 (checked above)
+    try:
+        address = f"{read_http_url(base)}/api/memory"
+    except ValueError as wrong:
+        raise click.UsageError(f"{base!r} is not an address: it {wrong}") from None
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310 (checked above)
+    another = click.ClickException(f"the server at {base} is not this service")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
             report: Report = json.load(response)
-            return report
     except urllib.error.HTTPError as error:
         error.close()
         remedy = "; send a key with --api-key or API_KEY" if error.code == 401 else ""
@@ -67,8 +70,11 @@ def fetch_report(base: str, api_key: str | None) -> Report:
         reason = getattr(error, "reason", error)
         problem = f"nothing answers at {base} ({reason}); `make run` starts the service"
         raise click.ClickException(problem) from None
-    except ValueError:
-        raise click.ClickException(f"the server at {base} is not this service") from None
+    except (ValueError, HTTPException):
+        raise another from None
+    if not isinstance(report, dict) or not report.keys() >= {"budget", "service", "cgroup"}:
+        raise another
+    return report
 
 
 def draw(report: Report, totals: Iterable[float]) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from app.config import PROJECT, Settings
 
 from ..processes import free_port, until
-from .command import run
+from .command import ANOTHER, answering, run
 
 MODEL = Path(Settings.from_env().model_dir) / "tiny.en"
 
@@ -227,6 +227,15 @@ def test_its_own_service_on_the_port_is_no_error(server):
     done = run("doctor", HOST="127.0.0.1", PORT=str(server.port))
     assert b"this service answers there" in done.stdout
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("other", ANOTHER)
+def test_another_program_on_the_port_is_said_to_be_there(other):
+    with answering(ANOTHER[other]) as port:
+        done = run("doctor", "--json", HOST="127.0.0.1", PORT=str(port))
+    assert done.returncode == 1
+    (found,) = [each for each in json.loads(done.stdout)["findings"] if each["status"] == "error"]
+    assert (found["name"], "is in use by another program" in found["detail"]) == ("port", True)
 
 
 def test_nothing_is_left_by_the_looking(tmp_path):

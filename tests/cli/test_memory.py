@@ -1,5 +1,7 @@
 """`memory`: a running service, looked at from outside."""
 
+import re
+
 import pytest
 from click.testing import CliRunner
 
@@ -8,7 +10,10 @@ from app.cli.memory import bar, sparks
 
 from ..processes import free_port
 from ..server import Server
-from .command import run
+from .command import ANOTHER, answering, run
+
+NO_ADDRESS = ("localhost:8000", "ftp://localhost", "http://", "http://[::1", "http://a host", "http://host:port",
+              "http://host:99999")  # fmt: skip
 
 
 def test_one_look_shows_every_process_against_the_budget(server):
@@ -37,14 +42,23 @@ def test_a_service_with_keys_wants_one():
     ("url", "status", "complaint"),
     [
         (f"http://127.0.0.1:{free_port()}", 1, "nothing answers"),
-        ("localhost:8000", 2, "is not an address"),
+        *((url, 2, "is not an address") for url in NO_ADDRESS),
     ],
-    ids=["nobody", "no address"],
+    ids=["nobody", *NO_ADDRESS],
 )
 def test_what_cant_be_looked_at_is_said(url, status, complaint):
     done = CliRunner().invoke(cli, ["memory", url, "--once"])
     assert done.exit_code == status
     assert complaint in done.output
+
+
+@pytest.mark.parametrize("other", ANOTHER)
+def test_another_server_is_said_to_be_none(other):
+    with answering(ANOTHER[other]) as port:
+        done = CliRunner().invoke(cli, ["memory", f"http://127.0.0.1:{port}", "--once"])
+    assert done.exit_code == 1
+    complaint = "nothing answers at" if other == "nothing" else "is not this service"
+    assert re.fullmatch(rf"Error: .*{complaint}.*\n", done.output)
 
 
 def test_bars_and_columns_keep_within_their_place():

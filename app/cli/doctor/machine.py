@@ -9,6 +9,7 @@ import platform
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
+from http.client import HTTPException
 from typing import NamedTuple
 
 from ... import cgroup
@@ -134,7 +135,7 @@ def _is_ours(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"{address}/", timeout=LOOK_SECONDS) as answer:  # noqa: S310 (our own)
             return bool(json.load(answer)["name"] == "pam-voice")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return False
 
 
