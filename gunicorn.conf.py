@@ -69,11 +69,6 @@ def child_exit(server, worker):
     server.slots.release(worker.slot)
 
 
-def on_exit(server):
-    """Remove what workers shared."""
-    server.slots.close()
-
-
 def post_worker_init(worker):
     """Tell the app that it serves, and as whose child; leave what is loaded now out of later collections."""
     worker.wsgi.extensions["services"].begin(worker.ppid, is_running=lambda: worker.alive)

@@ -18,13 +18,13 @@ from .config import Settings
 from .engine.budget import budget_mb, weigh_web
 from .errors import ServiceError
 from .files import directory_problem, free_bytes
+from .monitoring.monitoring import Monitoring
 from .monitoring.shared_memory import own_slot
 from .speech.service import Speech
 
 if TYPE_CHECKING:
     from .jobs.job import Counts
     from .jobs.service import Jobs
-    from .monitoring.monitoring import Monitoring
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,6 @@ class Services:
         )
         services = cls(settings, speech, Access(settings), live)
         if settings.monitoring:
-            from .monitoring.monitoring import Monitoring  # 1.5 MB of prometheus_client
-
             services.monitoring = Monitoring(slot, services.processes)
             speech.watch(services.monitoring.metrics)
         return services

@@ -1,7 +1,7 @@
 """
 How the service is: health, memory, metrics, and what the page shows of them in one answer. Wakes no engine.
 
-What monitoring needs is imported by the views: with MONITORING=false the worker does without its 1.5 MB.
+Reports are imported by the views: who never asks for one does without, and without the 1.5 MB of prometheus_client.
 """
 
 from __future__ import annotations
@@ -233,9 +233,9 @@ def _rounded(**megabytes: float) -> dict[str, float]:
 @monitoring.get("/metrics", summary="Every metric of every worker, as Prometheus reads them")
 def metrics() -> Response:
     watched = _watched()
-    from ..monitoring import reports
+    from ..monitoring import exposition
 
-    return Response(reports.text(services(), watched.metrics), content_type=TEXT_FORMAT)
+    return Response(exposition.text(services(), watched), content_type=TEXT_FORMAT)
 
 
 @monitoring.get("/api/monitoring/performance", summary="Counts, rates and percentiles by route", query=WINDOW)

@@ -11,9 +11,8 @@ from .. import cgroup
 from ..access.limits import network
 from ..logs import UNMATCHED, RequestRecord
 from ..memory import Process
-from .metrics import Metrics
+from .metrics import Metrics, Windows
 from .shared_memory import WorkerSlot
-from .windows import Windows
 
 AT_WORK_SECONDS = 10.0  # between two samples while there is work: 64 KB of them are over an hour then
 ASKED_SECONDS = 1.0  # a sample reads every process's page tables, 1-5 ms each
@@ -92,7 +91,7 @@ class Monitoring:
     ) -> None:
         self.slot, self._clock = slot, clock
         self.metrics = Metrics(slot)
-        self.windows = Windows(self.metrics, slot, clock)
+        self.windows = Windows(slot, clock)
         self.history = History(slot, processes, clock)
         for work in ("engine_wait_seconds", "speech_real_time_factor_ratio", "realtime_sessions"):
             self.metrics.then[work] = self.history.at_work
@@ -110,12 +109,8 @@ class Monitoring:
         now = self._clock()
         if now >= self.windows.due:
             self.windows.before_a_change(now)
-        series = self.metrics.request_ended(request.method, request.route, request.status, request.seconds)
+        self.metrics.request_ended(request)
         self.slot.memory.changed[self.slot.number] = now
-        if request.received_bytes:
-            series.received.inc(request.received_bytes)
-        if request.sent_bytes:
-            series.sent.inc(request.sent_bytes)
         if request.seconds > self._slow_floor or now >= self._slow_until:
             self._record_slow(request, now)
         if request.status >= 500:

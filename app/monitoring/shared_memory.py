@@ -2,7 +2,7 @@
 What workers share: a region of memory for each, made by gunicorn's master before it forks.
 
     | workers started, f64 | last change of each worker's counters, f64 | ... half a page on: its live sessions, f64 |
-    | worker 0: snapshots | errors | slow | refusals | addresses | samples |
+    | worker 0: counters | gauges | snapshots | errors | slow | refusals | addresses | samples |
     | worker 1: ...
 
 Anonymous memory, so there is no file to remove, and a page weighs nothing until it is written to.
@@ -10,20 +10,22 @@ Anonymous memory, so there is no file to remove, and a page weighs nothing until
 
 from __future__ import annotations
 
-import glob
 import json
+import logging
 import mmap
-import os
-import shutil
 import struct
-import tempfile
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-# One ring for each, so that a scan of a thousand unknown paths drives out no error.
-RINGS_BYTES = {
+log = logging.getLogger(__name__)
+
+# A table takes 1,900 series: every route with every method and ten statuses are 1,400. One ring for each kind of
+# event, so that a scan of a thousand unknown paths drives out no error.
+BYTES = {
+    "counters": 1 << 18,
+    "gauges": 1 << 13,
     "snapshots": 1 << 18,
     "errors": 1 << 14,
     "slow": 1 << 15,
@@ -31,10 +33,66 @@ RINGS_BYTES = {
     "addresses": 1 << 15,  # of the last 800 refusals
     "samples": 1 << 16,
 }
-REGION_BYTES = sum(RINGS_BYTES.values())
+REGION_BYTES = sum(BYTES.values())
 HEADER = struct.Struct("<QQ")  # where the oldest record begins, where the next one goes; both only grow
 RECORD = struct.Struct("<IId")  # length of the JSON, its CRC, when it was written (Unix time)
 MOST_SLOTS = mmap.PAGESIZE // 16 - 1
+
+
+LONGEST_ROW = 64  # numbers
+
+
+class Table:
+    """
+    Rows of numbers, each under a key of words: a counter, a gauge, or a histogram's buckets.
+
+        | bytes of all keys, u64 | numbers, f64 ... | a line of JSON for each row: how many numbers, the key |
+
+    Rows are only added. One process writes, a thread at a time; any process that has the memory reads.
+    """
+
+    def __init__(self, memory: memoryview) -> None:
+        half = len(memory) // 2
+        self._length = memory[:8].cast("Q")
+        self.numbers: memoryview[float] = memory[8:half].cast("d")
+        self._keys = memory[half:]
+        self._begins = {key: begin for key, begin, _ in self._rows()}
+        self._end = sum(size for _, _, size in self._rows())
+
+    def row(self, key: tuple[str, ...], size: int) -> int:
+        """Where the *size* numbers under *key* begin; added, as zeros, where they are not there yet."""
+        begin = self._begins.get(key)
+        if begin is None:
+            begin = self._begins[key] = self._add(key, size)
+        return begin
+
+    def _add(self, key: tuple[str, ...], size: int) -> int:
+        line = json.dumps([size, *key], separators=(",", ":")).encode() + b"\n"
+        begin, length = self._end, self._length[0]
+        spare = len(self.numbers) - LONGEST_ROW
+        if begin + size > spare or length + len(line) > len(self._keys):
+            log.warning("there is no room to count %s", " ".join(key))
+            return spare  # which nobody reads
+        self._keys[length : length + len(line)] = line
+        self._length[0] = length + len(line)
+        self._end = begin + size
+        return begin
+
+    def read(self) -> dict[tuple[str, ...], list[float]]:
+        """Every row."""
+        numbers = self.numbers
+        return {key: [*numbers[begin : begin + size]] for key, begin, size in self._rows()}
+
+    def clear(self) -> None:
+        """Make every number zero."""
+        self.numbers[:] = memoryview(bytes(self.numbers.nbytes)).cast("d")
+
+    def _rows(self) -> Iterator[tuple[tuple[str, ...], int, int]]:
+        begin = 0
+        for line in self._keys[: self._length[0]].tobytes().splitlines():
+            size, *key = json.loads(line)
+            yield tuple(key), begin, size
+            begin += size
 
 
 class Record(NamedTuple):
@@ -76,11 +134,6 @@ class Ring:
             self._write(end, record)
             self._memory[: HEADER.size] = HEADER.pack(oldest, end + len(record))
         return len(record)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._memory[: HEADER.size] = bytes(HEADER.size)
 
     def since(self, begin: float) -> Record | None:
         """The last record of *begin* or before, else the first there is: where what happened since then starts."""
@@ -134,12 +187,19 @@ class SharedMemory:
         self.changed = figures[1:half]  # when the worker in each slot counted something (Unix time); 0: never
         self.live = figures[half:]  # how many live sessions it has
 
+    def table(self, name: str, slot: int) -> Table:
+        """The table called *name* of the worker in *slot*."""
+        return Table(self._part(name, slot))
+
     def ring(self, name: str, slot: int) -> Ring:
-        """The ring called *name* (of RINGS_BYTES) of the worker in *slot*."""
+        """The ring called *name* of the worker in *slot*."""
+        return Ring(self._part(name, slot))
+
+    def _part(self, name: str, slot: int) -> memoryview:
         at = mmap.PAGESIZE + slot * REGION_BYTES
-        for other, size in RINGS_BYTES.items():
+        for other, size in BYTES.items():
             if other == name:
-                return Ring(self._memory[at : at + size])
+                return self._memory[at : at + size]
             at += size
         raise KeyError(name)
 
@@ -155,29 +215,18 @@ class SharedMemory:
 
 
 class WorkerSlot(NamedTuple):
-    """Where a worker writes; *directory* has the counters of all workers where there are several."""
+    """Where a worker writes."""
 
     memory: SharedMemory
     number: int = 0
-    directory: str | None = None
 
 
 class WorkerSlots:
-    """
-    Gives each worker a slot; owned by gunicorn's master, from its start to its end.
-
-    With several workers their counters are in files of a private directory, because prometheus_client adds
-    up files; it is in memory where the system has such a file system, and gone with the master.
-    """
+    """Gives each worker a slot; owned by gunicorn's master."""
 
     def __init__(self, workers: int) -> None:
         # Twice as many: at a reload the new workers start before the old ones leave.
         self.memory = SharedMemory(min(2 * workers, MOST_SLOTS))
-        self.directory: str | None = None
-        if workers > 1:
-            memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (mkdtemp's own 0700)
-            self.directory = tempfile.mkdtemp(prefix="pam-voice-", dir=memory)
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = self.directory  # where prometheus_client looks
 
     def assign(self, taken: Iterable[int]) -> int:
         """The number for a new worker, beside those that are *taken*: the lowest that is free."""
@@ -186,18 +235,12 @@ class WorkerSlots:
 
     def enter(self, number: int) -> None:
         """Be the worker in that slot; called after the fork, before there is an app."""
-        inherited.append(WorkerSlot(self.memory, number, self.directory))
+        inherited.append(WorkerSlot(self.memory, number))
 
     def release(self, number: int) -> None:
         """The worker in that slot ended: what it was doing is not being done any more."""
         self.memory.live[number] = 0
-        for gauges in glob.glob(f"{self.directory}/gauge_*_{number}.db") if self.directory else ():
-            os.unlink(gauges)
-
-    def close(self) -> None:
-        """No worker is left."""
-        if self.directory is not None:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        self.memory.table("gauges", number).clear()
 
 
 # gunicorn calls the factory without an argument: this is how a fork learns where it belongs.

@@ -1,28 +1,19 @@
 """Counters: bounded labels, and totals that outlive a worker."""
 
-import subprocess
-import sys
-from pathlib import Path
+import os
+import threading
 
 import pytest
-from prometheus_client import values
+from prometheus_client.parser import text_string_to_metric_families
 
-from app.config import PROJECT
+from app import create_app
+from app.config import Settings
 from app.logs import UNMATCHED, RequestRecord
-from app.monitoring.metrics import Metrics
+from app.monitoring import exposition
+from app.monitoring.metrics import COUNTERS, GAUGES, HISTOGRAMS, Metrics, of
 from app.monitoring.monitoring import PROBES, Monitoring, probe
-from app.monitoring.shared_memory import SharedMemory, WorkerSlot, WorkerSlots
-
-WORKER = """
-import sys
-from app.monitoring.shared_memory import SharedMemory, WorkerSlot
-from app.monitoring.metrics import Metrics
-metrics = Metrics(WorkerSlot(SharedMemory(2), int(sys.argv[2]), sys.argv[1]))
-for _ in range(int(sys.argv[3])):
-    metrics.request_began()
-    metrics.request_ended("GET", "/health", 200, 0.002)
-metrics.request_began()
-"""
+from app.monitoring.shared_memory import SharedMemory, Table, WorkerSlot, WorkerSlots
+from app.services import Services
 
 
 @pytest.fixture
@@ -30,27 +21,23 @@ def monitoring(clock):
     return Monitoring(WorkerSlot(SharedMemory()), lambda: [], clock)
 
 
-@pytest.fixture
-def slots(monkeypatch):
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # put back what WorkerSlots sets
-    monkeypatch.setattr(values, "ValueClass", values.ValueClass)  # and what a Metrics among several sets
-    slots = WorkerSlots(2)
-    yield slots
-    slots.close()
-
-
 def samples(metrics, name):
-    return {
-        tuple(sample.labels.values()): sample.value
-        for metric in metrics.collect()
-        for sample in metric.samples
-        if sample.name == name and sample.value
-    }
+    return {labels: value for labels, (value,) in of(metrics.total(), name).items() if value}
 
 
 def run_worker(slots, number, requests):
-    command = [sys.executable, "-c", WORKER, slots.directory, str(number), str(requests)]
-    subprocess.run(command, cwd=PROJECT, check=True)
+    """A worker in that slot, a process of its own, ends in the middle of a request."""
+    pid = os.fork()
+    if not pid:
+        try:
+            metrics = Metrics(WorkerSlot(slots.memory, number))
+            for _ in range(requests):
+                metrics.request_began()
+                metrics.request_ended(RequestRecord("GET", "/health", 200, "id", 0.002))
+            metrics.request_began()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
 
 
 def test_methods_that_are_made_up_are_one_label(monitoring):
@@ -102,10 +89,11 @@ def test_an_unknown_path_is_no_probe():
     assert probe("/api/v2/speak") == ""
 
 
-def test_counters_of_workers_add_up_and_a_successor_goes_on(slots):
+def test_counters_of_workers_add_up_and_a_successor_goes_on():
+    slots = WorkerSlots(2)
     run_worker(slots, 0, 3)
     run_worker(slots, 1, 4)
-    found = Metrics(WorkerSlot(slots.memory, 2, slots.directory))
+    found = Metrics(WorkerSlot(slots.memory, 2))
     assert samples(found, "http_requests_total") == {("GET", "/health", "200"): 7}
     assert samples(found, "http_requests_in_progress") == {(): 2}
     slots.release(0)  # killed in mid-request
@@ -115,18 +103,70 @@ def test_counters_of_workers_add_up_and_a_successor_goes_on(slots):
     assert samples(found, "http_requests_total") == {("GET", "/health", "200"): 12}
 
 
-def test_slots_are_assigned_again_and_files_removed(slots):
-    assert slots.directory is not None
+def test_slots_are_assigned_again():
+    slots = WorkerSlots(2)
     assert [slots.assign([]), slots.assign([0]), slots.assign([1])] == [0, 1, 0]
     assert slots.memory.starts == 3
-    directory = Path(slots.directory)
-    assert directory.stat().st_mode & 0o077 == 0
-    slots.close()
-    assert not directory.exists()
 
 
-def test_one_worker_needs_no_files():
-    assert WorkerSlots(1).directory is None
+def test_threads_lose_no_count(monitoring):
+    def requests():
+        for number in range(2000):
+            monitoring.metrics.request_began()
+            monitoring.record_request(RequestRecord("GET", f"/{number % 7}", 200, "id", 0.001, 10, 20))
+
+    threads = [threading.Thread(target=requests) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    total = monitoring.metrics.total()
+    assert sum(value for (value,) in of(total, "http_requests_total").values()) == 8000
+    assert sum(value for (value,) in of(total, "http_response_body_bytes_total").values()) == 160_000
+    assert sum(sum(counts) for *counts, _ in of(total, "http_request_duration_seconds").values()) == 8000
+    assert total["http_requests_in_progress",] == [0]
+
+
+def test_a_full_table_leaves_out_what_is_new_and_counts_the_rest(caplog):
+    table = Table(memoryview(bytearray(4096)))
+    for number in range(200):
+        table.numbers[table.row((f"metric_{number}", "label"), 3)] += 1
+    assert "there is no room to count metric_199 label" in caplog.text
+    found = table.read()
+    assert 20 < len(found) < 200
+    assert set(map(tuple, found.values())) == {(1, 0, 0)}
+    table.numbers[table.row(("metric_0", "label"), 3)] += 1
+    assert table.read()["metric_0", "label"] == [2, 0, 0]
+    table.clear()
+    assert set(map(tuple, table.read().values())) == {(0, 0, 0)}
+
+
+def test_a_table_takes_every_route_with_every_status():
+    metrics = Metrics(WorkerSlot(SharedMemory()))
+    routes = [rule.rule for rule in create_app(Settings()).url_map.iter_rules()]
+    statuses = (200, 201, 202, 204, 206, 304, 400, 401, 404, 413, 415, 429, 500, 503)
+    for route in routes:
+        for method in ("POST", "OPTIONS"):
+            for status in statuses:
+                metrics.request_began()
+                metrics.request_ended(RequestRecord(method, route, status, "id", 0.001))
+    assert len(of(metrics.total(), "http_requests_total")) == 2 * len(set(routes)) * len(statuses)
+
+
+def test_prometheus_reads_what_was_counted(monitoring):
+    monitoring.record_request(RequestRecord("GET", "/a", 200, "id", 0.02, 5, 7))
+    monitoring.record_request(RequestRecord("GET", "/a", 200, "id", 300.0, 5, 7))
+    text = exposition.text(Services.build(Settings()), monitoring).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert {*COUNTERS, *GAUGES, *HISTOGRAMS} <= {f"{name}_total" for name in families} | set(families)
+    timed = families["http_request_duration_seconds"]
+    assert timed.type == "histogram"
+    buckets = {one.labels["le"]: one.value for one in timed.samples if one.name.endswith("_bucket")}
+    assert [buckets["0.01"], buckets["0.025"], buckets["180.0"], buckets["+Inf"]] == [0, 1, 1, 2]
+    assert {one.name.rpartition("_")[2]: one.value for one in timed.samples[-2:]} == {
+        "count": 2,
+        "sum": 300.02,
+    }
 
 
 def test_a_series_that_is_only_to_be_there_is_no_event(monitoring):

@@ -41,13 +41,6 @@ def test_a_record_too_large_is_left_out_and_the_others_stay():
     assert contents(found) == ["kept"]
 
 
-def test_a_cleared_ring_is_empty():
-    found = ring()
-    found.append("gone", 1)
-    found.clear()
-    assert contents(found) == []
-
-
 def test_damaged_bytes_are_no_record():
     memory = bytearray(512)
     found = Ring(memoryview(memory))

@@ -3,9 +3,9 @@
 import pytest
 
 from app.logs import RequestRecord
+from app.monitoring.metrics import LONGEST_SECONDS, quantile
 from app.monitoring.monitoring import Monitoring
 from app.monitoring.shared_memory import SharedMemory, WorkerSlot
-from app.monitoring.windows import LONGEST_SECONDS, quantile
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def answer(monitoring, count=1, *, route="/health", status=200, seconds=0.004):
         monitoring.record_request(RequestRecord("GET", route, status, "id", seconds))
 
 
-def counted(monitoring, seconds, key="GET /health 200"):
-    return monitoring.windows.last(seconds)[0].single["http_requests"].get(key, 0)
+def counted(monitoring, seconds):
+    return monitoring.windows.last(seconds)[0].get(("http_requests_total", "GET", "/health", "200"), [0])[0]
 
 
 def test_a_window_has_what_happened_in_it(monitoring, clock):
@@ -62,7 +62,9 @@ def test_many_routes_still_last_for_an_hour(monitoring, clock):
         clock.advance(5)
     window, since = monitoring.windows.last(3600)
     assert clock() - since >= 3500
-    assert window.single["http_requests"]["GET /route/of/some/length/7 200"] == pytest.approx(720, rel=0.1)
+    assert window["http_requests_total", "GET", "/route/of/some/length/7", "200"] == [
+        pytest.approx(720, rel=0.1)
+    ]
 
 
 def test_percentiles_are_right_to_a_bucket():
@@ -75,10 +77,15 @@ def test_percentiles_are_right_to_a_bucket():
     assert quantile(0.5, [0.0] * 5, bounds) is None
 
 
-def test_a_worker_that_was_reloaded_counts_only_its_own(clock):
+def test_a_worker_that_was_reloaded_leaves_its_counts(clock):
     memory = SharedMemory(2)
     before = Monitoring(WorkerSlot(memory, 0), lambda: [], clock)
     answer(before, 5)
     after = Monitoring(WorkerSlot(memory, 1), lambda: [], clock)
     answer(after, 3)
-    assert counted(after, 300) == 3
+    assert counted(after, 300) == 8
+    clock.advance(400)
+    again = Monitoring(WorkerSlot(memory, 0), lambda: [], clock)
+    answer(again, 2)
+    assert counted(again, 300) == 2
+    assert counted(again, 3600) == 10
