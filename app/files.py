@@ -106,9 +106,12 @@ def directory_problem(directory: str, *, made: bool = False, size_bytes: int = 0
     It is tried: permissions alone say nothing of disks that are read-only.
     """
     path = Path(directory).absolute()
-    target = next(each for each in (path, *path.parents) if each.exists()) if made else path
-    if not target.is_dir():
-        return f"{target} {'is not a directory' if target.exists() else 'does not exist'}"
+    try:
+        target = next(each for each in (path, *path.parents) if each.exists()) if made else path
+        if not target.is_dir():
+            return f"{target} {'is not a directory' if target.exists() else 'does not exist'}"
+    except OSError as problem:  # its name is too long, or this user may not look there
+        return f"{path} can't be used: {problem.strerror}"
     try:
         with nameless(str(target)) as file:
             file.write(bytes(size_bytes))

@@ -183,8 +183,11 @@ def _directories(settings: Settings) -> Iterator[tuple[str, str]]:
         # A disk that is full today was no wrong setting yesterday.
         if is_set and (problem := directory_problem(directory, made=made)) and not problem.endswith(FULL):
             yield thing, f"{name.upper()}: {problem}; set it to a directory this user may write to"
-    if Path(settings.model_dir).exists() and not Path(settings.model_dir).is_dir():
-        yield "model", f"MODEL_DIR: {settings.model_dir} is not a directory"
+    try:
+        if Path(settings.model_dir).exists() and not Path(settings.model_dir).is_dir():
+            yield "model", f"MODEL_DIR: {settings.model_dir} is not a directory"
+    except OSError as problem:
+        yield "model", f"MODEL_DIR: {settings.model_dir} can't be used: {problem.strerror}"
     if not settings.upload_dir:
         try:
             tempfile.gettempdir()

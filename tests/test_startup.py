@@ -21,6 +21,7 @@ from .processes import free_port, until
 from .recordings import AUSTEN_SHORT
 from .server import Server
 
+DIGITS, LONG = "9" * 5000, "a" * 300
 LONG_KEY = "0123456789abcdef0123456789abcdef"
 # What is set, the start of what is said, and what `doctor` says it of. TMP is an empty directory, FILE a file.
 WRONG = [
@@ -110,6 +111,15 @@ WRONG = [
     ("UPLOAD_DIR=FILE", "UPLOAD_DIR: FILE is not a directory; set it to", "uploads"),
     ("DATA_DIR=FILE/data", "DATA_DIR: FILE is not a directory; set it to", "jobs"),
     ("WEBHOOK_SECRET=whsec_?", "WEBHOOK_SECRET: the value begins with whsec_, and what follows is", "settings"),
+    (f"RATE_LIMIT={DIGITS}/minute", f"RATE_LIMIT: '{DIGITS}/minute' can't be read; write 60/minute", "access"),
+    (f"RATE_LIMIT=5/{DIGITS} days", f"RATE_LIMIT: '5/{DIGITS} days' can't be read; write 60/minute", "access"),
+    ("RATE_LIMIT=5/1000000000 years", "RATE_LIMIT: '5/1000000000 years' can't be read; write 60/", "access"),
+    (f"UPLOAD_DIR=TMP/{LONG}", f"UPLOAD_DIR: TMP/{LONG} can't be used: File name too long; set", "uploads"),
+    (f"DATA_DIR=TMP/{LONG}/a", f"DATA_DIR: TMP/{LONG}/a can't be used: File name too long; set", "jobs"),
+    (f"TTS_CACHE_DIR=TMP/{LONG}", f"TTS_CACHE_DIR: TMP/{LONG} can't be used: File name too", "speech cache"),
+    (f"MODEL_DIR=TMP/{LONG}", f"MODEL_DIR: TMP/{LONG} can't be used: File name too long", "model"),
+    (f"WHISPER_MODEL={LONG}", f"WHISPER_MODEL: no model is called '{LONG}'", "budget"),
+    (f"WHISPER_MODEL=tiny.en,TMP/{LONG}", "WHISPER_MODEL: model.bin and config.json are not both in", "budget"),
 ]  # fmt: skip
 THROUGH_GUNICORN = ("PORT=eighty", "HOST=203.0.113.1", "API_KEYS=secret,", "RATE_LIMIT=60 a minute",
                     "CORS_ORIGINS=localhost:3000", "JOB_STORAGE_URL=file://FILE/jobs", "UPLOAD_DIR=TMP/none",
@@ -133,7 +143,7 @@ def environment(tmp_path):
     return made
 
 
-@pytest.mark.parametrize(("settings", "sentence", "name"), WRONG, ids=[wrong[0] for wrong in WRONG])
+@pytest.mark.parametrize(("settings", "sentence", "name"), WRONG, ids=[wrong[0][:60] for wrong in WRONG])
 def test_a_wrong_setting_stops_the_start_and_config_and_doctor_say_the_same(
     settings, sentence, name, environment, monkeypatch
 ):

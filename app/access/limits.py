@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXAMPLE = "60/minute, or several such as 10/second;300/hour"
-WINDOW = r"(?i)\s*(\d+)\s*(?:/|\s+per\s+)\s*(\d*)\s*(second|minute|hour|day|month|year)s?\s*"
+# So many digits that Redis can count the seconds.
+WINDOW = r"(?i)\s*(\d{1,9})\s*(?:/|\s+per\s+)\s*(\d{0,7})\s*(second|minute|hour|day|month|year)s?\s*"
 UNIT_SECONDS = {
     "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400, "year": 360 * 86_400,
 }  # fmt: skip

@@ -7,6 +7,7 @@ The Whisper models this service knows: where each comes from, how its files are 
 import json
 import shutil
 from collections.abc import Sequence
+from os.path import isfile  # not Path's, which raises for a name that is too long
 from pathlib import Path
 from typing import NamedTuple
 
@@ -252,7 +253,7 @@ def how_to_fetch(name: str) -> str:
 def find(name: str, model_dir: Path) -> Path | None:
     """The directory with the files of the model *name* (or at that path), None where there is none."""
     for candidate in (model_dir / name, Path(name)):
-        if (is_converted(candidate) or (candidate / WEIGHTS).is_file()) and (candidate / CONFIG).is_file():
+        if (is_converted(candidate) or isfile(candidate / WEIGHTS)) and isfile(candidate / CONFIG):
             return candidate
     return None
 
@@ -270,7 +271,7 @@ def files(path: Path, settings: Settings) -> list[Path]:
 
 def is_converted(path: Path) -> bool:
     """Whether the model at *path* is in two files."""
-    return (path / ENCODER).is_file() and (path / DECODER).is_file()
+    return isfile(path / ENCODER) and isfile(path / DECODER)
 
 
 def installed(model_dir: Path) -> list[str]:

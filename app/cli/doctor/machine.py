@@ -147,10 +147,9 @@ def directories(settings: Settings) -> Iterator[Finding]:
         remedy = "set TTS_CACHE_DIR to another directory"
         places.append(("speech cache", settings.tts_cache_dir, remedy, cache_mb))
     for name, directory, remedy, least_mb in places:
-        free_mb = free_bytes(directory) / MB
         if problem := directory_problem(directory, made=True, size_bytes=WRITTEN_BYTES):
             yield error(name, problem, remedy)
-        elif free_mb < least_mb:
+        elif (free_mb := free_bytes(directory) / MB) < least_mb:
             problem = f"{directory}: {free_mb:.0f} MB free, {least_mb} are needed"
             yield error(name, problem, f"free some, or {remedy}")
         else:
