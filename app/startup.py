@@ -186,6 +186,7 @@ def _directories(settings: Settings) -> Iterator[tuple[str, str]]:
     try:
         if Path(settings.model_dir).exists() and not Path(settings.model_dir).is_dir():
             yield "model", f"MODEL_DIR: {settings.model_dir} is not a directory"
+        Path(settings.model_dir, "any").exists()  # raises where this user may not look into it
     except OSError as problem:
         yield "model", f"MODEL_DIR: {settings.model_dir} can't be used: {problem.strerror}"
     if not settings.upload_dir:

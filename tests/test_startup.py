@@ -260,6 +260,31 @@ def test_storage_that_works_is_left_as_it_was(text, environment, monkeypatch, tm
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "file"]
 
 
+def test_a_directory_this_user_may_not_look_into_is_said():
+    names = ("UPLOAD_DIR", "DATA_DIR", "TTS_CACHE_DIR", "MODEL_DIR")
+    code = """
+import os, sys, tempfile
+from app.config import Settings
+from app.services import Services
+from app.startup import problems
+Services.build(Settings()).close(), [*problems(Settings())]  # imports what a user who is not root may not read
+os.getuid() or os.seteuid(65534)
+with tempfile.TemporaryDirectory(dir="/dev/shm") as closed:  # whose parents anybody may look into
+    os.chmod(closed, 0)
+    for name in sys.argv[1:]:
+        for inside in ("", "/inside"):
+            given = {"HOST": "127.0.0.1", "PORT": "0", name: closed + inside}
+            print(*[sentence.replace(closed, "CLOSED") for _, sentence in problems(Settings.from_env(given))])
+    os.chmod(closed, 0o700)
+"""
+    done = subprocess.run([sys.executable, "-c", code, *names], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = re.findall(
+        r"^([A-Z_]+): (\S+) can't be (?:used|written to): Permission denied", done.stdout, re.M
+    )
+    assert found == [(name, f"CLOSED{inside}") for name in names for inside in ("", "/inside")]
+
+
 @pytest.mark.parametrize(("text", "value"), [("[::1]", "::1"), ("::", "::"), ("localhost", "localhost")])
 def test_addresses_of_version_6_are_read_with_and_without_brackets(text, value):
     assert Settings.from_env({"HOST": text}).host == value
