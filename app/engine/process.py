@@ -231,12 +231,16 @@ class Engine:
             self._budget.waiting.pop(self, None)
 
     def _running(self) -> subprocess.Popen[bytes]:
-        """The process, started when there is none; only with the turn taken and its cost granted."""
+        """The process, started when there is none, or EngineDied; only with the turn taken and its cost granted."""
         if self._process is not None and self._process.poll() is not None:
             self._discard(self._process)
         with self._changed:
             if self._process is None:
-                self._process = self._start()
+                try:
+                    self._process = self._start()
+                except OSError as problem:  # no memory, descriptors or processes are left
+                    self._budget.release(self)
+                    raise EngineDied(f"the {self.name} engine can't be started: {problem.strerror}") from None
             return self._process
 
     def _start(self) -> subprocess.Popen[bytes]:

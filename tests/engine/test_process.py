@@ -1,10 +1,11 @@
 """The owner of an engine process, with a real process."""
 
 import os
+import resource
 import signal
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 
 import pytest
 
@@ -42,6 +43,33 @@ def test_the_process_starts_with_the_first_session_and_serves_the_next(engine):
     words(ask(engine, "two"))
     assert engine.state().pid == pid
     assert engine.starts == 1
+
+
+@contextmanager
+def no_descriptors():
+    """Nothing can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("missing", ["a program", "descriptors"])
+def test_what_cant_be_started_is_said_and_holds_no_memory(budget, engine, missing):
+    program = engine.program
+    if missing == "a program":
+        engine.program = program._replace(command=("/nowhere/python",))
+    with (
+        no_descriptors() if missing == "descriptors" else nullcontext(),
+        pytest.raises(EngineDied) as refusal,
+    ):
+        words(ask(engine, "one"))
+    assert "can't be started" in str(refusal.value)
+    budget.admit(Consumer("other", budget), budget.max_single_mb())
+    engine.program = program
+    assert words(ask(engine, "one")) == ["one"]
 
 
 def test_sessions_take_turns_step_by_step(engine):
