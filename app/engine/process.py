@@ -1,6 +1,7 @@
 """The owner of one engine process: starts it for the first session, ends it when it is idle."""
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
@@ -238,12 +239,13 @@ class Engine:
             if self._process is None:
                 try:
                     self._process = self._start()
-                except OSError as problem:  # no memory, descriptors or processes are left
+                except OSError as problem:  # no memory, descriptors, processes or threads are left
                     self._budget.release(self)
                     raise EngineDied(f"the {self.name} engine can't be started: {problem.strerror}") from None
             return self._process
 
     def _start(self) -> subprocess.Popen[bytes]:
+        """A new process and the thread that watches it; OSError."""
         process = subprocess.Popen(  # noqa: S603 (our own command)
             self.program.command,
             stdin=subprocess.PIPE,
@@ -253,12 +255,18 @@ class Engine:
             cwd=PROJECT,
             env={**without_secrets(os.environ), **self.program.environment},
         )
+        try:
+            threading.Thread(
+                target=self._watch, args=(process,), name=f"{self.name}-idle", daemon=True
+            ).start()
+        except RuntimeError as problem:
+            self._end(process)
+            raise OSError(errno.EAGAIN, str(problem)) from None
         self.starts += 1
         self._waking_since = self._clock()
         self.observer.note("engine_starts_total", 1, self.name)
         self._forgotten.clear()
         log.info("engine=%s pid=%d started", self.name, process.pid)
-        threading.Thread(target=self._watch, args=(process,), name=f"{self.name}-idle", daemon=True).start()
         return process
 
     def _step(

@@ -5,7 +5,7 @@ import resource
 import signal
 import sys
 import threading
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -46,8 +46,17 @@ def test_the_process_starts_with_the_first_session_and_serves_the_next(engine):
 
 
 @contextmanager
-def no_descriptors():
-    """Nothing can be opened."""
+def no_program(engine):
+    program = engine.program
+    engine.program = program._replace(command=("/nowhere/python",))
+    try:
+        yield
+    finally:
+        engine.program = program
+
+
+@contextmanager
+def no_descriptors(engine):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
@@ -56,19 +65,22 @@ def no_descriptors():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.parametrize("missing", ["a program", "descriptors"])
+@contextmanager
+def no_threads(engine):
+    before = threading.stack_size(1 << 46)  # more than any machine can address
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
+
+
+@pytest.mark.parametrize("missing", [no_program, no_descriptors, no_threads])
 def test_what_cant_be_started_is_said_and_holds_no_memory(budget, engine, missing):
-    program = engine.program
-    if missing == "a program":
-        engine.program = program._replace(command=("/nowhere/python",))
-    with (
-        no_descriptors() if missing == "descriptors" else nullcontext(),
-        pytest.raises(EngineDied) as refusal,
-    ):
+    with missing(engine), pytest.raises(EngineDied) as refusal:
         words(ask(engine, "one"))
     assert "can't be started" in str(refusal.value)
+    assert not engine.is_running
     budget.admit(Consumer("other", budget), budget.max_single_mb())
-    engine.program = program
     assert words(ask(engine, "one")) == ["one"]
 
 
