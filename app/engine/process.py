@@ -209,6 +209,8 @@ class Engine:
 
     def _begin(self, work: Work) -> None:
         """One more session uses the process, or will in a moment: it is not ended from now on."""
+        if (process := self._process) is not None and process.poll() is not None:
+            self._discard(process)  # before room is asked for: its own is given back with it
         with self._changed:
             self._begun += 1
         work.begun = True
@@ -233,8 +235,6 @@ class Engine:
 
     def _running(self) -> subprocess.Popen[bytes]:
         """The process, started when there is none, or EngineDied; only with the turn taken and its cost granted."""
-        if self._process is not None and self._process.poll() is not None:
-            self._discard(self._process)
         with self._changed:
             if self._process is None:
                 try:

@@ -84,6 +84,17 @@ def test_what_cant_be_started_is_said_and_holds_no_memory(budget, engine, missin
     assert words(ask(engine, "one")) == ["one"]
 
 
+def test_a_process_that_died_unused_is_replaced_and_the_new_one_counts(budget, engine):
+    words(ask(engine, "one"))
+    pid = engine.state().pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: engine._process.poll() is not None, "it has ended")
+    with closing(ask(engine, "one", "two")) as session:
+        next(session)
+        assert engine.state().pid not in (pid, None)
+        assert budget.used_mb() == 150
+
+
 def test_sessions_take_turns_step_by_step(engine):
     with closing(ask(engine, "a1", "a2", "a3")) as first, closing(ask(engine, "b1", "b2", "b3")) as second:
         order = [next(session).header["text"] for _ in range(3) for session in (first, second)]
