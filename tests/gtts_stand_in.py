@@ -58,14 +58,14 @@ def mp3(text: str) -> bytes:
 
 def speak(text: str) -> bytes:
     """What `mp3` gives, made here."""
-    from app.engine_process.tts.compress import Compressor, Reshaped
+    from app.engine_process.tts.compress import Compressor, Resampler
     from app.engine_process.tts.espeak import Espeak
     from app.engine_process.tts.synthesizer import SpeechOptions
     from app.speech.formats import AUDIO
     from app.speech.voices import find_espeak
 
     espeak = Espeak([(files.library, files.data) for files in find_espeak()])
-    file = Reshaped(Compressor(AUDIO["mp3"]._asdict(), 24000), espeak.sample_rate)
+    file = Resampler(Compressor(AUDIO["mp3"]._asdict(), 24000), espeak.sample_rate)
     spoken = b"".join(file.feed(samples) for samples in espeak.speak(text, SpeechOptions("en", "en")))
     spoken += file.finish()
     return spoken[spoken.index(b"\xff\xf3", spoken.index(b"Xing")) :]

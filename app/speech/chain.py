@@ -50,7 +50,7 @@ class Attempt(NamedTuple):
     voice: Voice
     scripts: frozenset[str]  # what the voice reads
     others: Mapping[str, Voice]  # the engine's voices for more scripts of the text
-    unread: Mapping[str, int]  # letters of the text that no voice of the engine reads, by script
+    unreadable: Mapping[str, int]  # letters of the text that no voice of the engine reads, by script
     able: bool  # reads more than half of the letters; else it is not asked
 
 
@@ -106,7 +106,7 @@ class Chain:
                 problem = f"the text has {foreign} letters, which {', '.join(engines)} can't say"
             known = ", ".join(self.voices.languages(engines)) or "none, no synthesizer is installed"
             raise InvalidRequest(f"language: {problem}; accepted: {known}", "language")
-        return sorted(attempts, key=lambda attempt: sum(attempt.unread.values()))
+        return sorted(attempts, key=lambda attempt: sum(attempt.unreadable.values()))
 
     def _attempt(self, engine: str, voice: Voice, text: str, letters: Counter[str]) -> Attempt:
         own = readable_scripts(voice)
@@ -117,9 +117,9 @@ class Chain:
             other = self.voices.speaking(language, engine) if language else None
             if other is not None and script in readable_scripts(other):
                 others[script] = other
-        unread = {script: letters[script] for script in sorted(letters.keys() - own - others.keys())}
-        able = not unread or 2 * sum(unread.values()) < letters.total()
-        return Attempt(engine, voice, own, others, unread, able)
+        unreadable = {script: letters[script] for script in sorted(letters.keys() - own - others.keys())}
+        able = not unreadable or 2 * sum(unreadable.values()) < letters.total()
+        return Attempt(engine, voice, own, others, unreadable, able)
 
     def _check(self, request: SpeakRequest) -> None:
         text = request.text

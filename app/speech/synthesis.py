@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 NETWORK_SECONDS = 8.0  # until one answer of Google's is given up; they usually take 0.3
 STAND_IN_SECONDS = 600.0  # how long a cached answer may stand in for a better engine that failed
-RECIPE = 4  # part of every key: raise it when the engines make something else of the same request
+CACHE_VERSION = 4  # part of every key: raise it when the engines make something else of the same request
 
 
 class Synthesis:
@@ -115,7 +115,7 @@ class Synthesis:
                 log.warning("synthesizer=%s failed: %s: %s", attempt.engine, error.code, error.message)
                 reasons.append(f"{attempt.engine}: {error.message}")
         for unable in candidates[len(attempts) :]:
-            reasons.append(f"{unable.engine}: can't say {', '.join(unable.unread)} letters")
+            reasons.append(f"{unable.engine}: can't say {', '.join(unable.unreadable)} letters")
         raise SynthesisUnavailable("nobody could speak: " + "; ".join(reasons))
 
     def etag(self, request: SpeakRequest, known: str) -> str | None:
@@ -262,7 +262,7 @@ def cache_key(attempt: Attempt, request: SpeakRequest) -> str:
     """The name of the audio: a digest of all that decides how it sounds."""
     pitch = request.pitch if SYNTHESIZERS[attempt.engine].has_pitch else 1.0
     voices = [attempt.voice.id, *sorted(voice.id for voice in attempt.others.values())]
-    decisive = [RECIPE, voices, request.text, request.format, request.speed, pitch]
+    decisive = [CACHE_VERSION, voices, request.text, request.format, request.speed, pitch]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:40]
 
 

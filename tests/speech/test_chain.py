@@ -122,7 +122,12 @@ def test_in_a_mixed_sentence_another_voice_of_the_engine_reads_the_other_script(
     gtts, espeak, neural, pico = chain().attempts(SpeakRequest("The word 你好 means hello."))
     assert {script: voice.id for script, voice in gtts.others.items()} == {"han": "gtts:zh"}
     assert {script: voice.id for script, voice in espeak.others.items()} == {"han": "espeak:cmn"}
-    assert (gtts.unread, espeak.unread, neural.unread, pico.unread) == ({}, {}, {"han": 2}, {"han": 2})
+    assert (gtts.unreadable, espeak.unreadable, neural.unreadable, pico.unreadable) == (
+        {},
+        {},
+        {"han": 2},
+        {"han": 2},
+    )
 
 
 @pytest.mark.parametrize("first", ["neural", "espeak"])

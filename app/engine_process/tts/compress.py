@@ -105,7 +105,7 @@ class Compressor(Raw):
             self._getting_going = False
 
 
-class Reshaped(Raw):
+class Resampler(Raw):
     """An encoder behind a change of sampling rate and tempo."""
 
     def __init__(self, inner: Raw, rate: int, *, tempo: float = 1.0) -> None:

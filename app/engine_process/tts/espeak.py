@@ -92,7 +92,7 @@ class Espeak:
             # Set each time: a second object of this class in the same process has the same library.
             self._library.espeak_SetSynthCallback(self._callback)
             encoded = sentence.encode() + b"\0"
-            flags = UTF8 if options.goes_on and number == len(parts) else UTF8 | END_PAUSE
+            flags = UTF8 | END_PAUSE if options.final_pause or number < len(parts) else UTF8
             status = self._library.espeak_Synth(
                 encoded, ctypes.c_size_t(len(encoded)), 0, BY_CHARACTER, 0, flags, None, None
             )

@@ -61,7 +61,9 @@ class Kokoro:
         louder = gain(sum(share * LOUDNESS[path.stem] for path, share in styles))
         text = normalize(text, options.language)
         limit = int(PIECE_LIMIT * min(options.speed, 1))  # slow speech is longer, and would weigh more
-        for piece in pieces(text, options.language, self._espeak, limit=limit, goes_on=options.goes_on):
+        for piece in pieces(
+            text, options.language, self._espeak, limit=limit, final_pause=options.final_pause
+        ):
             samples, words = self._say(piece, styles, options.speed)
             if options.words is not None:
                 options.words.extend(words)

@@ -32,7 +32,7 @@ def unwrap(text: str) -> Iterator[str]:
         paragraph = Paragraph([line.strip() for line in block.split("\n") if line.strip()])
         spoken = ""
         for number, line in enumerate(paragraph.lines):
-            if number and paragraph.goes_on(number):
+            if number and paragraph.continues(number):
                 spoken = joined(spoken, line)
             else:
                 yield from [spoken] if spoken else []
@@ -54,8 +54,8 @@ class Paragraph:
             and all(self.is_full(index) for index in range(len(lines) - 1))
         )
 
-    def goes_on(self, number: int) -> bool:
-        """Whether the line *number* goes on with the sentence of the line before."""
+    def continues(self, number: int) -> bool:
+        """Whether the line *number* continues the sentence of the line before."""
         line, bare = self.lines[number], self.lines[number - 1].rstrip(CLOSERS)
         last = re.split(r"[\s(]", bare)[-1].rstrip(".").lower()
         first = line.lstrip(OPENERS)[:1]

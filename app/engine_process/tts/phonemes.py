@@ -74,14 +74,14 @@ ARTICLES = {
 
 # French words after which a silent consonant is said before a vowel. espeak-ng says it after nouns and verbs, too
 # ("le pont-t a", "les arbres-z au"), where speakers don't.
-LINKED = frozenset(
+LIAISONS = frozenset(
     "les des aux ces mes tes ses nos vos leurs nous vous ils elles est sont ont était suis avons avez deux trois six "
     "dix vingt cent cents quelques plusieurs quels quelles certains certaines autres mêmes tout chaque dans sans sous "
     "chez dès pas plus moins très trop mieux assez quand dont comment pendant et petit petits petites grand grands "
     "grandes gros bons bonnes beaux belles nouveaux nouvelles vieux vieilles mauvais anciens jeunes premiers "
     "dernières".split()
 )
-LINK = re.compile(r"[sxztd] [aeiouyhàâéèêëîïôûœæ]")
+LIAISON = re.compile(r"[sxztd] [aeiouyhàâéèêëîïôûœæ]")
 
 DROPPED = re.compile(r"[\"“”„«»¡¿‹›]|(?<!\w)['’‘]|['’‘](?!\w)")
 BRACKET = re.compile(r"[()\[\]{}]")
@@ -106,13 +106,13 @@ class Piece(NamedTuple):
 
 
 def pieces(
-    text: str, language: str, espeak: Espeak, *, limit: int = PIECE_LIMIT, goes_on: bool = False
+    text: str, language: str, espeak: Espeak, *, limit: int = PIECE_LIMIT, final_pause: bool = True
 ) -> Iterator[Piece]:
-    """*text* in pieces of at most *limit* phonemes; with *goes_on* another voice finishes the last sentence."""
+    """*text* in pieces of at most *limit* phonemes; without *final_pause* another voice finishes the last sentence."""
     spoken = list(sentences(text, SENTENCE_LIMIT))
     for number, sentence in enumerate(spoken, 1):
         waiting: Piece | None = None
-        for words, mark in clauses(sentence, "" if goes_on and number == len(spoken) else "."):
+        for words, mark in clauses(sentence, "." if final_pause or number < len(spoken) else ""):
             for piece in split(words, mark, language.lower(), espeak, limit):
                 joined = join(waiting, piece, limit) if waiting else None
                 if waiting and not joined:
@@ -148,7 +148,7 @@ def strongest(marks: str) -> str:
 
 def split(words: list[str], mark: str, language: str, espeak: Espeak, limit: int) -> Iterator[Piece]:
     """*words* of one clause in pieces of at most *limit* phonemes, cut where one would breathe."""
-    text = " ".join(unlinked(words) if language == "fr" else words)
+    text = " ".join(without_liaisons(words) if language == "fr" else words)
     said = translate(espeak.phonemes(text, READERS[language]), language)
     if not said:
         return
@@ -156,7 +156,7 @@ def split(words: list[str], mark: str, language: str, espeak: Espeak, limit: int
     if parts == 1:
         yield Piece(words, said, mark)
     elif len(words) > 1:
-        at = breath(words, 1 / parts, language.partition("-")[0])
+        at = best_cut(words, 1 / parts, language.partition("-")[0])
         for piece in split(words[:at], CUT, language, espeak, limit):
             yield piece._replace(is_cut=True)
         yield from split(words[at:], mark, language, espeak, limit)
@@ -177,15 +177,15 @@ def join(first: Piece, second: Piece, limit: int) -> Piece | None:
     return second._replace(words=first.words + second.words, phonemes=phonemes)
 
 
-def unlinked(words: list[str]) -> Iterator[str]:
+def without_liaisons(words: list[str]) -> Iterator[str]:
     """French *words*, with a comma after those that are not linked to a vowel that follows."""
     for word, following in itertools.pairwise([*words, ""]):
         bare = re.split("['’]", word.lower())[-1]
-        linked = bare in LINKED or not LINK.match(f"{bare[-1:]} {following.lower()}")
+        linked = bare in LIAISONS or not LIAISON.match(f"{bare[-1:]} {following.lower()}")
         yield word if linked else f"{word},"
 
 
-def breath(words: list[str], share: float, language: str) -> int:
+def best_cut(words: list[str], share: float, language: str) -> int:
     """How many of *words* come before the best place to cut, near *share* of them."""
     before = frozenset(BREATH[language].split())
     bound = before | frozenset(ARTICLES[language].split())

@@ -10,7 +10,7 @@ from .text import sentences
 
 SENTENCE_LIMIT = 400  # characters, about 25 s of speech
 # py-nanotts 0.1.1 hangs at "eeee" repeated, fails at long numbers, and reads <speed level="20"> as an order to itself;
-# tamed like this, 1,048 odd texts went through without either.
+# sanitized like this, 1,048 odd texts went through without either.
 NOT_READ = re.compile(r"[^\w\s.,;:!?'’%-]")
 REPEATED = re.compile(r"(\w)\1{2,}")
 LONG_NUMBER = re.compile(r"\d{9,}")
@@ -35,13 +35,13 @@ class Pico:
         """16-bit mono samples of *text*, one sentence at a time."""
         for sentence in sentences(normalize(text, options.language), SENTENCE_LIMIT):
             try:
-                said = tamed(sentence), options.voice, options.speed, options.pitch, self.volume
+                said = sanitized(sentence), options.voice, options.speed, options.pitch, self.volume
                 yield self._library.speak(*said)
             except RuntimeError as problem:
                 raise protocol.Refused("synthesis_failed", f"Pico failed: {problem}") from None
 
 
-def tamed(text: str) -> str:
+def sanitized(text: str) -> str:
     """*text* without what its library does not survive: signs, letters said three times, endless words and numbers."""
     text = REPEATED.sub(r"\1\1", NOT_READ.sub(" ", text))
     return LONG_WORD.sub(r"\g<0> ", LONG_NUMBER.sub(lambda number: " ".join(number[0]), text))

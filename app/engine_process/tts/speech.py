@@ -85,7 +85,7 @@ def encoder(format: protocol.Header, rate: int, *, tempo: float = 1.0) -> Raw:
         return plain(rate)
     # Imported here: PyAV weighs 22 MB, and espeak-ng speaks WAV without it.
     first = f"{__package__}.compress" not in sys.modules
-    from .compress import Compressor, Reshaped
+    from .compress import Compressor, Resampler
 
     if first:
         # Loading it touches 11 MB of code, of which encoding needs half again; 10 ms, once.
@@ -95,7 +95,7 @@ def encoder(format: protocol.Header, rate: int, *, tempo: float = 1.0) -> Raw:
     file = plain(own_rate) if plain else Compressor(format, own_rate)
     if own_rate == rate and tempo == 1.0:
         return file
-    return Reshaped(file, rate, tempo=tempo)
+    return Resampler(file, rate, tempo=tempo)
 
 
 Parts = list[tuple[str, SpeechOptions]]  # of a text, each for one voice
@@ -156,7 +156,7 @@ def split_by_voice(
         else:
             parts.append((run, speaker))
     for number, (part, speaker) in enumerate(parts, 1):
-        yield part, replace(speaker, goes_on=number < len(parts) and not ENDS_SENTENCE.search(part))
+        yield part, replace(speaker, final_pause=number == len(parts) or bool(ENDS_SENTENCE.search(part)))
 
 
 def audio(encoded: bytes) -> Iterator[protocol.Message]:

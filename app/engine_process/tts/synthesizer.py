@@ -33,9 +33,9 @@ class SpeechOptions:
     """
     A voice by its engine's own name, a language tag, and two factors of which 1.0 is the voice's own.
 
-    The voice reads *scripts*; *others* has the voice and language for more scripts. With *goes_on* another voice
-    finishes the sentence, so no pause follows. One answer of a network may take *within_seconds*. Where *words* is a
-    list, a synthesizer that knows their times puts the words of each piece in, for the caller to take out.
+    The voice reads *scripts*; *others* has the voice and language for more scripts. Without a
+    *final_pause* another voice finishes the sentence. One answer of a network may take *within_seconds*. Where *words*
+    is a list, a synthesizer that knows their times puts the words of each piece in, for the caller to take out.
     """
 
     voice: str
@@ -45,7 +45,7 @@ class SpeechOptions:
     within_seconds: float = 30.0
     scripts: Collection[str] = ("latin",)
     others: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    goes_on: bool = False
+    final_pause: bool = True
     words: list[TimedWord] | None = None
 
 

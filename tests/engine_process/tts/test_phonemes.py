@@ -84,7 +84,7 @@ def test_pauses_are_those_of_the_punctuation(text, marks):
 
 
 def test_no_pause_is_made_where_another_voice_goes_on(espeak):
-    *_, last = pieces("The word", "en-us", espeak, goes_on=True)
+    *_, last = pieces("The word", "en-us", espeak, final_pause=False)
     assert last.mark == ""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.config import PROJECT
-from app.engine_process.tts.pico import Pico, tamed
+from app.engine_process.tts.pico import Pico, sanitized
 from app.engine_process.tts.synthesizer import SpeechOptions
 from app.synthesizers import SYNTHESIZERS
 
@@ -47,7 +47,7 @@ def test_speed_and_pitch_are_its_own():
     ],
 )
 def test_what_its_library_does_not_survive_is_taken_out(text, expected):
-    assert tamed(text) == expected
+    assert sanitized(text) == expected
 
 
 ODD = ("e" * 400, "b" * 90, "1" * 300, "12345678 " * 40, "ab" * 200, "< & > \\ ' \"", "日本語 text", "x")

@@ -107,18 +107,18 @@ def test_a_wave_that_is_stored_says_its_size(engine):
     [
         (
             "The word 你好 means hello.",
-            [("en-us", "The word ", True), ("cmn", "你好 ", True), ("en-us", "means hello.", False)],
+            [("en-us", "The word ", False), ("cmn", "你好 ", False), ("en-us", "means hello.", True)],
         ),
-        ("They say “你好”.", [("en-us", "They say “", True), ("cmn", "你好”.", False)]),
-        ("你好，世界。\nText 1", [("cmn", "你好，世界。\n", False), ("en-us", "Text 1", False)]),
-        ("你好 1 Привет", [("cmn", "你好", True), ("en-us", " 1 ", True), ("ru", "Привет", False)]),
-        ("All of it. α", [("en-us", "All of it. α", False)]),
+        ("They say “你好”.", [("en-us", "They say “", False), ("cmn", "你好”.", True)]),
+        ("你好，世界。\nText 1", [("cmn", "你好，世界。\n", True), ("en-us", "Text 1", True)]),
+        ("你好 1 Привет", [("cmn", "你好", False), ("en-us", " 1 ", False), ("ru", "Привет", True)]),
+        ("All of it. α", [("en-us", "All of it. α", True)]),
     ],
 )
 def test_each_script_has_a_voice(text, parts):
     options = SpeechOptions("en-us", "en", others={"han": ("cmn", "cmn"), "cyrillic": ("ru", "ru")})
     found = split_by_voice(text, options, Counter())
-    assert [(options.voice, part, options.goes_on) for part, options in found] == parts
+    assert [(options.voice, part, options.final_pause) for part, options in found] == parts
 
 
 def test_a_word_in_another_script_is_heard_within_its_sentence(engine):
