@@ -16,8 +16,8 @@ from ..speech.formats import TRANSCRIPTS
 from ..speech.transcription import Transcription, segment_dict
 from . import params, responses
 from .hooks import AppResponse, client_waits, services
-from .params import Choice, Number, Text
-from .requests import ACCEPTED, SPEAK, TRANSCRIBE, receive, transcription_options
+from .params import SPEAK, TRANSCRIBE, Choice, Number, Text
+from .requests import ACCEPTED, receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ RESULT = (Choice("format", "of a transcript", of=tuple(TRANSCRIPTS), refusal=Uns
 def submit() -> Response:
     with receive(job=True) as (fields, upload):
         if upload is not None:
-            return responses.enqueue_recording(fields, upload, *transcription_options(fields))
+            return responses.enqueue_recording(fields, upload, params.read(TRANSCRIBE, fields))
     if "text" not in fields and request.mimetype == "multipart/form-data":
         raise InvalidRequest(f"the form has no recording and no text; {ACCEPTED}, or a text as text", "file")
     return responses.enqueue_text(SpeakRequest(**params.read(SPEAK, fields)), fields)

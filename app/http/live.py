@@ -30,7 +30,7 @@ from ..services import Services
 from ..speech.live import COMMIT, LiveEvent, LiveInput, LiveRequest, TurnDetection, as_recording, live_audio
 from . import params
 from .openai_audio import local_name
-from .requests import DETECTION, LIVE, language_code
+from .params import DETECTION, LIVE
 
 log = logging.getLogger("app.requests")
 
@@ -274,7 +274,7 @@ class PlainSession(Session):
         detection = TurnDetection(given["turns"], **{one.name: given[one.name] for one in DETECTION})
         request = LiveRequest(
             model=local_name(given["model"]),
-            language=language_code(given["language"]),
+            language=given["language"],
             languages=given["languages[]"],
             prompt=given["prompt"],
             hotwords=given["hotwords"],

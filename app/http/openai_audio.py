@@ -22,8 +22,8 @@ from ..speech.transcription import Segment, Transcription, TranscriptionRequest,
 from ..speech.voices import OPENAI_VOICES
 from . import params, responses
 from .hooks import client_waits, services
-from .params import Choice, Choices, Field, Fields, Flag, Languages, Many, Name, Number, Recording, Text
-from .requests import language_code, prefers_async, receive_fields, receive_recording
+from .params import Choice, Choices, Field, Flag, Language, Languages, Many, Name, Number, Recording, Text
+from .requests import prefers_async, receive_fields, receive_recording
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
 # The same routes once more: Groq's client has the first path built in, and some clients strip the /v1.
@@ -49,7 +49,7 @@ TRANSLATION = (
 )
 TRANSCRIPTION = (
     *TRANSLATION,
-    Text("language", "ISO 639-1 code or English name; detected if it is not given"),
+    Language("language", "ISO 639-1 code or English name; detected if it is not given"),
     Choices("timestamp_granularities[]", "what verbose_json lists", ["segment"], of=("segment", "word")),
     Flag("stream", "server-sent events as segments are found", False),
     Many("keywords[]", "words that are likely to occur"),
@@ -91,14 +91,13 @@ def _transcript(task: str, table: Iterable[Field]) -> Response:
     with receive_recording(partial(_expected, task)) as (fields, upload):
         given = {"timestamp_granularities[]": ["segment"], "stream": False, **params.read(table, fields)}
         # Both kinds of JSON are made by `_json`; of a job it is our own API's.
-        format, options = given["response_format"].removeprefix("verbose_"), _options(task, given)
-        if prefers_async():
-            return responses.enqueue_recording(fields, upload, options, format)
-        events = partial(_events, given) if given["stream"] else None
-        return responses.transcript_response(upload, options, format, partial(_json, given, task), events)
+        format = given["response_format"].removeprefix("verbose_")
+        options = {**_options(task, given), "format": format, "stream": given["stream"]}
+        json_of, events_of = partial(_json, given, task), partial(_events, given)
+        return responses.transcript_response(fields, upload, options, json_of, events_of)
 
 
-def _expected(task: str, fields: Fields) -> TranscriptionRequest:
+def _expected(task: str, fields: params.Fields) -> TranscriptionRequest:
     """What is probably asked for, by the fields that are here; Node's client sends them behind the file."""
     given = params.read(TRANSCRIPTION, {"model": "whisper-1", **fields})
     return TranscriptionRequest("", **_options(task, given))
@@ -109,7 +108,7 @@ def _options(task: str, given: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": local_name(given["model"]),
         "task": task,
-        "language": language_code(given.get("language")),
+        "language": given.get("language"),
         "languages": given.get("languages[]", []),
         "prompt": given["prompt"],
         "hotwords": ", ".join(given.get("keywords[]", ())) or None,

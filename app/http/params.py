@@ -1,4 +1,8 @@
-"""Fields of forms, query strings and JSON bodies: what each accepts, how it is read, how it is described."""
+"""
+Fields of forms, query strings and JSON bodies: what each accepts, how it is read, how it is described.
+
+At the end the tables of our own API; those of OpenAI's are in `openai_audio.py` and `realtime_events.py`.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -7,8 +11,10 @@ from typing import Any, NamedTuple
 from werkzeug.datastructures import MultiDict
 
 from ..config import read_bool
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, UnsupportedFormat
 from ..speech import languages
+from ..speech.formats import AUDIO, TRANSCRIPTS
+from ..synthesizers import SYNTHESIZERS, WITH_PITCH
 
 Fields = Mapping[str, Any]  # a form's are all text, a JSON body's may be anything
 Schema = dict[str, Any]
@@ -156,6 +162,20 @@ def Choices(name: str, help: str, default: list[str], *, of: Texts) -> Field:
     return Field(name, help, default, value=value, accepts=accepts, kind=kind, repeated=True)
 
 
+def Language(name: str, help: str) -> Field:
+    """A language by its code or English name, read as Whisper's code; `auto` is none."""
+    text = Text(name, help)
+
+    def value(given: Any) -> str | None:
+        found = text.read({name: given})
+        try:
+            return languages.whisper_code(found) if found and found.lower() != "auto" else None
+        except ValueError as problem:
+            raise InvalidRequest(f"{name}: {problem}", name) from None
+
+    return text._replace(value=value)
+
+
 def Many(name: str, help: str) -> Field:
     """Any texts: a field that may be repeated, with or without `[]` after its name."""
 
@@ -188,3 +208,73 @@ def read_object(fields: Fields, name: str, path: str = "") -> dict[str, Any]:
 def read(table: Iterable[Field], fields: Fields) -> dict[str, Any]:
     """The value of each field of *table* by its name, without those that are ignored and recordings."""
     return {one.name: one.read(fields) for one in table if one.value is not None}
+
+
+# What our own API takes.
+TRANSCRIBE = (
+    Recording("audio", "the recording; the field may also be called file", required=True),
+    Choice(
+        "format",
+        "what is answered: JSON, plain text or subtitles",
+        "json",
+        of=tuple(TRANSCRIPTS),
+        refusal=UnsupportedFormat,
+    ),
+    Flag("stream", "server-sent events as segments are found", False),
+    Choice("task", "translate: into English", "transcribe", of=("transcribe", "translate")),
+    Text("model", "one of WHISPER_MODEL; else the first of them that can do it"),
+    Language("language", "ISO 639-1 code or English name; detected if it is not given"),
+    Languages("languages", "the languages it may be, where it is detected"),
+    Text("prompt", "text that came before, in the style the answer should have"),
+    Text("hotwords", "words that are likely to occur"),
+    Number(
+        "temperature", "0: greedy, and again in other ways if the text is doubtful; above, samples", most=1
+    ),
+    Number("beam_size", "hypotheses kept while decoding; WHISPER_BEAM_SIZE", least=1, most=10, whole=True),
+    Flag("word_timestamps", "also the time of each word", False),
+    Flag("condition_on_previous_text", "decode each window with the text of the one before", True),
+    Number(
+        "audio_track",
+        "an audio track of a film, counted from 0; else the default one, or the first that is not silent",
+        most=31,
+        whole=True,
+    ),
+)
+SPEAK = (
+    Text("text", 'the text to speak, such as {"text": "Hello."}', required=True),
+    Text("engine", f"{', '.join(SYNTHESIZERS)}, or auto: the first that can; TTS_ENGINE"),
+    Text("voice", "a voice's id or name; GET /api/v1/pam/voice/voices lists them"),
+    Text("language", "language tag of the text; TTS_LANGUAGE"),
+    Choice("format", "the audio's format", "mp3", of=tuple(AUDIO), refusal=UnsupportedFormat),
+    Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
+    Number("pitch", f"1.0 is the voice's own; {WITH_PITCH} only", 1.0, least=0.5, most=2),
+    Choice("timestamps", "word: JSON, with the audio in base64 and the time of each word", of=("word",)),
+    Flag("stream", "false: the audio is sent when it is complete, with its length", True),
+)
+# Turn detection, as both APIs have it.
+DETECTION = (
+    Number("threshold", "the detector's probability from which a sound is speech", 0.5, most=1),
+    Number(
+        "prefix_padding_ms", "what a turn has of the time before its speech", 300, most=10_000, whole=True
+    ),
+    Number("silence_duration_ms", "the silence that ends a turn", 500, most=60_000, whole=True),
+    Choice(
+        "eagerness",
+        "of semantic_vad, how soon: silence of at most 8, 4 or 2 s; auto is medium",
+        "auto",
+        of=("low", "medium", "high", "auto"),
+    ),
+)
+TURNS = ("server_vad", "semantic_vad", "none")
+LIVE = (
+    Text("model", "a local model's name, or one of OpenAI's"),
+    Language("language", "ISO 639-1 code or English name; heard at each turn if it is not given"),
+    Languages("languages[]", "the languages it may be, where it is heard"),
+    Text("prompt", "text that came before, in the style the text should have"),
+    Text("hotwords", "words that are likely to occur"),
+    Choice("encoding", "signed 16 bits little-endian, or 8 bits of G.711", "pcm", of=("pcm", "ulaw", "alaw")),
+    Number("rate", "samples a second; of ulaw and alaw 8000", 16_000, least=8000, most=48_000, whole=True),
+    Choice("turns", "what ends a turn: silence, silence that grows, or commit only", "server_vad", of=TURNS),
+    *DETECTION,
+    Flag("interim", "also the words of a turn that is not over", True),
+)

@@ -16,8 +16,8 @@ from ..config import split_list
 from ..errors import Forbidden, InvalidRequest, ServiceError, UpgradeRequired
 from . import auth, params
 from .hooks import AppResponse, caller, client_waits, services
-from .params import Field, Number, Text
-from .requests import LIVE, receive_fields
+from .params import LIVE, Field, Number, Text
+from .requests import receive_fields
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

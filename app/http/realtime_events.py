@@ -19,8 +19,7 @@ from ..speech.live import CLEAR, SERVER_VAD, LiveEvent, LiveInput, LiveRequest, 
 from . import params
 from .live import LEAST_TURN_SECONDS, LONGEST_TEXT, Session, Surroundings, read_json
 from .openai_audio import SNAPSHOT, TRANSCRIBING_MODELS, local_name
-from .params import Choice, Languages, Many, Number, Text, read_object
-from .requests import DETECTION, language_code
+from .params import DETECTION, Choice, Language, Languages, Many, Number, Text, read_object
 
 GA_INPUT = "session.audio.input"
 # The beta's names for what GA has in `audio.input`.
@@ -42,7 +41,8 @@ FORMAT = (
 )
 BETA_FORMAT = Choice("format", "", "pcm16", of=tuple(beta for beta, _ in FORMATS.values()))
 TRANSCRIPTION = (
-    Text("model", ""), Text("language", ""), Languages("languages[]", ""), Text("prompt", ""), Many("keywords[]", ""),
+    Text("model", ""), Language("language", ""), Languages("languages[]", ""), Text("prompt", ""),
+    Many("keywords[]", ""),
 )  # fmt: skip
 TURN_DETECTION = (Choice("type", "", "server_vad", of=("server_vad", "semantic_vad")), *DETECTION)
 SHOWN_DETECTION = {
@@ -118,7 +118,6 @@ class Configuration:
         with _within(f"{GA_INPUT}.transcription"):
             wanted = params.read(TRANSCRIPTION, self.transcription)
             model = local_name(wanted["model"])
-            language = language_code(wanted["language"])
         detection = None
         if not self.detection_given:
             committing = SNAPSHOT.sub("", wanted["model"] or "") in COMMITTING_MODELS
@@ -129,7 +128,7 @@ class Configuration:
             detection = TurnDetection(asked.pop("type"), **asked)
         return LiveRequest(
             model=model,
-            language=language,
+            language=wanted["language"],
             languages=wanted["languages[]"],
             prompt=wanted["prompt"],
             hotwords=", ".join(wanted["keywords[]"]) or None,

@@ -25,14 +25,10 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from ..errors import InvalidAudio, InvalidRequest, ServiceError, TooLarge, UnsupportedFormat
+from ..errors import InvalidAudio, InvalidRequest, ServiceError, TooLarge
 from ..files import disk_of, nameless, write_all
-from ..speech import languages
-from ..speech.formats import AUDIO, TRANSCRIPTS
-from ..synthesizers import SYNTHESIZERS, WITH_PITCH
-from . import params
 from .hooks import services
-from .params import Choice, Fields, Flag, Languages, Number, Recording, Text
+from .params import Fields
 
 if TYPE_CHECKING:
     from ..jobs.service import Jobs
@@ -63,75 +59,6 @@ BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]{64,}=*\s*")
 RECEIVED = "recordings are received on"
 
 Expected = Callable[[Fields], "TranscriptionRequest"]
-
-STREAM = Flag("stream", "server-sent events as segments are found", False)
-TRANSCRIBE = (
-    Recording("audio", "the recording; the field may also be called file", required=True),
-    Choice(
-        "format",
-        "what is answered: JSON, plain text or subtitles",
-        "json",
-        of=tuple(TRANSCRIPTS),
-        refusal=UnsupportedFormat,
-    ),
-    STREAM,
-    Choice("task", "translate: into English", "transcribe", of=("transcribe", "translate")),
-    Text("model", "one of WHISPER_MODEL; else the first of them that can do it"),
-    Text("language", "ISO 639-1 code or English name; detected if it is not given"),
-    Languages("languages", "the languages it may be, where it is detected"),
-    Text("prompt", "text that came before, in the style the answer should have"),
-    Text("hotwords", "words that are likely to occur"),
-    Number(
-        "temperature", "0: greedy, and again in other ways if the text is doubtful; above, samples", most=1
-    ),
-    Number("beam_size", "hypotheses kept while decoding; WHISPER_BEAM_SIZE", least=1, most=10, whole=True),
-    Flag("word_timestamps", "also the time of each word", False),
-    Flag("condition_on_previous_text", "decode each window with the text of the one before", True),
-    Number(
-        "audio_track",
-        "an audio track of a film, counted from 0; else the default one, or the first that is not silent",
-        most=31,
-        whole=True,
-    ),
-)
-SPEAK = (
-    Text("text", 'the text to speak, such as {"text": "Hello."}', required=True),
-    Text("engine", f"{', '.join(SYNTHESIZERS)}, or auto: the first that can; TTS_ENGINE"),
-    Text("voice", "a voice's id or name; GET /api/v1/pam/voice/voices lists them"),
-    Text("language", "language tag of the text; TTS_LANGUAGE"),
-    Choice("format", "the audio's format", "mp3", of=tuple(AUDIO), refusal=UnsupportedFormat),
-    Number("speed", "1.0 is the voice's own", 1.0, least=0.25, most=4),
-    Number("pitch", f"1.0 is the voice's own; {WITH_PITCH} only", 1.0, least=0.5, most=2),
-    Choice("timestamps", "word: JSON, with the audio in base64 and the time of each word", of=("word",)),
-    Flag("stream", "false: the audio is sent when it is complete, with its length", True),
-)
-# Turn detection, as both APIs have it.
-DETECTION = (
-    Number("threshold", "the detector's probability from which a sound is speech", 0.5, most=1),
-    Number(
-        "prefix_padding_ms", "what a turn has of the time before its speech", 300, most=10_000, whole=True
-    ),
-    Number("silence_duration_ms", "the silence that ends a turn", 500, most=60_000, whole=True),
-    Choice(
-        "eagerness",
-        "of semantic_vad, how soon: silence of at most 8, 4 or 2 s; auto is medium",
-        "auto",
-        of=("low", "medium", "high", "auto"),
-    ),
-)
-TURNS = ("server_vad", "semantic_vad", "none")
-LIVE = (
-    Text("model", "a local model's name, or one of OpenAI's"),
-    Text("language", "ISO 639-1 code or English name; heard at each turn if it is not given"),
-    Languages("languages[]", "the languages it may be, where it is heard"),
-    Text("prompt", "text that came before, in the style the text should have"),
-    Text("hotwords", "words that are likely to occur"),
-    Choice("encoding", "signed 16 bits little-endian, or 8 bits of G.711", "pcm", of=("pcm", "ulaw", "alaw")),
-    Number("rate", "samples a second; of ulaw and alaw 8000", 16_000, least=8000, most=48_000, whole=True),
-    Choice("turns", "what ends a turn: silence, silence that grows, or commit only", "server_vad", of=TURNS),
-    *DETECTION,
-    Flag("interim", "also the words of a turn that is not over", True),
-)
 
 
 class Upload:
@@ -193,22 +120,6 @@ def too_large() -> TooLarge:
     """The refusal of an upload past MAX_UPLOAD_MB."""
     limit = current_app.config["MAX_UPLOAD_MB"]
     return TooLarge(f"the upload is larger than {limit} MiB; send a compressed or a shorter recording")
-
-
-def transcription_options(fields: Fields) -> tuple[dict[str, Any], str]:
-    """What a TranscriptionRequest is made of beside the recording's path, and the format of the answer."""
-    options = params.read(TRANSCRIBE, fields)
-    del options["stream"]
-    options["language"] = language_code(options["language"])
-    return options, options.pop("format")
-
-
-def language_code(name: str | None) -> str | None:
-    """Whisper's code for the language a request names, None to hear it; InvalidRequest for none it knows."""
-    try:
-        return languages.whisper_code(name) if name and name.lower() != "auto" else None
-    except ValueError as problem:
-        raise InvalidRequest(f"language: {problem}", "language") from None
 
 
 def _drop(part: object) -> None:

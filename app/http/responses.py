@@ -41,23 +41,26 @@ COMMENT = b": working\n\n"
 LAST = b"data: [DONE]\n\n"
 WEBHOOK = Text("webhook_url", "https URL that is told when the job ends", longest=2048)
 
-Options = dict[str, Any]  # what a TranscriptionRequest or a SpeakRequest is made of
+Options = dict[str, Any]
 
 
 def transcript_response(
+    fields: Fields,
     upload: Upload,
     options: Options,
-    format: str,
     json_of: Callable[[Transcription, list[Segment]], Mapping[str, object]],
-    events_of: Callable[[Transcription], Iterator[bytes]] | None,
+    events_of: Callable[[Transcription], Iterator[bytes]],
 ) -> Response:
     """
-    The answer to the recording in *upload*: with *events_of* as events, else in *format*; *json_of* makes its JSON.
+    The answer to the recording in *upload*: a job, where that is preferred, the text in a format, or events.
 
-    *options* are what a TranscriptionRequest is made of.
+    *options* are what a TranscriptionRequest is made of, the *format*, and whether to *stream*.
     """
+    if prefers_async():
+        return enqueue_recording(fields, upload, options)
+    format, stream = options.pop("format"), options.pop("stream")
     wanted = TranscriptionRequest(path=upload.path, **options)
-    if events_of is not None:
+    if stream:
         return _stream_transcript(wanted, upload, events_of)
     began = time.perf_counter()
     wanted = wanted._replace(patience_seconds=client_patience(services().settings.client_wait_seconds))
@@ -212,12 +215,14 @@ def event_stream(body: Background | Generator[bytes]) -> Response:
     return response
 
 
-def enqueue_recording(fields: Fields, upload: Upload, options: Options, format: str) -> Response:
+def enqueue_recording(fields: Fields, upload: Upload, options: Options) -> Response:
     """
-    202 and a job for the recording in *upload*; *options* are what a TranscriptionRequest is made of.
+    202 and a job for the recording in *upload*; *options* as for `transcript_response`.
 
     The errors of `Speech.choose` for what no model here could do.
     """
+    format = options.pop("format")
+    del options["stream"]
     with suppress(ModelMissing):  # it may be there when the job's turn has come
         services().speech.choose(TranscriptionRequest(path="", **options))
     return _enqueue("transcribe", options, fields, upload.size_bytes, format, upload)

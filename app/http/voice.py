@@ -23,19 +23,8 @@ from ..speech.transcription import (
 from ..synthesizers import SYNTHESIZERS
 from . import params, responses
 from .hooks import AppResponse, client_waits, services
-from .params import Fields, Text
-from .requests import (
-    SPEAK,
-    STREAM,
-    TRANSCRIBE,
-    Upload,
-    language_code,
-    prefers_async,
-    receive,
-    receive_fields,
-    receive_recording,
-    transcription_options,
-)
+from .params import SPEAK, TRANSCRIBE, Fields, Text
+from .requests import Upload, prefers_async, receive, receive_fields, receive_recording
 
 TEST_SENTENCE = "This is a test of the speech service. If you can hear it, it works."
 LARGEST_SPEECH = 1 << 31  # bytes, a day as mp3; TTS_MAX_CHARACTERS is what limits it
@@ -72,8 +61,7 @@ def transcribe() -> Response:
 
 def _expected(fields: Fields) -> TranscriptionRequest:
     """What is probably asked for, by the fields that are here."""
-    asked = params.read(WARM, fields)
-    return TranscriptionRequest("", **{**asked, "language": language_code(asked["language"])})
+    return TranscriptionRequest("", **params.read(WARM, fields))
 
 
 @voice.post(
@@ -90,12 +78,8 @@ def warm_up() -> Response:
 
 
 def _transcribe(fields: Fields, upload: Upload) -> Response:
-    options, format = transcription_options(fields)
-    if prefers_async():
-        return responses.enqueue_recording(fields, upload, options, format)
-    return responses.transcript_response(
-        upload, options, format, transcript_dict, _events if STREAM.read(fields) else None
-    )
+    options = params.read(TRANSCRIBE, fields)
+    return responses.transcript_response(fields, upload, options, transcript_dict, _events)
 
 
 def _events(transcription: Transcription) -> Iterator[bytes]:

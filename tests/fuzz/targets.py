@@ -18,7 +18,7 @@ from app.engine_process.tts import gtts, text
 from app.errors import InvalidRequest, ServiceError
 from app.http import params, requests
 from app.http.openai_audio import SPEECH, TRANSCRIPTION
-from app.http.requests import SPEAK, TRANSCRIBE
+from app.http.params import SPEAK, TRANSCRIBE
 from app.http.status import LONGEST_SECONDS, _seconds
 from app.jobs.delivery import destination
 from app.speech import languages, subtitles
