@@ -28,16 +28,18 @@ def fetch_model(name: str | None) -> None:
     if settings.disable_local_whisper and name is None:
         click.echo("local Whisper is disabled: no model is needed")
         return
-    room_mb = known.room_mb(budget_mb(settings) / settings.web_concurrency, settings.memory_reserve_mb)
-    room_mb -= known.SESSION_MB * settings.engine_seats
+    share_mb = budget_mb(settings) / settings.web_concurrency
+    room_mb = known.room_mb(share_mb, settings.memory_reserve_mb) - known.SESSION_MB * settings.engine_seats
     wanted = [name] if name else known.names(settings)
     for number, each in enumerate(wanted):
         model = known.describe(each, Path(settings.model_dir))
         if number and model is not None and model.cost_mb > room_mb:
             note(f"{each} is not fetched: it needs {model.cost_mb} MB, the budget has {room_mb:.0f}")
             continue
-        candidates = [each]
-        if each == known.AUTO and (candidates := known.fitting(room_mb)):
+        candidates = known.fitting(room_mb) if each == known.AUTO else [each]
+        if not candidates:
+            note(f"no model fits: {known.share_text(settings, share_mb)}")
+        elif each == known.AUTO:
             _fetched(candidates[-1], settings)  # the smallest tells how fast this machine is
             candidates = candidates[candidates.index(known.largest(candidates, settings)) :]
         if not any(_fetched(candidate, settings) for candidate in candidates):

@@ -50,6 +50,14 @@ def test_a_further_model_that_does_not_fit_is_not_fetched(tmp_path):
     assert (done.returncode, b"large-v3 is not fetched" in done.stderr) == (0, True)
 
 
+def test_where_no_model_fits_that_is_said(tmp_path):
+    small = {"MODEL_DIR": str(tmp_path), "MEMORY_BUDGET_MB": "100", "WHISPER_MODEL": "auto"}
+    done = run("models", "fetch", **small)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("no model fits: the budget is 100 MB (MEMORY_BUDGET_MB)")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_but_models_can_be_removed(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "precious").mkdir()
