@@ -80,7 +80,7 @@ def fetch_report(base: str, api_key: str | None) -> Report:
 def draw(report: Report, totals: Iterable[float]) -> list[str]:
     """The lines of the view."""
     budget, service = report["budget"], report["service"]
-    limit = budget["limit_mb"]
+    limit = service["budget_mb"]  # of all workers; *budget* is that of the one that answers
     used = service["pss_mb"]
     lines = [f"{'budget':10} {limit:8.1f} MB  {bar(used, limit)} {used / limit:.0%} in use"]
     engines = {engine["pid"]: engine for engine in budget["engines"]}

@@ -25,6 +25,12 @@ def test_one_look_shows_every_process_against_the_budget(server):
     assert done.returncode == 0
 
 
+def test_the_budget_is_that_of_all_workers():
+    with Server(WEB_CONCURRENCY="2", MEMORY_BUDGET_MB="900") as server:
+        lines = run("memory", server.url, "--once").stdout.decode().splitlines()
+    assert lines[1].startswith("budget        900.0 MB ")
+
+
 def test_the_service_on_this_machines_port_is_looked_at_by_default(server):
     assert run("memory", "--once", PORT=str(server.port)).returncode == 0
 
