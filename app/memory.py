@@ -8,7 +8,10 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import psutil
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MB = 1 << 20
@@ -54,16 +57,19 @@ def footprint(pid: int | None = None) -> Footprint:
     import psutil  # here, as below: 0.8 MB and 17 ms that a start and /health do without
 
     try:
-        process = psutil.Process(pid)
-        try:
-            found = process.memory_full_info()
-        except (
-            psutil.AccessDenied
-        ):  # another user's process, or a sandbox without smaps: RSS is what there is
-            resident = process.memory_info().rss / MB
-            return Footprint(resident, resident, resident)
+        return _weigh(psutil.Process(pid))
     except psutil.NoSuchProcess as error:
         raise ProcessLookupError(pid) from error
+
+
+def _weigh(process: psutil.Process) -> Footprint:
+    import psutil
+
+    try:
+        found = process.memory_full_info()
+    except psutil.AccessDenied:  # another user's process, or a sandbox without smaps: RSS is what there is
+        resident = process.memory_info().rss / MB
+        return Footprint(resident, resident, resident)
     return Footprint(found.rss / MB, found.pss / MB, found.uss / MB)
 
 
@@ -82,8 +88,8 @@ def service(root_pid: int) -> list[Process]:
             times = process.cpu_times()
             cpu_seconds = times.user + times.system + times.children_user + times.children_system
             role = _role(process.pid, process.cmdline(), root_pid)
-            found.append(Process(process.pid, role, footprint(process.pid), cpu_seconds))
-        except (psutil.Error, ProcessLookupError):
+            found.append(Process(process.pid, role, _weigh(process), cpu_seconds))
+        except psutil.Error:
             continue
     return found
 
