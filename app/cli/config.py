@@ -38,7 +38,7 @@ def effective(settings: Settings) -> list[tuple[str, str, str]]:
         name, value = field.name.upper(), getattr(settings, field.name)
         if os.environ.get(name, "").strip():
             source = "environment"
-        elif written.get(name, "").strip():
+        elif name not in os.environ and written.get(name, "").strip():
             source = ".env"
         else:
             source = "default" if value == field.default else "host"

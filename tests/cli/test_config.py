@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 
+from app.cli import cli
 from app.cli.config import effective, masked
 from app.config import PROJECT, Settings
 
@@ -48,3 +50,22 @@ def test_what_a_host_decides_is_told_from_the_default():
 )
 def test_of_a_secret_only_what_helps_is_shown(value, shown):
     assert masked(value, secret=True) == shown
+
+
+@pytest.mark.parametrize(
+    ("written", "given", "shown"),
+    [
+        ("PORT=9000\n", None, "PORT=9000  # .env\n"),
+        ("\ufeffPORT=9000\r\n", None, "PORT=9000  # .env\n"),  # as Windows' editor saves it
+        ("export PORT='9000'  # ours\n", None, "PORT=9000  # .env\n"),
+        ("PORT=9000\n", "9001", "PORT=9001  # environment\n"),
+        ("PORT=9000\n", "", ""),  # an empty value counts as not set, also before one in the file
+    ],
+)
+def test_the_file_counts_where_the_environment_says_nothing(written, given, shown, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.config.ENV_FILE", tmp_path / ".env")
+    (tmp_path / ".env").write_text(written, "utf-8")
+    monkeypatch.delenv("PORT", raising=False) if given is None else monkeypatch.setenv("PORT", given)
+    done = CliRunner().invoke(cli, ["config", "--changed"])
+    assert done.exit_code == 0
+    assert "".join(line for line in done.output.splitlines(True) if line.startswith("PORT=")) == shown
