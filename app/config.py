@@ -434,7 +434,7 @@ def env_file() -> Mapping[str, str]:
     from dotenv import dotenv_values  # 8 ms of the start, where there is a file to read
 
     try:
-        with ENV_FILE.open(encoding="utf-8-sig") as file:  # Windows' editor begins it with a mark
+        with ENV_FILE.open(encoding="utf-8") as file:
             return {name: value or "" for name, value in dotenv_values(stream=file).items()}
     except (OSError, UnicodeError) as problem:
         raise ConfigError(f"{ENV_FILE}: can't be read: {getattr(problem, 'strerror', problem)}") from None
