@@ -35,7 +35,7 @@ TRANSCRIBING_MODELS = (
 )  # fmt: skip
 SPEAKING_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # a dated version of a model
-FORMATS = (*(name for name, one in TRANSCRIPTS.items() if one.openai), "verbose_json")
+RESPONSE_FORMATS = (*(name for name, one in TRANSCRIPTS.items() if one.openai), "verbose_json")
 # With an id the ten fields clients check for, none null.
 SEGMENT_FIELDS = tuple(name for name in Segment._fields if name not in ("id", "words"))
 EVENT_BYTES = 24_576  # of audio: some clients take no line over 64 KiB
@@ -44,7 +44,9 @@ TRANSLATION = (
     Recording("file", "the recording, in any container browsers and phones record", required=True),
     Text("model", "one of OpenAI's names, or a local model's", required=True),
     Text("prompt", "text that came before, in the style the answer should have"),
-    Choice("response_format", "diarized_json is refused", "json", of=FORMATS, refusal=UnsupportedFormat),
+    Choice(
+        "response_format", "diarized_json is refused", "json", of=RESPONSE_FORMATS, refusal=UnsupportedFormat
+    ),
     Number("temperature", "0: greedy, and rising if the text is improbable", most=1),
 )
 TRANSCRIPTION = (

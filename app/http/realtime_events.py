@@ -29,17 +29,17 @@ BETA_NAMES = {
     "input_audio_noise_reduction": "noise_reduction",
     "turn_detection": "turn_detection",
 }
-# Of each format its name in GA and in the beta, and what the engine calls it.
-FORMATS = {
+# Of each format of audio its name in GA and in the beta, and what the engine calls it.
+ENCODINGS = {
     "audio/pcm": ("pcm16", "pcm"),
     "audio/pcmu": ("g711_ulaw", "ulaw"),
     "audio/pcma": ("g711_alaw", "alaw"),
 }
 FORMAT = (
-    Choice("type", "", "audio/pcm", of=tuple(FORMATS)),
+    Choice("type", "", "audio/pcm", of=tuple(ENCODINGS)),
     Number("rate", "", 24_000, least=8000, most=48_000, whole=True),
 )
-BETA_FORMAT = Choice("format", "", "pcm16", of=tuple(beta for beta, _ in FORMATS.values()))
+BETA_FORMAT = Choice("format", "", "pcm16", of=tuple(beta for beta, _ in ENCODINGS.values()))
 TRANSCRIPTION = (
     Text("model", ""), Language("language", ""), Languages("languages[]", ""), Text("prompt", ""),
     Many("keywords[]", ""),
@@ -132,7 +132,7 @@ class Configuration:
             languages=wanted["languages[]"],
             prompt=wanted["prompt"],
             hotwords=", ".join(wanted["keywords[]"]) or None,
-            encoding=FORMATS[self.format["type"]][1],
+            encoding=ENCODINGS[self.format["type"]][1],
             rate=self.format.get("rate", 8000),
             turn_detection=detection,
         )
@@ -144,7 +144,7 @@ class Configuration:
             every = {"type": found.kind, **found._asdict()}
             detection = {name: every[name] for name in SHOWN_DETECTION[found.kind]}
         heard = {
-            "format": FORMATS[self.format["type"]][0] if beta else self.format,
+            "format": ENCODINGS[self.format["type"]][0] if beta else self.format,
             "transcription": self.transcription or None,
             "noise_reduction": self.noise_reduction,
             "turn_detection": detection,
@@ -158,7 +158,7 @@ class Configuration:
 def _read_format(given: Any) -> dict[str, Any]:
     if isinstance(given, str):  # the beta's
         name = BETA_FORMAT.read({"format": given})
-        given = {"type": next(ga for ga, (old, _) in FORMATS.items() if old == name)}
+        given = {"type": next(ga for ga, (old, _) in ENCODINGS.items() if old == name)}
     with _within(f"{GA_INPUT}.format"):
         if not isinstance(given, dict):
             raise InvalidRequest('must be an object such as {"type": "audio/pcm", "rate": 24000}')

@@ -12,7 +12,7 @@ from app import create_app
 from app.config import PROJECT, Settings
 from app.engine_process.stt.decode import decode
 from app.engine_process.tts.speech import encoder
-from app.http.openai_audio import FORMATS
+from app.http.openai_audio import RESPONSE_FORMATS
 from app.speech.formats import AUDIO, TRANSCRIPTS
 from app.speech.transcription import Segment, Transcription
 
@@ -90,8 +90,8 @@ def test_everything_that_names_formats_goes_by_the_tables():
 
     voice, form = "/api/v1/pam/voice", "multipart/form-data"
     assert accepted(f"{voice}/transcribe", form, "format") == [*TRANSCRIPTS]
-    assert accepted("/v1/audio/transcriptions", form, "response_format") == [*FORMATS]
-    assert {*FORMATS} - {"verbose_json"} == {name for name, row in TRANSCRIPTS.items() if row.openai}
+    assert accepted("/v1/audio/transcriptions", form, "response_format") == [*RESPONSE_FORMATS]
+    assert {*RESPONSE_FORMATS} - {"verbose_json"} == {name for name, row in TRANSCRIPTS.items() if row.openai}
     assert accepted(f"{voice}/speak", "application/json", "format") == [*AUDIO]
     assert accepted("/v1/audio/speech", "application/json", "response_format") == [*AUDIO]
     answers = described["paths"][f"{voice}/jobs/{{id}}/result"]["get"]["responses"]["200"]["content"]

@@ -72,6 +72,17 @@ def test_a_short_word_stays_for_a_second():
     assert (cue.start, cue.end) == (10, 11)
 
 
+def test_a_length_that_is_known_at_the_end_counts():
+    done = Transcription("")
+
+    def found():
+        yield segment(10, 10.2, " Yes.")
+        done.duration_seconds = 60
+
+    (cue,) = subtitles.cues(found(), done)
+    assert cue.end == 11
+
+
 @pytest.mark.parametrize(("duration", "end"), [(10.5, 10.5), (10.2, 10.2), (0.0, 10.2)])
 def test_no_cue_ends_after_the_recording(duration, end):
     *_, cue = subtitles.cues(
