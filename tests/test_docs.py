@@ -8,6 +8,8 @@ import pytest
 
 from app import create_app
 from app.config import PROJECT, Settings
+from app.http.openai_audio import RESPONSE_FORMATS
+from app.speech.formats import AUDIO, TRANSCRIPTS
 
 README = (PROJECT / "README.md").read_text()
 DECISIONS = sorted((PROJECT / "docs" / "decisions").glob("[0-9]*.md"))
@@ -30,6 +32,18 @@ def test_every_setting_the_documents_name_exists():
     prefixes = tuple({name.split("_")[0] + "_" for name in ours} - {"OPENAI_", "OTEL_"})
     named = set(re.findall(r"`([A-Z][A-Z_]+[A-Z])(?:=[^`]*)?`", "\n".join(documents)))
     assert {name for name in named if name.startswith(prefixes)} <= settings
+
+
+def test_every_format_is_in_the_documents():
+    ours = README.splitlines()
+    openais = (PROJECT / "docs" / "openai.md").read_text().splitlines()
+    heard, said = (line for line in openais if line.startswith("| `response_format` |"))
+    (result,) = (line for line in ours if "/jobs/<id>/result` |" in line)
+    (speak,) = (line for line in ours if line.startswith("| `POST /api/v1/pam/voice/speak` |"))
+    assert set(RESPONSE_FORMATS) <= set(re.findall(r"`(\w+)`", heard))
+    assert set(AUDIO) <= set(re.findall(r"`(\w+)`", said))
+    assert set(TRANSCRIPTS) <= set(re.findall(r"\w+", result))
+    assert set(AUDIO) <= set(re.findall(r"\w+", speak))
 
 
 def test_the_files_the_documents_point_to_exist():
