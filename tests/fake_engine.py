@@ -2,7 +2,7 @@
 `python -m tests.fake_engine`: a process that speaks the wire and knows no speech.
 
 A session's "steps" says what each of its steps does: "word" sends a message, "hang" sleeps for good, "die"
-ends the process, "refuse" is refused, "garbage" breaks the wire.
+ends the process, "refuse" is refused, "garbage" breaks the wire, "count" tells how many sessions are open.
 """
 
 import json
@@ -21,7 +21,17 @@ from app.engine_process.sandbox import confine
 class FakeEngine:
     """Does what the header says."""
 
+    sessions = 0
+
     def open(self, header: protocol.Header) -> Iterator[protocol.Message | None]:
+        self.sessions += 1
+        try:
+            yield from self.steps(header)
+        finally:
+            self.sessions -= 1
+
+    def steps(self, header: protocol.Header) -> Iterator[protocol.Message | None]:
+        """What each step finds."""
         for step in header.get("steps", ()):  # none to be warmed up
             if step == "hang":
                 time.sleep(3600)
@@ -33,6 +43,8 @@ class FakeEngine:
                 print("a library's chatter")
             elif step == "garbage":
                 os.write(ANSWERS, b"\xff" * 64)
+            elif step == "count":
+                step = str(self.sessions)
             yield protocol.Message({"kind": "word", "text": step, "name": header.get("name")}, step.encode())
             yield None
 

@@ -131,16 +131,14 @@ class Engine:
                     yield from messages
                     given = next(questions, None) if work.more and questions is not None else Message({})
                     if given is None:
-                        self._forgotten.append(number)
                         return
                     question = given._replace(header={**given.header, "op": "next", "session": number})
-            except (ClientGone, GeneratorExit, QueueFull) as end:
-                if isinstance(end, QueueFull):
-                    self.observer.note("engine_refusals_total", 1, self.name, "queue_full")
-                if process is not None and work.more:
-                    self._forgotten.append(number)
+            except QueueFull:
+                self.observer.note("engine_refusals_total", 1, self.name, "queue_full")
                 raise
             finally:
+                if process is not None and work.more:  # whatever ended it, the process is told
+                    self._forgotten.append(number)
                 waited = self._clock() - asked if waited is None else waited
                 self.observer.note("engine_wait_seconds", waited, self.name)
 

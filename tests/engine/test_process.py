@@ -5,7 +5,7 @@ import resource
 import signal
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 
 import pytest
 
@@ -13,6 +13,7 @@ from app.config import Settings
 from app.engine.budget import Budget
 from app.engine.launch import Program
 from app.engine.process import Engine
+from app.engine.protocol import Message
 from app.errors import ClientGone, EngineDied, EngineTimeout, InsufficientMemory, InvalidAudio, QueueFull
 
 from ..processes import until
@@ -93,6 +94,18 @@ def test_a_process_that_died_unused_is_replaced_and_the_new_one_counts(budget, e
         next(session)
         assert engine.state().pid not in (pid, None)
         assert budget.used_mb() == 150
+
+
+@pytest.mark.parametrize("end", [None, ClientGone(), InvalidAudio("no"), ZeroDivisionError()])
+def test_a_session_whose_questions_end_or_fail_is_forgotten(engine, end):
+    def questions():
+        yield Message({})
+        if end is not None:
+            raise end
+
+    with nullcontext() if end is None else pytest.raises(type(end)):
+        words(ask(engine, "one", "two", "three", questions=questions()))
+    assert words(ask(engine, "count")) == ["1"]
 
 
 def test_sessions_take_turns_step_by_step(engine):
