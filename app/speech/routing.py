@@ -51,20 +51,7 @@ class LocalTranscriber:
         self, request: TranscriptionRequest, work: Work, wanted: Wanted, *, hand_over: bool
     ) -> Generator[Message]:
         """What the engine finds; asked to *hand_over*, it may end with the message "handed_over" (`whisper.py`)."""
-        header: Header = {
-            **self._header(request),
-            "task": request.task,
-            "prompt": request.prompt,
-            "hotwords": request.hotwords,
-            # Zero asks for the default: greedy, and other attempts where the text turns out doubtful.
-            "temperature": request.temperature or None,
-            "beam_size": request.beam_size or self._settings.whisper_beam_size,
-            "word_timestamps": request.word_timestamps,
-            "condition_on_previous_text": request.condition_on_previous_text,
-            "clip": request.clip,
-            "resume": request.resume,
-            "hand_over": hand_over,
-        }
+        header = {**self._header(request), "hand_over": hand_over}
         messages = self.engine.session(header, background=request.background, work=work, wanted=wanted)
         with closing(messages):
             for message in messages:
@@ -73,7 +60,7 @@ class LocalTranscriber:
 
     def survey(self, request: TranscriptionRequest, wanted: Wanted) -> Survey:
         """Look the recording over, in about a fiftieth of the time it takes to transcribe it."""
-        header = {**self._header(request), "task": "survey"}
+        header = self._header(request._replace(task="survey", clip=None, resume=None))
         pauses: list[Clip] = []
         end: Header = {}
         for message in self.engine.session(header, background=request.background, wanted=wanted):
@@ -84,11 +71,13 @@ class LocalTranscriber:
 
     def _header(self, request: TranscriptionRequest) -> Header:
         return {
-            "path": request.path,
+            **request._asdict(),
             "language": request.language or self._settings.whisper_language or None,
             "languages": [*request.languages],
+            # Zero asks for the default: greedy, and other attempts where the text turns out doubtful.
+            "temperature": request.temperature or None,
+            "beam_size": request.beam_size or self._settings.whisper_beam_size,
             "max_audio_seconds": self._settings.max_audio_minutes * 60,
-            "audio_track": request.audio_track,
         }
 
 

@@ -75,10 +75,14 @@ class Synthesis:
 
         Raises InvalidRequest and its kin, QueueFull, ClientGone, and SynthesisUnavailable with every reason.
         """
+
+        def cached(attempt: Attempt) -> CacheEntry | None:
+            return None if request.timestamps else self.cache.find(cache_key(attempt, request))
+
         candidates = self.chain.attempts(request)
         attempts = [candidate for candidate in candidates if candidate.able]
         for number, attempt in enumerate(attempts):
-            entry = None if request.timestamps else self.cache.find(cache_key(attempt, request))
+            entry = cached(attempt)
             if entry is None:
                 continue
             # What another than the first choice said counts only while it stands in for it.
@@ -96,12 +100,7 @@ class Synthesis:
             left = deadline - time.monotonic()
             # Half of what is left, so that the next has as much; the last one takes it all.
             seconds = left if number == len(attempts) else left / 2
-            entry = (
-                self.cache.find(cache_key(attempt, request))
-                if number > 1 and not request.timestamps
-                else None
-            )
-            if entry is not None:
+            if number > 1 and (entry := cached(attempt)) is not None:
                 return cached_result(entry, attempt, request, reasons)
             try:
                 with self._guarded(attempt.engine):
