@@ -25,9 +25,20 @@ SENT = frozenset(string.ascii_letters + string.digits + string.punctuation)  # w
 SPARE_THREADS = 4  # of a web worker, kept for requests without a body, health checks among them
 NOT_SENT = "has a character that no HTTP header carries: use ASCII letters, digits and signs, no spaces"
 BASE64 = "(?=.)([a-zA-Z0-9+/]{4})*([a-zA-Z0-9+/]{2}==|[a-zA-Z0-9+/]{3}=)?"
-# Of kombu's transports those that work between machines; celery's documentation has the list.
-BROKERS = ("redis", "rediss", "sentinel", "amqp", "amqps", "pyamqp", "sqs", "sqla", "mongodb", "kafka",
-           "confluentkafka", "gcpubsub", "azurestoragequeues", "azureservicebus", "qpid")  # fmt: skip
+# Of kombu's transports (celery's documentation has the list) those that work between machines; for those that need
+# more than requirements.txt brings, a package of it and how all of them are installed.
+BROKERS = {
+    **dict.fromkeys(("redis", "rediss", "sentinel", "amqp", "amqps", "pyamqp"), ("", "")),
+    "sqs": ("boto3", "celery[sqs]"),
+    "sqla": ("sqlalchemy", "celery[sqlalchemy]"),
+    "mongodb": ("pymongo", "celery[mongodb]"),
+    "kafka": ("confluent-kafka", "kombu[confluentkafka]"),
+    "confluentkafka": ("confluent-kafka", "kombu[confluentkafka]"),
+    "gcpubsub": ("google-cloud-pubsub", "kombu[gcpubsub]"),
+    "azurestoragequeues": ("azure-storage-queue", "kombu[azurestoragequeues]"),
+    "azureservicebus": ("azure-servicebus", "kombu[azureservicebus]"),
+    "qpid": ("qpid-tools", "kombu[qpid]"),
+}
 
 
 class ConfigError(Exception):
@@ -114,9 +125,13 @@ def _read_redis_url(text: str) -> str:
     return text
 
 
+def broker_kind(url: str) -> str:
+    """Which of BROKERS is meant; of `sqla+postgresql://...` the first word."""
+    return url.partition("://")[0].partition("+")[0].lower()
+
+
 def _read_broker_url(text: str) -> str:
-    scheme = text.partition("://")[0].partition("+")[0].lower()
-    if "://" not in text or scheme not in BROKERS:
+    if "://" not in text or broker_kind(text) not in BROKERS:
         raise ValueError(
             "is no broker's address such as redis://:PASSWORD@HOST:6379/0, amqp://USER:PASSWORD@HOST// or sqs://"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import importlib.util
 import logging
 import os
 import socket
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import logs
-from .config import PROJECT, ConfigError, Settings, is_ipv6
+from .config import BROKERS, PROJECT, ConfigError, Settings, broker_kind, is_ipv6
 from .engine.budget import MACHINE, budget_mb, budget_source, granted
 from .files import directory_problem
 from .synthesizers import SYNTHESIZERS
@@ -241,8 +240,16 @@ def gpu_problem() -> str:
 
 def _packages(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from (("packages", each) for each in logs.missing_packages(settings))
-    if settings.celery_broker_url.startswith("sqs") and importlib.util.find_spec("boto3") is None:
-        yield "broker", "CELERY_BROKER_URL: sqs:// needs packages; run `pip install celery[sqs]`"
+    kind = broker_kind(settings.celery_broker_url)
+    package, all_of_them = BROKERS.get(kind, ("", ""))
+    if not package:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version(package)
+    except PackageNotFoundError:
+        yield "broker", f"CELERY_BROKER_URL: {kind}:// needs packages; run `pip install {all_of_them}`"
 
 
 def _voices(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -240,6 +240,36 @@ def test_a_worker_without_a_broker_says_so(environment):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("broker", "packages"),
+    [
+        ("mongodb://host/jobs", "celery[mongodb]"),
+        ("sqla+postgresql://host/jobs", "celery[sqlalchemy]"),
+        ("kafka://host", "kombu[confluentkafka]"),
+        ("gcpubsub://projects/name", "kombu[gcpubsub]"),
+        ("azureservicebus://policy:key@name", "kombu[azureservicebus]"),
+    ],
+)
+def test_a_broker_whose_packages_are_not_installed_stops_the_start(broker, packages, monkeypatch):
+    """They are none of ours, and of no package of ours."""
+    for name, value in (("CELERY_BROKER_URL", broker), ("REDIS_URL", "redis://localhost"), ("PORT", "0")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stopped:
+        settings_or_exit()
+    kind = broker.partition("://")[0].partition("+")[0]
+    assert (
+        stopped.value.code
+        == f"Error: CELERY_BROKER_URL: {kind}:// needs packages; run `pip install {packages}`"
+    )
+
+
+@pytest.mark.parametrize("broker", ["sqs://", "amqp://localhost", "sentinel://localhost"])
+def test_a_broker_whose_packages_are_installed_does_not(broker, monkeypatch):
+    for name, value in (("CELERY_BROKER_URL", broker), ("REDIS_URL", "redis://localhost"), ("PORT", "0")):
+        monkeypatch.setenv(name, value)
+    assert settings_or_exit().celery_broker_url == broker
+
+
 def test_all_that_is_wrong_is_said_at_once(monkeypatch, tmp_path):
     for name, value in {
         "API_KEYS": "a,",
