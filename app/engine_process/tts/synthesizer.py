@@ -56,4 +56,4 @@ class Synthesizer(Protocol):
     speeds: tuple[float, float]  # slowest and fastest it speaks itself; the rest is time stretching
 
     def speak(self, text: str, options: SpeechOptions) -> Iterator[bytes]:
-        """Samples of cleaned *text*, 16-bit little-endian mono at `sample_rate`, sentence by sentence."""
+        """Samples of cleaned *text* at LOUDNESS, 16-bit little-endian mono at `sample_rate`, sentence by sentence."""
