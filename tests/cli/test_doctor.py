@@ -187,7 +187,7 @@ BROKEN = {
         "error", "neural", "needs 185 MB",
     ),
     "no server to transcribe": (
-        setting(DISABLE_LOCAL_WHISPER="true", OPENAI_BASE_URL=f"http://127.0.0.1:{free_port()}/v1"),
+        setting(DISABLE_LOCAL_WHISPER="true", OPENAI_BASE_URL="http://127.0.0.1:9/v1"),
         "error", "model", "OPENAI_BASE_URL can't be reached",
     ),
     "a limit no worker keeps": (

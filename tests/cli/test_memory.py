@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from app.cli import cli
 from app.cli.memory import bar, sparks
 
-from ..processes import free_port
 from ..server import Server
 from .command import ANOTHER, answering, run
 
@@ -47,7 +46,7 @@ def test_a_service_with_keys_wants_one():
 @pytest.mark.parametrize(
     ("url", "status", "complaint"),
     [
-        (f"http://127.0.0.1:{free_port()}", 1, "nothing answers"),
+        ("http://127.0.0.1:9", 1, "nothing answers"),
         *((url, 2, "is not an address") for url in NO_ADDRESS),
     ],
     ids=["nobody", *NO_ADDRESS],
