@@ -77,7 +77,7 @@ class Services:
 
     def _begin_jobs(self) -> None:
         try:
-            self.jobs.queue.start()
+            self.jobs  # noqa: B018 (builds them, which starts their thread)
         except ServiceError as error:  # a full disk, most likely; the rest of the service can do without
             log.error("jobs: %s; the next try is in %d s", error.message, JOBS_RETRY_SECONDS)
             self._retry = threading.Timer(JOBS_RETRY_SECONDS, self._begin_jobs)

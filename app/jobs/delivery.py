@@ -26,23 +26,21 @@ LONGEST_URL = 2000
 URL = re.compile(r"[A-Za-z0-9\-._~:/?\[\]!$&'()*+,;=%@]+")  # RFC 3986 without the fragment: it is never sent
 NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
+# Of IPv6 what is outside of the second is unassigned, local, multicast, or has an IPv4 address inside (mapped, NAT64),
+# as have Teredo in 2001::/23 and 6to4, 2002::/16.
+UNICAST = [ipaddress.ip_network(network) for network in ("0.0.0.0/0", "2000::/3")]
 # What is not of the public internet by IANA's registries of special-purpose addresses (RFC 6890), multicast and
 # reserved ones. Written out: Python's `is_global` has changed its mind between the releases this runs on, and
 # takes multicast and the old 6to4 relays for public.
-NOT_PUBLIC_4 = [
-    ipaddress.IPv4Network(network)
+NOT_PUBLIC = [
+    ipaddress.ip_network(network)
     for network in (
         "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
         "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
         "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
     )
 ]  # fmt: skip
-# The rest of IPv6 is unassigned, local, multicast, or has an IPv4 address inside (mapped, NAT64), as have Teredo in
-# 2001::/23 and 6to4, 2002::/16.
-UNICAST_6 = ipaddress.IPv6Network("2000::/3")
-NOT_PUBLIC_6 = [
-    ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +94,9 @@ def destination(url: str, *, private: bool) -> Destination:
 def is_public(address: str) -> bool:
     """Whether *address*, in the usual notation, belongs to the public internet."""
     parsed = _literal(address)
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return not any(parsed in network for network in NOT_PUBLIC_4)
-    return (
-        parsed is not None and parsed in UNICAST_6 and not any(parsed in network for network in NOT_PUBLIC_6)
-    )
+    if parsed is None or any(parsed in network for network in NOT_PUBLIC):
+        return False
+    return any(parsed in network for network in UNICAST)
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

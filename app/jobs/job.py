@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -16,6 +17,7 @@ FINISHED = (SUCCEEDED, FAILED, CANCELLED)
 TRANSCRIBE, SPEAK = "transcribe", "speak"
 
 RECORD_BYTES = 4096  # of JOB_DISK_MB for each job beside its files: its row or hash, and a directory
+SEGMENTS_READ = 100  # at once
 WEBHOOKS_READ = 8  # webhooks that are read at once: each comes with its job's text
 THROUGHPUT_JOBS = 20  # how many of the last jobs of a kind tell how long the next will take
 PART_MARK = "~"
@@ -275,6 +277,14 @@ class Store(Protocol):
 
     def segments(self, id: str) -> Iterator[bytes]:
         """The lines that are kept with the job, in their order, read a few at a time."""
+        for first in itertools.count(0, SEGMENTS_READ):
+            lines = self.some_segments(id, first)
+            yield from lines
+            if len(lines) < SEGMENTS_READ:
+                return
+
+    def some_segments(self, id: str, first: int) -> list[bytes]:
+        """SEGMENTS_READ of them at the most, from number *first* on."""
 
     # The changes of state: what each does, and when it is refused, is said with the method of Job that it is.
 

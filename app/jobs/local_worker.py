@@ -39,13 +39,12 @@ CLOSE_SECONDS = 5.0
 RETRY_SECONDS = 5.0  # when the disk or the database has failed
 
 
-@dataclass
-class JobWorker(Runner):
+@dataclass(eq=False, repr=False)
+class JobWorker(threading.Thread, Runner):
     """
-    Runs jobs, removes those whose time is over, and sends webhooks. One per web worker, owned by Services.
+    Runs jobs, removes those whose time is over, and sends webhooks. One thread per web worker, owned by Services.
 
-    Its thread starts with the first job of this web worker, or with the web worker where there were jobs before. It
-    waits for the lock; once it has the lock, for a byte in the pipe or for the next thing that is due.
+    It waits for the lock; once it has the lock, for a byte in the pipe or for the next thing that is due.
     """
 
     store: SqliteStore
@@ -54,32 +53,20 @@ class JobWorker(Runner):
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
+        # A daemon: one that still waits for another process's lock must not keep this process.
+        super().__init__(name="jobs", daemon=True)
         self._lifetime = self.settings.job_ttl_hours * 3600
         self._webhooks = Webhooks(self.store, self.settings)
         self._wakeup_path = self.files.directory / "bell"
         self._closing = threading.Event()
         self._has_lock = threading.Event()
-        self._guard = threading.Lock()  # guards the one below
-        self._thread: threading.Thread | None = None
         self._sweep_at: float | None = None
 
     def check(self) -> None:
         """Jobs can always be given to this worker."""
 
-    def start(self) -> None:
-        """Start the thread, if there is none yet."""
-        with self._guard:
-            if self._thread is None and not self._closing.is_set():
-                # A daemon: one that still waits for another process's lock must not keep this process.
-                self._thread = threading.Thread(target=self._main, name="jobs", daemon=True)
-                self._thread.start()
-
-    def changed(self, job: Job) -> None:
+    def changed(self, job: Job | None = None) -> None:
         """Wake the thread that runs jobs, in this web worker or in another one."""
-        self.start()
-        self._wake()
-
-    def _wake(self) -> None:
         with contextlib.suppress(OSError):  # nobody reads: whoever gets the lock looks at the store first
             pipe = os.open(self._wakeup_path, os.O_WRONLY | os.O_NONBLOCK)
             with os.fdopen(pipe, "wb", 0) as bell:
@@ -88,16 +75,15 @@ class JobWorker(Runner):
     def close(self) -> None:
         """Stop; a running job is put back."""
         self._closing.set()
-        self._wake()
-        with self._guard:
-            thread = self._thread
-        if thread is not None and self._has_lock.is_set():
-            thread.join(CLOSE_SECONDS)
+        self.changed()
+        if self._has_lock.is_set():
+            self.join(CLOSE_SECONDS)
         self._webhooks.close()
-        if not (thread is not None and thread.is_alive() and self._has_lock.is_set()):
+        if not (self.is_alive() and self._has_lock.is_set()):
             self.store.close()
 
-    def _main(self) -> None:
+    def run(self) -> None:
+        """Wait for the lock, then serve."""
         lock_path = self.files.directory / "running.lock"
         with os.fdopen(os.open(lock_path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

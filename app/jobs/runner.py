@@ -43,7 +43,7 @@ def backoff(failures: int) -> float:
     return float(min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LONGEST_RETRY_SECONDS))
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Runner:
     """Whoever does jobs, and what attempts are made with; *allowance* is charged as the work goes on."""
 
@@ -51,7 +51,7 @@ class Runner:
     files: Files
     speech: Speech
     settings: Settings
-    allowance: Allowance | None
+    allowance: Allowance
 
     def lost(self, job: Job, now: float, message: str, code: str) -> bool:
         """
@@ -62,10 +62,18 @@ class Runner:
             self.store.put_back(job, now)
             return False
         said = {"message": message.format(job.failures), "code": code, "param": None}
-        failed = self.store.finish(job, FAILED, now, said)
+        failed = self.end(job, FAILED, now, said)
         if failed and not is_part(job.id):  # others write beside a part
             self.files.drop_unfinished(job.id)
         return failed
+
+    def end(self, job: Job, state: str, now: float, error: dict[str, Any] | None) -> bool:
+        """End *job*, which was claimed, in *state*; False when its attempt is over."""
+        ended = self.store.finish(job, state, now, error)
+        if ended:
+            reason = f" {error['code']}" if error else ""
+            log.info("job=%s %s attempt=%d%s", job.id, state, job.attempt, reason)
+        return ended
 
 
 @dataclass
@@ -141,23 +149,18 @@ class Attempt:
 
     def _perform(self, path: str, output: BinaryIO) -> None:
         """Write the result to *output*; ClientGone when it should not go on, AudioLimited without allowance."""
-        job, allowance = self.job, self.runner.allowance
-        if allowance is not None:
-            allowance.check(job.extra["caller"])
+        job, allowance, caller = self.job, self.runner.allowance, self.job.extra["caller"]
+        allowance.check(caller)
         if job.kind == TRANSCRIBE:
             request = TranscriptionRequest(
                 path=path, background=True, resume=job.resume or None, **job.params
             )
             with closing(self.runner.speech.transcribe(request, self._should_continue)) as transcription:
-                if allowance is not None:
-                    allowance.transcription(job.extra["caller"], transcription)
-                self._transcribe(transcription, output)
+                self._transcribe(allowance.transcription(caller, transcription), output)
         else:
             wanted = SpeakRequest(**job.params, stream=False, background=True)
             spoken = self.runner.speech.synthesis.speak(wanted, self._should_continue)
-            if allowance is not None:
-                allowance.spoken(job.extra["caller"], spoken, wanted.text)
-            with closing(spoken):
+            with closing(allowance.spoken(caller, spoken, wanted.text)):
                 self._speak(spoken, output)
 
     def _transcribe(self, transcription: Transcription, output: BinaryIO) -> None:
@@ -217,9 +220,5 @@ class Attempt:
             log.warning("job=%s failed: %s; it is tried again", job.id, error.code)
 
     def _end(self, state: str, error: ServiceError | None = None) -> bool:
-        job = self.job
         said = None if error is None else {"message": error.message, "code": error.code, "param": error.param}
-        ended = self.runner.store.finish(job, state, self.clock(), said)
-        if ended:
-            log.info("job=%s %s attempt=%d%s", job.id, state, job.attempt, f" {error.code}" if error else "")
-        return ended
+        return self.runner.end(self.job, state, self.clock(), said)

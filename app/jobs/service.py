@@ -162,11 +162,9 @@ def same(job: Job, fingerprint: str) -> Job:
     return job
 
 
-def build(
-    settings: Settings, speech: Speech, allowance: Allowance | None, is_running: Callable[[], bool]
-) -> Jobs:
+def build(settings: Settings, speech: Speech, allowance: Allowance, is_running: Callable[[], bool]) -> Jobs:
     """
-    The jobs of a web worker: run by workers where CELERY_BROKER_URL is set, else here in the service.
+    The jobs of a web worker: run by workers where CELERY_BROKER_URL is set, else here in the service, from now on.
 
     Those that run here are kept under DATA_DIR, use *speech*, charge *allowance*, and are put back once *is_running*
     says that the web worker is about to end. InsufficientStorage where no jobs can be kept.
@@ -188,6 +186,7 @@ def build(
     except (OSError, sqlite3.Error) as error:
         raise InsufficientStorage(f"jobs can't be kept in {directory}: {error}; set DATA_DIR") from None
     worker = JobWorker(store, kept, speech, settings, allowance, is_running)
+    worker.start()
     return Jobs(store, kept, worker, limit_bytes, watchers)
 
 

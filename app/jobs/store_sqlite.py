@@ -27,6 +27,7 @@ from .job import (
     QUEUED,
     RECORD_BYTES,
     RUNNING,
+    SEGMENTS_READ,
     STORED_NAMES,
     THROUGHPUT_JOBS,
     WEBHOOKS_READ,
@@ -61,7 +62,6 @@ CREATE TABLE IF NOT EXISTS segments (number INTEGER PRIMARY KEY, job TEXT, line 
 CREATE INDEX IF NOT EXISTS job_segments ON segments (job, number);
 PRAGMA user_version = {SCHEMA};
 """
-SEGMENTS_READ = 100  # at once
 STORED_BYTES = f"""
 SELECT coalesce(sum(result_bytes + {RECORD_BYTES} + CASE state WHEN 'succeeded' THEN 0 ELSE size_bytes END), 0)
 FROM jobs
@@ -149,15 +149,9 @@ class SqliteStore(Store):
                     log.warning("job=%s could not be copied: %s", id, error.strerror)
         return job
 
-    def segments(self, id: str) -> Iterator[bytes]:
-        query = f"SELECT number, line FROM segments WHERE job = ? AND number > ? ORDER BY number LIMIT {SEGMENTS_READ}"
-        last = 0
-        while True:
-            rows = self._rows(query, id, last)
-            if not rows:
-                return
-            yield from (line for _, line in rows)
-            last = rows[-1][0]
+    def some_segments(self, id: str, first: int) -> list[bytes]:
+        query = f"SELECT line FROM segments WHERE job = ? ORDER BY number LIMIT {SEGMENTS_READ} OFFSET ?"
+        return [line for (line,) in self._rows(query, id, first)]
 
     def claim_next(self, now: float, worker: str) -> Job | None:
         """Claim the job that waits longest; None when none is due. For the one process that runs jobs."""

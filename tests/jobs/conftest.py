@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from app.access.limits import Allowance, LocalCounters
 from app.config import Settings
 from app.engine.protocol import Message
 from app.files import nameless
@@ -22,6 +23,7 @@ SEGMENT = {
 }  # fmt: skip
 
 
+ANY_AUDIO = Allowance(0, LocalCounters())
 NEEDS_REDIS = pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not installed")
 
 
@@ -124,7 +126,7 @@ def speech():
 def thread(store, files, speech, clock):
     """What runs jobs, step by step as the test says; its own thread is not begun."""
     settings = Settings(data_dir=str(files.directory.parent), job_ttl_hours=1, job_attempts=3)
-    return JobWorker(store, files, speech, settings, None, lambda: True, clock)
+    return JobWorker(store, files, speech, settings, ANY_AUDIO, lambda: True, clock)
 
 
 @pytest.fixture
@@ -133,7 +135,14 @@ def accept(store, files):
 
     def accept(**fields):
         job = Job(
-            **{"id": secrets.token_hex(16), "kind": "transcribe", "params": {}, "size_bytes": 9, **fields}
+            **{
+                "id": secrets.token_hex(16),
+                "kind": "transcribe",
+                "params": {},
+                "size_bytes": 9,
+                "extra": {"caller": "ip:203.0.113.5"},
+                **fields,
+            }
         )
         if job.kind == "transcribe":
             with nameless(files.upload_directory) as recording:

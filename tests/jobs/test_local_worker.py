@@ -14,6 +14,8 @@ from app.jobs.service import build_fleet
 from app.jobs.store_sqlite import BROKEN, DATABASE, open_store
 from tests.processes import until
 
+from .conftest import ANY_AUDIO
+
 
 def test_a_step_is_one_job_and_then_nothing_is_due(thread, store, accept, clock):
     jobs = [accept(), accept()]
@@ -59,7 +61,8 @@ def test_a_job_whose_runner_died_begins_anew(thread, store, accept, files, clock
     assert sorted(path.name for path in (files.directory / job.id).iterdir()) == ["job.json", "result"]
 
 
-def test_a_job_that_ends_the_service_again_and_again_is_given_up(thread, store, accept, files, clock):
+def test_a_job_that_ends_the_service_again_and_again_is_given_up(thread, store, accept, files, clock, caplog):
+    caplog.set_level("INFO")
     job = accept()
     for number in range(3):
         store.claim_next(clock(), "w")
@@ -69,6 +72,7 @@ def test_a_job_that_ends_the_service_again_and_again_is_given_up(thread, store, 
     ended = store.get(job.id)
     assert (ended.state, ended.error["code"]) == (FAILED, "service_ended")
     assert "JOB_ATTEMPTS" in ended.error["message"]
+    assert f"job={job.id} failed attempt=3 service_ended" in caplog.text
 
 
 def test_files_that_belong_to_no_job_are_removed_once_they_are_old(thread, store, accept, files, clock):
@@ -105,29 +109,29 @@ def test_only_one_thread_runs_jobs_and_the_next_takes_over(thread, store, accept
     begun, let_go = threading.Event(), threading.Event()
     speech.words = [lambda: (begun.set(), let_go.wait(60)), "one"]
     job = accept()
-    thread.changed(job)
+    thread.start()
     assert begun.wait(60)
-    successor = type(thread)(store, files, speech, thread.settings, None, lambda: True, clock)
+    successor = type(thread)(store, files, speech, thread.settings, ANY_AUDIO, lambda: True, clock)
     successor.start()
     assert not successor._has_lock.is_set()
     let_go.set()
     thread._closing.set()
-    thread._wake()
-    thread._thread.join(60)
+    thread.changed()
+    thread.join(60)
     assert successor._has_lock.wait(60)
     job = accept()
     successor.changed(job)
     until(lambda: store.get(job.id).state == SUCCEEDED, "the successor does the job")
     successor._closing.set()
-    successor._wake()
-    successor._thread.join(60)
+    successor.changed()
+    successor.join(60)
 
 
 def test_closing_puts_the_running_job_back(thread, store, accept, speech, directory, clock):
     begun = threading.Event()
     speech.words = ["one", begun.set, *["more"] * 100_000]
     job = accept()
-    thread.changed(job)
+    thread.start()
     assert begun.wait(60)
     thread.close()
     reopened = open_store(directory)

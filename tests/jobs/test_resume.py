@@ -10,6 +10,7 @@ from app.jobs.runner import Attempt, Runner
 from app.speech.service import Speech
 from tests.likeness import wrong_words
 
+from .conftest import ANY_AUDIO
 from .fleet.machines import read_aloud
 
 
@@ -43,7 +44,7 @@ def done(store, files, speech, clock, recording, accept):
                 return last or held.resume == before
 
             Attempt(
-                held, Runner(store, files, speech, Settings(), None), is_running=goes_on, clock=clock
+                held, Runner(store, files, speech, Settings(), ANY_AUDIO), is_running=goes_on, clock=clock
             ).run()
             if number < interruptions:
                 waiting = store.get(job.id)
@@ -90,7 +91,9 @@ def test_what_another_model_began_is_done_from_the_beginning(store, files, speec
     held.text, held.resume = "Nobody said", {"model": "base.en", "seconds": 60.0, "characters": 11}
     store.progress(held, [b'{"text": " Nobody said"}\n'])
     store.put_back(held, clock())
-    Attempt(store.claim_next(clock(), "w"), Runner(store, files, speech, Settings(), None), clock=clock).run()
+    Attempt(
+        store.claim_next(clock(), "w"), Runner(store, files, speech, Settings(), ANY_AUDIO), clock=clock
+    ).run()
     ended = store.get(job.id)
     assert ended.state == SUCCEEDED
     assert "Nobody said" not in ended.text

@@ -15,7 +15,7 @@ from app.jobs.files import read_segments
 from app.jobs.job import CANCELLED, FAILED, QUEUED, SUCCEEDED
 from app.jobs.runner import Attempt, Runner
 
-from .conftest import TellingSpeech
+from .conftest import ANY_AUDIO, TellingSpeech
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def run(store, files, speech, clock):
         if words:
             speech.words = list(words)
         job = store.claim_next(clock(), "w")
-        Attempt(job, Runner(store, files, speech, Settings(), None), clock=clock, **options).run()
+        Attempt(job, Runner(store, files, speech, Settings(), ANY_AUDIO), clock=clock, **options).run()
         return store.get(job.id)
 
     return run
@@ -172,11 +172,11 @@ def test_an_attempt_that_was_given_away_changes_nothing(store, files, speech, ac
     lost = store.claim_next(clock(), "w")
     store.put_back(store.get(lost.id), 0.0)
     current = store.claim_next(clock(), "w")
-    Attempt(lost, Runner(store, files, speech, Settings(), None), clock=clock).run()
+    Attempt(lost, Runner(store, files, speech, Settings(), ANY_AUDIO), clock=clock).run()
     assert store.get(lost.id).state == "running"
     with files.recording(lost.id):
         pass
-    Attempt(current, Runner(store, files, speech, Settings(), None), clock=clock).run()
+    Attempt(current, Runner(store, files, speech, Settings(), ANY_AUDIO), clock=clock).run()
     assert store.get(lost.id).state == SUCCEEDED
 
 
@@ -187,10 +187,12 @@ def test_who_lost_the_job_in_its_last_moment_does_not_replace_the_result(store, 
     def given_to_another_who_is_done():
         store.put_back(store.get(job.id), 0.0)
         claimed = store.claim_next(clock(), "w")
-        Attempt(claimed, Runner(store, files, TellingSpeech(["right"]), Settings(), None), clock=clock).run()
+        Attempt(
+            claimed, Runner(store, files, TellingSpeech(["right"]), Settings(), ANY_AUDIO), clock=clock
+        ).run()
 
     speech.words = ["wrong", given_to_another_who_is_done]
-    Attempt(lost, Runner(store, files, speech, Settings(), None), clock=clock).run()
+    Attempt(lost, Runner(store, files, speech, Settings(), ANY_AUDIO), clock=clock).run()
     with files.result(job.id) as file:
         assert [segment.text for segment in read_segments(file)] == [" right"]
     assert store.get(job.id).text == "right"
@@ -200,7 +202,7 @@ def test_who_is_late_to_find_a_job_lost_leaves_alone_what_its_next_worker_writes
     store, files, speech, accept, clock
 ):
     accept()
-    runner = Runner(store, files, speech, Settings(), None)
+    runner = Runner(store, files, speech, Settings(), ANY_AUDIO)
     job = store.claim_next(clock(), "a")
     late = store.get(job.id)
     runner.lost(job, clock(), "lost {}", "internal_error")

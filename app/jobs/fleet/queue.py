@@ -120,9 +120,6 @@ class CeleryQueue:
         self._connection = app.connection_for_write(**timeout)
         self._lock = threading.Lock()
 
-    def start(self) -> None:
-        """Nothing to do here: workers run the jobs."""
-
     def check(self) -> None:
         """BrokerUnavailable when Redis or the broker does not answer."""
         self._store.check()

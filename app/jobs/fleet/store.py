@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import STATES
@@ -14,6 +13,7 @@ from ..job import (
     QUEUED,
     RECORD_BYTES,
     RUNNING,
+    SEGMENTS_READ,
     STORED_NAMES,
     SUCCEEDED,
     THROUGHPUT_JOBS,
@@ -131,17 +131,9 @@ class RedisStore(Store):
             job.text = " ".join(part.text for part in parts if part.text)
         return job
 
-    def segments(self, id: str) -> Iterator[bytes]:
-        for first in itertools.count(0, PAGE_READ):
-            lines = self.some_segments(id, first)
-            yield from (line.encode() for line in lines)
-            if len(lines) < PAGE_READ:
-                return
-
-    def some_segments(self, id: str, first: int) -> list[str]:
-        """PAGE_READ of them at the most, from number *first* on."""
-        lines: list[str] = self._redis.lrange(key("segments", id), first, first + PAGE_READ - 1)
-        return lines
+    def some_segments(self, id: str, first: int) -> list[bytes]:
+        lines = self._redis.lrange(key("segments", id), first, first + SEGMENTS_READ - 1)
+        return [line.encode() for line in lines]
 
     def page(self, owner: str, *, state: str, before: str, limit: int) -> list[Job]:
         """Jobs of *owner*; those made at the same time are ordered by their ids."""

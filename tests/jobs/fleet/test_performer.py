@@ -13,7 +13,7 @@ from app.jobs.fleet.transactions import connect
 from app.jobs.job import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, Job
 from app.jobs.webhooks import Webhooks
 
-from ..conftest import TellingSpeech
+from ..conftest import ANY_AUDIO, TellingSpeech
 
 ROOM = 1 << 30
 
@@ -42,7 +42,7 @@ class Machine:
         self.files, self.speech = LocalFiles(folder), TellingSpeech()
         settings = Settings(job_attempts=2, job_ttl_hours=1, job_part_minutes=0)
         self.performer = Performer(
-            store, self.files, self.speech, settings, None, self.queue, lambda: False, self.waited
+            store, self.files, self.speech, settings, ANY_AUDIO, self.queue, lambda: False, self.waited
         )
         self.meanwhile = lambda: None
 
@@ -233,7 +233,7 @@ def test_one_worker_of_many_has_the_jobs_looked_after(machine, store):
 
 
 def test_a_job_whose_attempt_failed_waits_for_celery_alone(machine):
-    machine.add(size_bytes=9)
+    machine.add(size_bytes=9, extra={"caller": "test"})
     recording = machine.files.directory / "a" / "recording"
     recording.parent.mkdir()
     recording.write_bytes(b"recording")
