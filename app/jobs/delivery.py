@@ -14,6 +14,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -122,8 +123,8 @@ def lookup(host: str, port: int) -> list[str]:
 @dataclass(eq=False, repr=False)
 class Delivery(threading.Thread):
     """
-    One try to post *body*, in a thread of its own. *ended* is called when it is over; *verdict* is then the state
-    that leaves, DELIVERED, FAILED or REFUSED, and the reason.
+    One try to post *body*, in a thread of its own; *verdict* will have the state that leaves, DELIVERED, FAILED or
+    REFUSED, and the reason.
 
     Only public addresses are connected to unless *private*. Every address of the name is checked, and the address
     that was checked is connected to, so a name whose addresses change in between (DNS rebinding) gains nothing.
@@ -139,29 +140,26 @@ class Delivery(threading.Thread):
     private: bool
     tls: ssl.SSLContext
     resolve: Callable[[str, int], list[str]] = lookup
-    ended: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         super().__init__(name="webhook", daemon=True)
-        self.verdict: tuple[str, str] | None = None
-        self._guard = threading.Lock()  # guards the two below, and the verdict
+        self.verdict: Future[tuple[str, str]] = Future()
+        self._guard = threading.Lock()  # guards the one below, and who gives the verdict
         self._socket: socket.socket | None = None
-        self._aborted = False
 
     def run(self) -> None:
         """Do it."""
         verdict = self._post()
         with self._guard:
-            if not self._aborted:
-                self.verdict = verdict
-        self.ended()
+            if not self.verdict.done():
+                self.verdict.set_result(verdict)
 
     def abort(self) -> None:
         """End it now; without a verdict so far it has failed."""
         with self._guard:
-            if self.verdict is not None:
+            if self.verdict.done():
                 return
-            self._aborted, self.verdict = True, (FAILED, "no answer in time")
+            self.verdict.set_result((FAILED, "no answer in time"))
             if self._socket is not None:
                 try:
                     # The plain socket's method: that of a TLS socket is not made for two threads.
@@ -189,7 +187,7 @@ class Delivery(threading.Thread):
                         connection.sock, do_handshake_on_connect=False, server_hostname=where.host.rstrip(".")
                     )
                 with self._guard:
-                    if self._aborted:
+                    if self.verdict.done():
                         raise TimeoutError("no answer in time")
                     self._socket = connection.sock
                 if isinstance(connection.sock, ssl.SSLSocket):
@@ -213,7 +211,7 @@ class Delivery(threading.Thread):
         """A connection to the first of *addresses* that takes one."""
         problem = OSError("no address")
         for address in addresses:
-            if self._aborted:
+            if self.verdict.done():
                 break
             try:
                 return socket.create_connection((address, port), timeout=ANSWER_SECONDS)

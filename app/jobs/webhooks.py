@@ -23,6 +23,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +147,8 @@ class Webhooks:
             self._closed = True
             self._changed.notify_all()
             thread = self._thread
+            for each in self._deliveries:
+                each.abort()
         if thread is not None:
             thread.join()
 
@@ -199,21 +202,14 @@ class Webhooks:
         for job in jobs:
             body = payload(job)
             headers = signed_headers(self.settings.webhook_secret, job, body, self.clock())
-            deliveries.append(
-                Delivery(job.webhook_url, headers, body, private, tls, self.resolve, self._notify)
-            )
+            deliveries.append(Delivery(job.webhook_url, headers, body, private, tls, self.resolve))
         with self._changed:
             self._deliveries += deliveries
             for each in deliveries:
                 each.start()
-            self._changed.wait_for(
-                lambda: self._closed or all(each.verdict for each in deliveries), self.try_seconds
-            )
+            seconds = 0.0 if self._closed else self.try_seconds
+        futures.wait([each.verdict for each in deliveries], seconds)
         for each in deliveries:
             each.abort()
         memory.give_back()
-        return [each.verdict or (FAILED, "") for each in deliveries]
-
-    def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        return [each.verdict.result() for each in deliveries]

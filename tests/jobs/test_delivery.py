@@ -15,7 +15,7 @@ def post(*arguments, **options):
     """The verdict on a try that is made here and now."""
     delivery = Delivery(*arguments, **options)
     delivery.run()
-    return delivery.verdict
+    return delivery.verdict.result()
 
 
 def to_loopback(host, port):
@@ -164,7 +164,7 @@ def test_a_try_is_ended_whatever_it_waits_for(scheme):
             delivery.abort()
             delivery.join(20)
     assert not delivery.is_alive()
-    assert delivery.verdict == (FAILED, "no answer in time")
+    assert delivery.verdict.result(20) == (FAILED, "no answer in time")
 
 
 def test_a_try_that_was_ended_while_it_was_looked_up_posts_nothing():
@@ -181,11 +181,11 @@ def test_a_try_that_was_ended_while_it_was_looked_up_posts_nothing():
         delivery.start()
         assert asked.wait(20)
         delivery.abort()
-        assert delivery.verdict == (FAILED, "no answer in time")
+        assert delivery.verdict.result(20) == (FAILED, "no answer in time")
         answer.set()
         delivery.join(20)
     assert receiver.got == []
-    assert delivery.verdict == (FAILED, "no answer in time")
+    assert delivery.verdict.result(20) == (FAILED, "no answer in time")
 
 
 def test_what_was_delivered_stays_so():
@@ -193,4 +193,4 @@ def test_what_was_delivered_stays_so():
         delivery = Delivery(receiver.url, HEADERS, b"{}", private=True, tls=tls(receiver))
         delivery.run()
         delivery.abort()
-    assert delivery.verdict[0] == DELIVERED
+    assert delivery.verdict.result(20)[0] == DELIVERED
