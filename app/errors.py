@@ -67,6 +67,7 @@ class SessionEnded(ServiceError, status=408): ...  # a live session was closed b
 class SessionExpired(SessionEnded): ...  # it lasted for REALTIME_MINUTES
 class SessionIdle(SessionEnded): ...  # nothing was sent in it for REALTIME_IDLE_SECONDS
 
+class ServiceEnded(ServiceError): ...  # it ended again and again while it worked on a job (JOB_ATTEMPTS)
 class Conflict(ServiceError, status=409): ...  # what is asked for does not go with what is there
 class TooLarge(ServiceError, status=413, code="upload_too_large"): ...  # the upload has too many bytes
 class AudioTooLong(TooLarge): ...  # the recording has too many minutes

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from .. import logs, memory
-from ..errors import ServiceError
+from ..errors import ServiceEnded, ServiceError
 from .files import OF_WORKERS, LocalFiles
 from .job import Job, process_name
 from .runner import Attempt, Runner
@@ -116,9 +116,9 @@ class JobWorker(threading.Thread, Runner):
         """Put back the jobs of a worker that is dead, and remove files that belong to no job."""
         now = self.clock()
         for job in self.store.abandoned():
-            message = "the service ended {} times while it worked on this (JOB_ATTEMPTS)"
+            times = f"{job.count_failure()} times while it worked on this (JOB_ATTEMPTS)"
             self.files.drop_unfinished(job.id)  # nobody else is here who could be writing
-            if not self.lost(job, now, message, "service_ended"):
+            if self.again(job, ServiceEnded(f"the service ended {times}"), now, now):
                 seconds = job.resume.get("seconds", 0.0)
                 log.warning(
                     "job=%s was being worked on when the service ended; done again from %.0f s",

@@ -45,7 +45,7 @@ def backoff(failures: int) -> float:
 
 @dataclass(eq=False, repr=False)
 class Runner:
-    """Whoever does jobs, and what attempts are made with; *allowance* is charged as the work goes on."""
+    """Whoever does jobs, with what attempts are made with; *allowance* is charged as the work goes on."""
 
     store: Store
     files: Files
@@ -53,26 +53,25 @@ class Runner:
     settings: Settings
     allowance: Allowance
 
-    def lost(self, job: Job, now: float, message: str, code: str) -> bool:
+    def again(self, job: Job, error: ServiceError, now: float, due_at: float) -> bool:
         """
-        The process that did *job* is gone: the job is queued again, or has failed if it lost JOB_ATTEMPTS of them;
-        whether it has failed. *message*, with how many processes that were, and *code* are then its error.
+        Whether *job*, of which an attempt has failed or lost its process, is done again, from *due_at* on. It ends with
+        *error* where no attempt could do better, and after JOB_ATTEMPTS failures in a row (`Job.count_failure`).
         """
-        if job.count_failure() < self.settings.job_attempts:
-            self.store.put_back(job, now)
+        hopeless = isinstance(error, Misconfigured) or error.status < 500
+        if hopeless or job.failures >= self.settings.job_attempts:
+            self.end(job, FAILED, now, error)
             return False
-        said = {"message": message.format(job.failures), "code": code, "param": None}
-        failed = self.end(job, FAILED, now, said)
-        if failed and not is_part(job.id):  # others write beside a part
-            self.files.drop_unfinished(job.id)
-        return failed
+        return self.store.put_back(job, due_at)
 
-    def end(self, job: Job, state: str, now: float, error: dict[str, Any] | None) -> bool:
+    def end(self, job: Job, state: str, now: float, error: ServiceError | None = None) -> bool:
         """End *job*, which was claimed, in *state*; False when its attempt is over."""
-        ended = self.store.finish(job, state, now, error)
+        said = None if error is None else {"message": error.message, "code": error.code, "param": error.param}
+        ended = self.store.finish(job, state, now, said)
         if ended:
-            reason = f" {error['code']}" if error else ""
-            log.info("job=%s %s attempt=%d%s", job.id, state, job.attempt, reason)
+            log.info("job=%s %s attempt=%d%s", job.id, state, job.attempt, f" {error.code}" if error else "")
+            if state == FAILED and not is_part(job.id):  # others write beside a part
+                self.files.drop_unfinished(job.id)
         return ended
 
 
@@ -212,13 +211,9 @@ class Attempt:
         if isinstance(error, AudioLimited) and (job.resume or not job.seconds_done):
             self.runner.store.put_back(job, now + (error.retry_after_seconds or 1))
             return
-        hopeless = isinstance(error, Misconfigured) or error.status < 500
-        if job.count_failure() >= self.runner.settings.job_attempts or hopeless:
-            self._end(FAILED, error)
-            return
-        if self.runner.store.put_back(job, now + self.retry_seconds(job.failures)):
+        due_at = now + self.retry_seconds(job.count_failure())
+        if self.runner.again(job, error, now, due_at):
             log.warning("job=%s failed: %s; it is tried again", job.id, error.code)
 
     def _end(self, state: str, error: ServiceError | None = None) -> bool:
-        said = None if error is None else {"message": error.message, "code": error.code, "param": error.param}
-        return self.runner.end(self.job, state, self.clock(), said)
+        return self.runner.end(self.job, state, self.clock(), error)

@@ -10,6 +10,7 @@ from app.errors import (
     InvalidAudio,
     LocalWhisperDisabled,
     QueueFull,
+    ServiceError,
 )
 from app.jobs.files import read_segments
 from app.jobs.job import CANCELLED, FAILED, QUEUED, SUCCEEDED
@@ -198,17 +199,19 @@ def test_who_lost_the_job_in_its_last_moment_does_not_replace_the_result(store, 
     assert store.get(job.id).text == "right"
 
 
+@pytest.mark.parametrize("failures", [1, 3])
 def test_who_is_late_to_find_a_job_lost_leaves_alone_what_its_next_worker_writes(
-    store, files, speech, accept, clock
+    store, files, speech, accept, clock, failures
 ):
     accept()
     runner = Runner(store, files, speech, Settings(), ANY_AUDIO)
     job = store.claim_next(clock(), "a")
     late = store.get(job.id)
-    runner.lost(job, clock(), "lost {}", "internal_error")
+    late.failures = failures
+    assert runner.again(job, ServiceError("lost"), clock(), clock())
     again = store.claim_next(clock(), "b")
     with files.new_result(again.id) as output:
         output.write(b"whole")
-        assert not runner.lost(late, clock(), "lost {}", "internal_error")
+        assert not runner.again(late, ServiceError("lost"), clock(), clock())
     with files.result(again.id) as result:
         assert result.read() == b"whole"

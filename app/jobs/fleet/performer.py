@@ -89,9 +89,8 @@ class Performer(Runner):
         """The job *id*, now run by this process; None when there is nothing to do for it. NotNow."""
         for _ in range(3):
             if (claimed := self.store.claim(id, time.time(), process_name())) is not None:
-                if claimed.attempt > 1 and not is_part(
-                    id
-                ):  # only this attempt writes now, but beside a part others do
+                # Only this attempt writes now, but beside a part others do.
+                if claimed.attempt > 1 and not is_part(id):
                     self.files.drop_unfinished(id)
                 return claimed
             job = self.store.get(id)
@@ -105,11 +104,11 @@ class Performer(Runner):
                 self.pause(2 * BEAT_SECONDS)  # after Redis itself was away, its holder needs time to renew
             if self.store.is_held(id):
                 raise NotNow(LEASE_SECONDS)
-            message = "{} workers were lost while they worked on it"
-            if self.lost(job, time.time(), message, "internal_error"):
-                self._end_with_part(id)
-            else:
+            now, lost = time.time(), f"{job.count_failure()} workers were lost while they worked on it"
+            if self.again(job, ServiceError(lost), now, now):
                 log.warning("job=%s attempt=%d lost its worker; another goes on with it", id, job.attempt)
+            else:
+                self._end_with_part(id)
         raise NotNow(LEASE_SECONDS)
 
     def perform(self, job: Job, tell: Callable[[Job], None]) -> list[Job]:
