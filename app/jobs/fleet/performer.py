@@ -178,7 +178,7 @@ class Performer(Runner):
             log.info("job=%s was joined by another worker", id)
             return
         job.result, job.seconds_done = {**parts[-1].result}, parts[-1].result["duration"]
-        if self._end(job, SUCCEEDED, parts[-1]):
+        if self._end_divided(job, SUCCEEDED, parts[-1]):
             self.files.drop_recording(id)
 
     def _segments(self, part: Job) -> Iterator[Segment]:
@@ -197,10 +197,10 @@ class Performer(Runner):
         if part is None or part.state != FAILED:
             return
         job = self.store.get(whole_id(id))
-        if job is not None and id in part_ids(job) and self._end(job, FAILED, part):
+        if job is not None and id in part_ids(job) and self._end_divided(job, FAILED, part):
             self.queue.changed(job)
 
-    def _end(self, job: Job, state: str, part: Job) -> bool:
+    def _end_divided(self, job: Job, state: str, part: Job) -> bool:
         ended = self.store.finish(replace(job, failures=part.failures), state, time.time(), part.error)
         if ended:
             log.info("job=%s %s in %d parts", job.id, state, job.extra["parts"])
