@@ -65,8 +65,13 @@ class JobWorker(threading.Thread, Runner):
     def check(self) -> None:
         """Jobs can always be given to this worker."""
 
-    def changed(self, job: Job | None = None) -> None:
-        """Wake the thread that runs jobs, in this web worker or in another one."""
+    def changed(self, job: Job) -> None:
+        """Wake the thread that runs jobs, in this web worker or in another one; the end of *job* is told from here."""
+        if job.webhook_state:  # it was cancelled, and that thread may have another job for an hour
+            self._webhooks.wake()
+        self._wake()
+
+    def _wake(self) -> None:
         with contextlib.suppress(OSError):  # nobody reads: whoever gets the lock looks at the store first
             pipe = os.open(self._wakeup_path, os.O_WRONLY | os.O_NONBLOCK)
             with os.fdopen(pipe, "wb", 0) as bell:
@@ -75,7 +80,7 @@ class JobWorker(threading.Thread, Runner):
     def close(self) -> None:
         """Stop; a running job is put back."""
         self._closing.set()
-        self.changed()
+        self._wake()
         if self._has_lock.is_set():
             self.join(CLOSE_SECONDS)
         self._webhooks.close()

@@ -116,14 +116,14 @@ def test_only_one_thread_runs_jobs_and_the_next_takes_over(thread, store, accept
     assert not successor._has_lock.is_set()
     let_go.set()
     thread._closing.set()
-    thread.changed()
+    thread._wake()
     thread.join(60)
     assert successor._has_lock.wait(60)
     job = accept()
     successor.changed(job)
     until(lambda: store.get(job.id).state == SUCCEEDED, "the successor does the job")
     successor._closing.set()
-    successor.changed()
+    successor._wake()
     successor.join(60)
 
 
@@ -138,6 +138,21 @@ def test_closing_puts_the_running_job_back(thread, store, accept, speech, direct
     again = reopened.get(job.id)
     reopened.close()
     assert (again.state, again.failures) == (QUEUED, 0)
+
+
+def test_the_webhook_of_a_job_that_is_cancelled_does_not_wait_for_the_job_that_runs(
+    thread, store, accept, speech, clock
+):
+    begun, let_go = threading.Event(), threading.Event()
+    speech.words = [lambda: (begun.set(), let_go.wait(60)), "one"]
+    running, waiting = accept(), accept(webhook_url="https://127.0.0.1/")
+    thread.start()
+    assert begun.wait(60)
+    thread.changed(store.cancel(waiting.id, clock()))
+    until(lambda: store.get(waiting.id).webhook_state == "failed", "its address, no public one, is refused")
+    assert store.get(running.id).state == RUNNING
+    let_go.set()
+    thread.close()
 
 
 BREAKAGES = {
