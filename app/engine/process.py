@@ -152,7 +152,10 @@ class Engine:
             if self._process is not None or self._warming or self._closed:
                 return
             self._warming = True
-        threading.Thread(target=self._warm_up, name=f"{self.name}-warm", daemon=True).start()
+        try:
+            threading.Thread(target=self._warm_up, name=f"{self.name}-warm", daemon=True).start()
+        except RuntimeError:  # no thread is left: who asks starts it
+            self._warming = False
 
     def _warm_up(self) -> None:
         work = Work(background=True)

@@ -85,6 +85,14 @@ def test_what_cant_be_started_is_said_and_holds_no_memory(budget, engine, missin
     assert words(ask(engine, "one")) == ["one"]
 
 
+def test_who_cant_be_warmed_up_is_another_time(engine):
+    with no_threads(engine):
+        engine.warm()
+    assert not engine.is_running
+    engine.warm()
+    until(lambda: engine.is_running, "it is started")
+
+
 def test_a_process_that_died_unused_is_replaced_and_the_new_one_counts(budget, engine):
     words(ask(engine, "one"))
     pid = engine.state().pid
