@@ -22,7 +22,7 @@ from ..speech.transcription import Segment, Transcription, TranscriptionRequest,
 from ..speech.voices import OPENAI_VOICES
 from . import params, responses
 from .hooks import client_waits, services
-from .params import Choice, Choices, Field, Flag, Language, Languages, Many, Name, Number, Recording, Text
+from .params import Choice, Field, Flag, Language, Languages, Many, Name, Number, Recording, Text
 from .requests import prefers_async, receive_fields, receive_recording
 
 openai_audio = Blueprint("openai_audio", __name__, url_prefix="/v1")
@@ -52,7 +52,7 @@ TRANSLATION = (
 TRANSCRIPTION = (
     *TRANSLATION,
     Language("language", "ISO 639-1 code or English name; detected if it is not given"),
-    Choices("timestamp_granularities[]", "what verbose_json lists", ["segment"], of=("segment", "word")),
+    Many("timestamp_granularities[]", "what verbose_json lists", ("segment",), of=("segment", "word")),
     Flag("stream", "server-sent events as segments are found", False),
     Many("keywords[]", "words that are likely to occur"),
     Languages(

@@ -149,19 +149,6 @@ def Choice(
     return Field(name, help, default, value=value, accepts=accepts, kind=kind, refusal=refusal)
 
 
-def Choices(name: str, help: str, default: list[str], *, of: Texts) -> Field:
-    """Some of the texts in *of*: a field that may be repeated, with or without `[]` after its name."""
-
-    def value(given: list[object]) -> list[str] | None:
-        if any(one not in of for one in given):
-            raise ValueError
-        return [one for one in of if one in given] or None
-
-    kind = {"type": "array", "items": {"type": "string", "enum": [*of]}}
-    accepts = f"any of {', '.join(of)}"
-    return Field(name, help, default, value=value, accepts=accepts, kind=kind, repeated=True)
-
-
 def Language(name: str, help: str) -> Field:
     """A language by its code or English name, read as Whisper's code; `auto` is none."""
     text = Text(name, help)
@@ -176,16 +163,18 @@ def Language(name: str, help: str) -> Field:
     return text._replace(value=value)
 
 
-def Many(name: str, help: str) -> Field:
-    """Any texts: a field that may be repeated, with or without `[]` after its name."""
+def Many(name: str, help: str, default: Texts = (), *, of: Texts = ()) -> Field:
+    """Texts, of those in *of* where it has any: a field that may be repeated, with or without `[]` after its name."""
 
     def value(given: list[object]) -> list[str] | None:
-        if not all(isinstance(one, str) for one in given):
-            raise ValueError("must be texts")
-        return [text for one in given if (text := str(one).strip())] or None
+        texts = [one.strip() for one in given if isinstance(one, str)]
+        if len(texts) < len(given) or (of and not {*texts} <= {*of}):
+            raise ValueError
+        return [one for one in of or texts if one and one in texts] or None
 
-    kind = {"type": "array", "items": {"type": "string"}}
-    return Field(name, help, [], value=value, kind=kind, repeated=True)
+    kind = {"type": "array", "items": {"type": "string", **({"enum": [*of]} if of else {})}}
+    accepts = f"any of {', '.join(of)}" if of else "texts"
+    return Field(name, help, [*default], value=value, accepts=accepts, kind=kind, repeated=True)
 
 
 def Languages(name: str, help: str) -> Field:

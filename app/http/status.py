@@ -22,7 +22,7 @@ from ..errors import InvalidRequest, NotFound
 from . import params
 from .hooks import AppResponse, services
 from .pages import dashboard
-from .params import Choices, Flag, Text
+from .params import Flag, Many, Text
 from .requests import receive_fields
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ monitoring = Blueprint("monitoring", __name__)
 
 UNLOAD = (Flag("unload", "end the engines that nobody is using, too", False),)
 WINDOW = (Text("window", "how far back: a time up to 1h, such as 30s, 5m or 1h"),)
-WITH = Choices("with", "what else, besides health and memory", [], of=("requests", "history"))
+WITH = Many("with", "what else, besides health and memory", of=("requests", "history"))
 STATUS = (WITH, *WINDOW)
 NOTE = (
     "Memory optimizer disabled: Python's garbage collector runs as it is, and speech runs in processes that "

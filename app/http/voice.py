@@ -35,8 +35,8 @@ PCM_HEADER = (
     b"RIFF" + LONG + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 24000, 48000, 2, 16) + b"data" + LONG
 )
 VOICES = (Text("language", "only voices that speak it"),)
-WARMED = ("model", "task", "language", "languages")  # what decides which engine a recording needs
-WARM = tuple(one for one in TRANSCRIBE if one.name in WARMED)
+# What decides which engine a recording needs.
+WARM = tuple(one for one in TRANSCRIBE if one.name in ("model", "task", "language", "languages"))
 
 voice = Blueprint("voice", __name__, url_prefix="/api/v1/pam/voice")
 

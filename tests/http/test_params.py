@@ -5,14 +5,14 @@ from werkzeug.datastructures import MultiDict
 
 from app.errors import InvalidRequest, UnsupportedFormat
 from app.http import params
-from app.http.params import Choice, Choices, Field, Flag, Name, Number, Recording, Text
+from app.http.params import Choice, Field, Flag, Many, Name, Number, Recording, Text
 
 TEXT = Text("prompt", "a prompt", longest=5)
 NUMBER = Number("speed", "how fast", 1.0, least=0.25, most=4)
 WHOLE = Number("beam", "how many", least=1, most=10, whole=True)
 FLAG = Flag("stream", "events", False)
 CHOICE = Choice("format", "which", "json", of=("json", "text"), refusal=UnsupportedFormat)
-CHOICES = Choices("kinds[]", "some", ["a"], of=("a", "b"))
+CHOICES = Many("kinds[]", "some", ("a",), of=("a", "b"))
 NAME = Name("voice", "a voice", required=True)
 
 
