@@ -50,9 +50,12 @@ class BackgroundChecks:
         """What was found last: now, or a moment ago."""
         with self._lock:
             if self._thread is None and self._clock() >= self._began + EVERY_SECONDS:
-                self._began = self._clock()
-                self._thread = threading.Thread(target=self._update, name="checks", daemon=True)
-                self._thread.start()
+                look = threading.Thread(target=self._update, name="checks", daemon=True)
+                try:
+                    look.start()
+                except RuntimeError as problem:  # no thread is left
+                    return (*self._results, Check("checks", f"the checks can't be made: {problem}"))
+                self._began, self._thread = self._clock(), look
             thread, hangs_for = self._thread, self._clock() - self._began
         if thread is None:
             return self._results

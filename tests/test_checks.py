@@ -61,3 +61,15 @@ def test_a_first_look_that_takes_long_is_no_health(clock, monkeypatch):
     go_on.set()
     until(lambda: overall(found.results()) == "healthy", "the look has ended")
     found.close()
+
+
+def test_where_no_thread_is_left_that_is_said_until_there_is_one(clock):
+    found = BackgroundChecks(lambda: [Check("a")], clock)
+    before = threading.stack_size(1 << 46)  # more than any machine can address
+    try:
+        (said,) = found.results()
+    finally:
+        threading.stack_size(before)
+    assert "can't start new thread" in said.reason
+    assert found.results() == (Check("a"),)
+    found.close()
