@@ -1,9 +1,12 @@
 """What a service can do now, and why not when it can't."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
+
+log = logging.getLogger(__name__)
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
@@ -68,6 +71,10 @@ class BackgroundChecks:
     def _update(self) -> None:
         try:
             self._results = tuple(self._look())
+        except Exception as problem:
+            log.exception("the checks failed")
+            reason = f"the checks failed ({type(problem).__name__}); the log has the cause"
+            self._results = (Check("checks", reason),)
         finally:
             with self._lock:
                 self._thread = None

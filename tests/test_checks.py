@@ -73,3 +73,21 @@ def test_where_no_thread_is_left_that_is_said_until_there_is_one(clock):
     assert "can't start new thread" in said.reason
     assert found.results() == (Check("a"),)
     found.close()
+
+
+def test_a_look_that_fails_is_no_health(clock, caplog):
+    fails = True
+
+    def look():
+        yield Check("a")
+        if fails:
+            raise OSError("the disk is on fire")
+
+    found = BackgroundChecks(look, clock)
+    for _ in range(2):
+        assert overall(found.results()) == "unhealthy"
+    assert "the disk is on fire" in caplog.text
+    fails = False
+    clock.advance(checks.EVERY_SECONDS)
+    until(lambda: found.results() == (Check("a"),), "it is looked again")
+    found.close()
