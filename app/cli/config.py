@@ -42,16 +42,18 @@ def effective(settings: Settings) -> list[tuple[str, str, str]]:
             source = ".env"
         else:
             source = "default" if value == field.default else "host"
-        rows.append((name, masked(shown(value), secret=field.metadata["secret"]), source))
+        text = masked(shown(value))
+        is_key = field.metadata["secret"] and not name.endswith(("_URL", "_DSN"))
+        rows.append((name, HIDDEN if is_key and text else text, source))
     return rows
 
 
-def masked(value: str, *, secret: bool) -> str:
-    """*value* without its secrets: of an address the host and the path remain."""
+def masked(value: str) -> str:
+    """*value*, without its secrets where it is an address: the host and the path remain."""
     if "://" in value:
         address = urlsplit(value)
         host = address.netloc.rpartition("@")[2]
         user = f"{HIDDEN}@" if "@" in address.netloc else ""
         query = f"?{HIDDEN}" if address.query else ""
         return f"{address.scheme}://{user}{host}{address.path}{query}"
-    return HIDDEN if secret and value else value
+    return value

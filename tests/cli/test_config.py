@@ -42,14 +42,13 @@ def test_what_a_host_decides_is_told_from_the_default():
     ("value", "shown"),
     [
         ("", ""),
-        ("sha256:abc,plain", "***"),
         ("redis://user:password@host:6379/0", "redis://***@host:6379/0"),
         ("https://abc123@o1.ingest.sentry.io/42", "https://***@o1.ingest.sentry.io/42"),
         ("s3://bucket/prefix?secret=abc", "s3://bucket/prefix?***"),
     ],
 )
 def test_of_a_secret_only_what_helps_is_shown(value, shown):
-    assert masked(value, secret=True) == shown
+    assert masked(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -69,3 +68,10 @@ def test_the_file_counts_where_the_environment_says_nothing(written, given, show
     done = CliRunner().invoke(cli, ["config", "--changed"])
     assert done.exit_code == 0
     assert "".join(line for line in done.output.splitlines(True) if line.startswith("PORT=")) == shown
+
+
+@pytest.mark.parametrize("name", ["api_keys", "openai_api_key", "webhook_secret"])
+@pytest.mark.parametrize("value", ["sha256:abc,plain", "that://looks/like-an-address", ""])
+def test_of_a_key_nothing_is_shown(name, value):
+    shown = {row[0]: row[1] for row in effective(Settings(**{name: value}))}
+    assert shown[name.upper()] == ("***" if value else "")

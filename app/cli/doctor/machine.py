@@ -208,7 +208,7 @@ def broker(settings: Settings) -> Iterator[Finding]:
 
 
 def _reach(name: str, url: str, setting: str, connect: Callable[[str], None]) -> Finding:
-    shown = masked(url, secret=True)
+    shown = masked(url)
     try:
         connect(url)
     except Exception as problem:  # each transport's library has its own
@@ -248,7 +248,7 @@ def job_storage(settings: Settings) -> Iterator[Finding]:
     if not settings.celery_broker_url:
         return
     if settings.job_storage_url:
-        shown = masked(settings.job_storage_url, secret=True)
+        shown = masked(settings.job_storage_url)
         yield ok("job storage", f"{shown} takes a file and gives it back")
     else:
         yield warning(
