@@ -59,7 +59,7 @@ def normalize(text: str, language: str) -> str:
     return "\n".join(lines)
 
 
-def letters(word: str) -> str:
+def spell_out(word: str) -> str:
     """*word* letter by letter; "A" by itself would be an article."""
     return " ".join("eh" if letter in "aA" else letter.upper() for letter in word)
 
@@ -73,7 +73,7 @@ def spelled(name: str) -> str:
         elif not part[0].isalpha():
             words.append(SPELLED.get(part, ""))
         elif part not in TABLES["domains"] and (len(part) < 3 or not re.search("[aeiouyAEIOUY]", part)):
-            words.append(letters(part))
+            words.append(spell_out(part))
         else:
             words.append(part)
     return " ".join(filter(None, words))
@@ -314,11 +314,11 @@ def mixed(match: re.Match[str]) -> str:
     """Letters and digits without a space between: MP3, H2O, 1080p, 3f2a9c."""
     parts = re.findall(r"\d+|[^\W\d_]+", match[0])
     if len(parts) > 4:
-        return " ".join(digits(part) if part.isdecimal() else letters(part) for part in parts)
+        return " ".join(digits(part) if part.isdecimal() else spell_out(part) for part in parts)
     said = []
     for part in parts:
         if not part.isdecimal():
-            said.append(letters(part) if part.isupper() and len(part) < 4 else part)
+            said.append(spell_out(part) if part.isupper() and len(part) < 4 else part)
         elif len(part) == 4 and part[1:] != "000" and part[0] != "0":
             said.append(year(int(part)))
         else:

@@ -50,9 +50,10 @@ class Neural:
         noise = numpy.random.default_rng(SEED)
         for sentence in Hibari.split_sentences(normalize(text, options.language)):
             for part in shortened(sentence, SENTENCE_LIMIT):
-                for phonemes in split_phonemes(voice.phonemize(part)):
-                    samples = voice.from_ids(voice.ids(phonemes), options.speed, noise)
-                    yield to_16_bit(samples * GAIN)
+                for chunk in voice.phonemize(part):
+                    for phonemes in shortened(chunk, PHONEME_LIMIT):
+                        samples = voice.from_ids(voice.ids(phonemes), options.speed, noise)
+                        yield to_16_bit(samples * GAIN)
 
     def _voice(self, name: str) -> "Hibari":
         import hibari
@@ -96,17 +97,6 @@ def session(path: Path, threads: int, *, arena: bool, spinning: bool) -> "onnxru
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def split_phonemes(chunks: list[str]) -> Iterator[str]:
-    """*chunks* with those that are still too long cut between words, else anywhere."""
-    for chunk in chunks:
-        while len(chunk) > PHONEME_LIMIT:
-            cut = chunk.rfind(" ", 0, PHONEME_LIMIT)
-            cut = cut if cut > 0 else PHONEME_LIMIT
-            yield chunk[:cut]
-            chunk = chunk[cut:].lstrip()
-        yield chunk
 
 
 def to_16_bit(samples: "numpy.ndarray[Any, Any]") -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .espeak import Espeak
-from .text import sentences
+from .text import sentences, shortened
 
 PIECE_LIMIT = 40  # phonemes with stress marks and spaces, 3 s: 245 MB at the peak; 390 with 200, 625 with 400
 SENTENCE_LIMIT = 400  # characters that are looked at together
@@ -161,12 +161,11 @@ def split(words: list[str], mark: str, language: str, espeak: Espeak, limit: int
             yield piece._replace(is_cut=True)
         yield from split(words[at:], mark, language, espeak, limit)
     else:  # one word: a long number, or none at all
-        while said:
-            cut = said.rfind(" ", 0, limit) if len(said) >= limit else len(said)
-            cut = cut if cut > 0 else limit - 1
-            rest = said[cut:].strip()
-            yield Piece(words, said[:cut].strip(), CUT if rest else mark, is_cut=bool(rest))
-            words, said = [], rest
+        *before, last = shortened(said, limit - 1)
+        for part in before:
+            yield Piece(words, part, CUT, is_cut=True)
+            words = []
+        yield Piece(words, last, mark)
 
 
 def join(first: Piece, second: Piece, limit: int) -> Piece | None:

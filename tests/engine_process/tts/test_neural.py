@@ -6,9 +6,10 @@ import pytest
 from hibari.g2p import G2P
 
 from app.engine import protocol
-from app.engine_process.tts.neural import PHONEME_LIMIT, VOICE_SHA256, Neural, split_phonemes
+from app.engine_process.tts.neural import PHONEME_LIMIT, VOICE_SHA256, Neural
 from app.engine_process.tts.pronunciation import Table, build_g2p
 from app.engine_process.tts.synthesizer import SpeechOptions
+from app.engine_process.tts.text import shortened
 
 ASSETS = Path(hibari.__file__).parent / "assets"
 HEART = SpeechOptions("heart", "en-US")
@@ -88,6 +89,6 @@ def test_a_voice_that_would_have_to_be_downloaded_is_not(neural, tmp_path, monke
 
 
 def test_phonemes_are_cut_between_words():
-    chunks = list(split_phonemes(["ab " * 300, "short"]))
+    chunks = list(shortened("ab " * 300, PHONEME_LIMIT))
     assert max(map(len, chunks)) <= PHONEME_LIMIT
-    assert "".join(chunks).replace(" ", "") == "ab" * 300 + "short"
+    assert "".join(chunks).replace(" ", "") == "ab" * 300
