@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from typing import Any, NamedTuple
+
+from flask import request
 
 from ..errors import (
     ClientGone,
@@ -24,11 +26,10 @@ from ..errors import (
     SessionIdle,
     envelope,
 )
-from ..server.client_socket import ClientSocket
 from ..server.websocket import Part, WebSocket
-from ..services import Services
 from ..speech.live import COMMIT, LiveEvent, LiveInput, LiveRequest, TurnDetection, as_recording, live_audio
 from . import params
+from .hooks import caller, client_waits, services
 from .openai_audio import local_name
 from .params import DETECTION, LIVE
 
@@ -46,18 +47,6 @@ LONGEST_TEXT = 1 << 16  # characters of a message that is no audio
 NORMAL, GOING_AWAY, POLICY, FAILED = 1000, 1001, 1008, 1011  # RFC 6455, section 7.4
 
 
-class Surroundings(NamedTuple):
-    """What a session has from the request it began as."""
-
-    services: Services
-    caller: str
-    ticket: object  # of services.live
-    request_id: str
-    client: ClientSocket
-    received: bytes
-    client_waits: Callable[[], bool]
-
-
 class End(NamedTuple):
     """Why the service ends a session: the close frame's code, and an error that is told before."""
 
@@ -67,18 +56,20 @@ class End(NamedTuple):
 
 class Session:
     """
-    What both protocols share. A protocol says how to `begin`, `take` what comes, `tell` what was heard, `tell_error`,
-    and `fail` the turns that are open.
+    What both protocols share; it is made in the request that it begins as. A protocol says how to `begin`, `take` what
+    comes, `tell` what was heard, `tell_error`, and `fail` the turns that are open.
 
     It keeps *speaking*: with turn detection, whether somebody does; and *lost*, where an error of a turn is told later.
     """
 
     wire_bytes = 1.0  # on the wire for a byte of audio
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self.around, self.settings = surroundings, surroundings.services.settings
-        self.speech = surroundings.services.speech
-        self.socket = WebSocket(surroundings.client, surroundings.received)
+    def __init__(self) -> None:
+        self.services, self.caller, self.client_waits = services(), caller(), client_waits()
+        self.settings, self.speech = self.services.settings, self.services.speech
+        self.client = request.environ["gunicorn.socket"]
+        received = request.environ["wsgi.input"].reader.unreader.take_buffered()
+        self.socket = WebSocket(self.client, received)
         self.request = LiveRequest()
         self.began_at = self._active_at = time.monotonic()
         self.turns = 0  # that were completed
@@ -155,7 +146,7 @@ class Session:
         """Have one engine hear *inputs*, to their end or its own."""
         self.offset = self.seconds
         try:
-            with closing(self.speech.live(self.request, inputs, self.around.client_waits)) as events:
+            with closing(self.speech.live(self.request, inputs, self.client_waits)) as events:
                 for event in events:
                     self.turns += event.kind == "completed"
                     self.committing = self.committing and event.kind not in ("committed", "empty")
@@ -190,7 +181,7 @@ class Session:
 
     def _look_at_limits(self) -> None:
         now, settings = time.monotonic(), self.settings
-        if not self.around.services.is_running():
+        if not self.services.is_running():
             self.end = End(GOING_AWAY)
         elif now - self.began_at > 60 * settings.realtime_minutes:
             lasted = f"a session lasts for at most {settings.realtime_minutes:g} minutes (REALTIME_MINUTES)"
@@ -223,7 +214,7 @@ class Session:
         self.since_turn += seconds
         yield live_audio(samples, behind=lag > BEHIND_SECONDS)
         took = time.monotonic() - began
-        self.around.services.live.heard(self.around.ticket, seconds, took)
+        self.services.live.heard(self.client, seconds, took)
         self.speech.observer.note("realtime_lag_seconds", lag + took)
         if self.seconds - self._charged >= CHARGE_SECONDS:
             self._charge()
@@ -232,10 +223,10 @@ class Session:
         """Charge what was heard since the last time; a session that has used up the allowance ends."""
         new, self._charged = self.seconds - self._charged, self.seconds
         self.speech.observer.note("realtime_audio_seconds_total", new)
-        allowance = self.around.services.access.allowance
-        allowance.charge(self.around.caller, new)
+        allowance = self.services.access.allowance
+        allowance.charge(self.caller, new)
         try:
-            allowance.check(self.around.caller)
+            allowance.check(self.caller)
         except ServiceError as error:
             self.end = self.end or End(POLICY, error)
 
@@ -259,8 +250,8 @@ class PlainSession(Session):
     object with fields of the query string.
     """
 
-    def __init__(self, surroundings: Surroundings, fields: Mapping[str, Any]) -> None:
-        super().__init__(surroundings)
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__()
         self._fields = dict(fields)
         self._text, self._start = "", 0.0  # of the turn under way
         self._message = ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -15,14 +17,16 @@ from .. import logs
 from ..config import split_list
 from ..errors import Forbidden, InvalidRequest, ServiceError, UpgradeRequired
 from . import auth, params
-from .hooks import AppResponse, caller, client_waits, services
+from .hooks import AppResponse, services
 from .params import LIVE, Field, Number, Text
 from .requests import receive_fields
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from .live import Session, Surroundings
+    from ..server.client_socket import ClientSocket
+    from ..services import Services
+    from .live import Session
 
 realtime = Blueprint("realtime", __name__, url_prefix="/v1")
 live = Blueprint("live", __name__, url_prefix="/api/v1/pam/voice")
@@ -59,13 +63,10 @@ def connect() -> Response:
         PROTOCOL
     )
     session = from_ticket.session if from_ticket else {}
-
-    def make(surroundings: Surroundings) -> Session:  # its errors are a status
+    with _admitted():
         from .realtime_events import RealtimeSession
 
-        return RealtimeSession(surroundings, model=model, beta=beta, session=session)
-
-    return _upgrade(make)
+        return _upgraded(RealtimeSession(model=model, beta=beta, session=session))
 
 
 @live.get("/live", summary="A WebSocket: PCM in, a line of JSON for each piece of text out", query=LIVE)
@@ -74,16 +75,18 @@ def plain() -> Response:
     fields: dict[str, Any] = {name: request.args[name] for name in request.args if name != "languages"}
     fields["languages[]"] = [*request.args.getlist("languages"), *request.args.getlist("languages[]")]
 
-    def make(surroundings: Surroundings) -> Session:
+    with _admitted():
         from .live import PlainSession
 
-        return PlainSession(surroundings, fields)
-
-    return _upgrade(make)
+        return _upgraded(PlainSession(fields))
 
 
-def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
-    """The response that makes a WebSocket of this request, and has the session that *make* makes run on it."""
+@contextmanager
+def _admitted() -> Generator[None]:
+    """
+    Where this request may become a session, which counts from here on, and no longer where the block raises; what that
+    raises is the answer's status.
+    """
     client = request.environ.get("gunicorn.socket")
     if (
         "websocket" not in map(str.lower, _listed("Upgrade"))
@@ -108,45 +111,43 @@ def _upgrade(make: Callable[[Surroundings], Session]) -> Response:
         raise Forbidden(
             "there are no live sessions here; set REALTIME_SESSIONS to a number, WEB_THREADS to 3 or more"
         )
-    ticket, note = object(), found.speech.observer.note
     try:
-        found.live.enter(ticket)
+        found.live.enter(client)
     except ServiceError as error:
-        note("realtime_refusals_total", 1, error.code)
+        found.speech.observer.note("realtime_refusals_total", 1, error.code)
+        raise
+    try:
+        yield
+    except BaseException:
+        _leave(found, client)
         raise
 
-    def leave() -> None:
-        found.live.leave(ticket)
-        note("realtime_sessions", len(found.live))
 
+def _leave(found: Services, client: ClientSocket) -> None:
+    found.live.leave(client)
+    found.speech.observer.note("realtime_sessions", len(found.live))
+
+
+def _upgraded(session: Session) -> Response:
+    """The response that makes a WebSocket of this request, and has *session* run on it."""
     from wsproto.utilities import generate_accept_token
 
-    from .live import Surroundings
-
-    surroundings = Surroundings(
-        services=found, caller=caller(), ticket=ticket, request_id=g.request_id, client=client,
-        received=request.environ["wsgi.input"].reader.unreader.take_buffered(), client_waits=client_waits(),
-    )  # fmt: skip
-    try:
-        session = make(surroundings)
-    except BaseException:
-        leave()
-        raise
     app, rule = current_app._get_current_object(), request.url_rule  # type: ignore[attr-defined]
+    client, id = session.client, g.request_id
 
     def run() -> Iterator[bytes]:
         client.upgraded = True
         yield b""
         client.end()  # the head is sent
-        logs.request_id.set(surroundings.request_id)
+        logs.request_id.set(id)
         with app.app_context():
             session.run(rule.rule if rule else "")
         logs.request_id.set("-")
 
     response = Upgraded(run(), 101)
-    response.call_on_close(leave)
-    note("realtime_sessions", len(found.live))
-    accepted = generate_accept_token(key.encode()).decode()
+    response.call_on_close(partial(_leave, session.services, client))
+    session.speech.observer.note("realtime_sessions", len(session.services.live))
+    accepted = generate_accept_token(request.headers["Sec-WebSocket-Key"].encode()).decode()
     response.headers.update(
         {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accepted}
     )

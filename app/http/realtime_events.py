@@ -17,7 +17,7 @@ from ..errors import InputAudioBufferCommitEmpty, InvalidRequest, NoConversation
 from ..server.websocket import Part
 from ..speech.live import CLEAR, SERVER_VAD, LiveEvent, LiveInput, LiveRequest, TurnDetection
 from . import params
-from .live import LEAST_TURN_SECONDS, LONGEST_TEXT, Session, Surroundings, read_json
+from .live import LEAST_TURN_SECONDS, LONGEST_TEXT, Session, read_json
 from .openai_audio import SNAPSHOT, TRANSCRIBING_MODELS, local_name
 from .params import DETECTION, Choice, Language, Languages, Many, Number, Text, read_object
 
@@ -234,10 +234,8 @@ class RealtimeSession(Session):
 
     wire_bytes = 4 / 3  # base64
 
-    def __init__(
-        self, surroundings: Surroundings, *, model: str, beta: bool, session: Mapping[str, Any]
-    ) -> None:
-        super().__init__(surroundings)
+    def __init__(self, *, model: str, beta: bool, session: Mapping[str, Any]) -> None:
+        super().__init__()
         self._beta = beta or "beta" in session
         self._configuration = Configuration(model)
         if session:
