@@ -203,9 +203,7 @@ ERROR = object_(error=object_(message=str, type=str, param=str | None, code=str 
 
 
 OPERATIONS: dict[str, Operation] = {
-    "voice.transcribe": Operation(
-        OWN_TRANSCRIPT, TRANSCRIPTS, job=LATER, errors=(404,), curl="-F audio=@recording.webm"
-    ),
+    "voice.transcribe": Operation(OWN_TRANSCRIPT, TRANSCRIPTS, job=LATER, curl="-F audio=@recording.webm"),
     "voice.speak": Operation(
         TIMED_SPEECH, AUDIO, job=LATER, statuses={304: "The audio is still that of If-None-Match"},
         curl=f"{SEND_JSON} -d '{{\"text\": \"Hello.\", \"format\": \"mp3\"}}' -o hello.mp3",
@@ -219,10 +217,10 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "voice.warm_up": Operation(
-        extend(object_(status=str), engine=str, model=str, state=STATE), errors=(404, 503), curl="-X POST"
+        extend(object_(status=str), engine=str, model=str, state=STATE), errors=(503,), curl="-X POST"
     ),
-    "voice.front_door": Operation(OWN_TRANSCRIPT, {**TRANSCRIPTS, **AUDIO}, job=LATER, errors=(404,)),
-    "jobs.submit": Operation(job="Accepted; Location has the job", errors=(404,), curl="-F audio=@recording.webm"),
+    "voice.front_door": Operation(OWN_TRANSCRIPT, {**TRANSCRIPTS, **AUDIO}, job=LATER),
+    "jobs.submit": Operation(job="Accepted; Location has the job", curl="-F audio=@recording.webm"),
     "jobs.page": Operation(object_(jobs=array(JOB), next=str | None), errors=(404,), asks="?state=queued"),
     "jobs.show": Operation(JOB_SHOWN),
     "jobs.events": Operation(media=EVENTS, errors=(503,), curl="-N"),
@@ -239,8 +237,8 @@ OPERATIONS: dict[str, Operation] = {
         media={**AUDIO, **EVENTS}, job=LATER,
         curl=f"{SEND_JSON} -d '{{\"model\": \"tts-1\", \"voice\": \"alloy\", \"input\": \"Hello.\"}}' -o hello.mp3",
     ),
-    "realtime.connect": Operation(statuses=SWITCHED, errors=(400, 403, 404, 426, 503)),
-    "live.plain": Operation(statuses=SWITCHED, errors=(403, 404, 426, 503)),
+    "realtime.connect": Operation(statuses=SWITCHED, errors=(403, 426, 503)),
+    "live.plain": Operation(statuses=SWITCHED, errors=(403, 426, 503)),
     "realtime.client_secrets": Operation(
         object_(value=str, expires_at=int, session=Json), curl=f"{SEND_JSON} -d '{{}}'"
     ),
