@@ -224,7 +224,7 @@ class Turns:
 
     def _check_patience(self, work: Work) -> None:
         """QueueFull where *work* was not begun, and its client would have left before it were done."""
-        if work.steps != 1 or work.left is None or self._paced_steps < PACED_STEPS:
+        if work.background or work.steps != 1 or work.left is None or self._paced_steps < PACED_STEPS:
             return
         own, number = self._need(work), self._open.index(work)
         needs = [self._need(other) for other in self._open]

@@ -1,13 +1,16 @@
 """Turns go to the most urgent, to those in the background last; who can't be begun in time is refused."""
 
 import itertools
+import math
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app.engine.queueing import TURNS_BEFORE_BACKGROUND, Turns, Work
 from app.errors import ClientGone, QueueFull
+from tests.processes import until
 
 
 def order_of_turns(*askers):
@@ -41,6 +44,32 @@ def test_the_background_comes_last():
 def test_the_background_is_not_kept_waiting_for_good():
     asked = "A" * (TURNS_BEFORE_BACKGROUND + 3)
     assert order_of_turns("x", "y", *asked) == "A" * TURNS_BEFORE_BACKGROUND + "x" + "AAA" + "y"
+
+
+@pytest.mark.parametrize("patience", [60.0, math.inf])
+def test_in_the_background_nobody_is_refused_for_want_of_patience(clock, patience):
+    turns = Turns(clock)
+    before = Work(left=600.0)
+    for _ in range(20):  # the pace is known
+        with turns.taken(before, lambda: True):
+            clock.advance(30)
+        before.left -= 30
+    turns.leave(before)
+    job, order = Work(left=600.0, patience_seconds=patience, background=True), []
+    with turns.taken(job, lambda: True):
+        pass
+
+    def second_step():
+        with turns.taken(job, lambda: True):
+            order.append("job")
+
+    with ThreadPoolExecutor(1) as pool:
+        with turns.taken(Work(), lambda: True):
+            waiting = pool.submit(second_step)
+            until(lambda: job in turns._in_background, "the job waits")
+            order.append("request")
+        waiting.result(10)
+    assert order == ["request", "job"]
 
 
 def test_a_turn_that_ends_in_an_error_is_free_again():
