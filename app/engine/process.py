@@ -280,9 +280,8 @@ class Engine:
             if self._process is not process:
                 raise EOFError  # it ended in another session's step, and this session with it
             while self._forgotten:
-                left = {"op": "close", "session": self._forgotten.popleft(), "step": 0}
-                protocol.send(_descriptor(process.stdin), left)
-            protocol.send(_descriptor(process.stdin), {**question.header, "step": step}, question.payload)
+                self._send(process, {"op": "close", "session": self._forgotten.popleft(), "step": 0})
+            self._send(process, {**question.header, "step": step}, question.payload)
             while True:
                 message = self._next_message(process, wanted)
                 if self._waking_since is not None:
@@ -304,26 +303,41 @@ class Engine:
                 "the next request gets a new one"
             ) from None
 
+    def _send(self, process: subprocess.Popen[bytes], header: protocol.Header, payload: bytes = b"") -> None:
+        """Write one message; EngineTimeout when it is not read."""
+        pipe = _descriptor(process.stdin)
+        deadline = self._clock() + self._timeout
+
+        def before_write() -> None:
+            while not select.select([], [pipe], [], LOOK_UP_SECONDS)[1]:
+                self._check_progress(process, deadline)
+
+        protocol.send(pipe, header, payload, before_write)
+
     def _next_message(self, process: subprocess.Popen[bytes], wanted: Wanted) -> Message:
         """One message; ClientGone only between messages, EngineTimeout when none comes for too long."""
-        output = _descriptor(process.stdout)
+        pipe = _descriptor(process.stdout)
         deadline = self._clock() + self._timeout
         between = True
 
         def before_read() -> None:
             nonlocal between
-            while not select.select([output], [], [], LOOK_UP_SECONDS)[0]:
-                if self._clock() >= deadline:
-                    process.kill()
-                    self._discard(process, timeout=True)
-                    raise EngineTimeout(
-                        f"the {self.name} engine made no progress for {self._timeout:g} s and was ended"
-                    )
+            while not select.select([pipe], [], [], LOOK_UP_SECONDS)[0]:
+                self._check_progress(process, deadline)
                 if between and not wanted():
                     raise ClientGone
             between = False
 
-        return protocol.receive(output, before_read)
+        return protocol.receive(pipe, before_read)
+
+    def _check_progress(self, process: subprocess.Popen[bytes], deadline: float) -> None:
+        """End *process* past the *deadline*, with EngineTimeout."""
+        if self._clock() >= deadline:
+            process.kill()
+            self._discard(process, timeout=True)
+            raise EngineTimeout(
+                f"the {self.name} engine made no progress for {self._timeout:g} s and was ended"
+            )
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """End *process* when it was idle for long enough; the one thread that waits for a time."""

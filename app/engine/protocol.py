@@ -22,6 +22,7 @@ can tell the rest of an answer nobody waited for from its own.
 
 import json
 import os
+import select
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -57,15 +58,27 @@ class Message(NamedTuple):
     payload: bytes = b""
 
 
-def send(descriptor: int, header: Header, payload: bytes = b"") -> None:
-    """Write one message whole; OSError when nobody reads any more."""
+def send(
+    descriptor: int, header: Header, payload: bytes = b"", before_write: Callable[[], None] | None = None
+) -> None:
+    """
+    Write one message whole; OSError when nobody reads any more.
+
+    With *before_write*, which runs before every write and may raise to give up, no write waits for a reader if the
+    pipe has room by then.
+    """
     # A file's name need not be UTF-8; what Python makes of it, lone surrogates, passes.
     encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
     if len(encoded) > HEADER_LIMIT or len(payload) > PAYLOAD_LIMIT:
         raise ValueError(f"message too large: {len(encoded)} + {len(payload)} bytes")
     rest = memoryview(PREFIX.pack(len(encoded), len(payload)) + encoded + payload)
+    most = (
+        len(rest) if before_write is None else select.PIPE_BUF
+    )  # a pipe with room takes that at once (pipe(7))
     while rest:
-        rest = rest[os.write(descriptor, rest) :]
+        if before_write is not None:
+            before_write()
+        rest = rest[os.write(descriptor, rest[:most]) :]
 
 
 def receive(descriptor: int, before_read: Callable[[], None] = lambda: None) -> Message:

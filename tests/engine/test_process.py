@@ -267,6 +267,17 @@ def test_an_engine_without_progress_is_killed_and_replaced(engine, clock, caplog
     assert words(ask(engine, "one")) == ["one"]
 
 
+def test_a_process_that_does_not_even_take_a_question_is_replaced(budget):
+    program = Program((sys.executable, "-m", "tests.fake_engine"), {}, cost_mb=100)
+    engine = Engine("fake", program, budget, Settings(engine_seats=2, engine_timeout_seconds=1))
+    words(ask(engine, "one"))
+    os.kill(engine.state().pid, signal.SIGSTOP)  # more than a pipe holds is never read
+    with pytest.raises(EngineTimeout, match="no progress for 1 s"):
+        words(engine.session({"steps": ["one"], "text": "a" * 500_000}))
+    assert words(ask(engine, "one")) == ["one"]
+    engine.close()
+
+
 def test_a_client_that_goes_away_frees_its_seat_in_mid_step(engine):
     with pytest.raises(ClientGone):
         words(ask(engine, "hang", wanted=lambda: False))
