@@ -145,9 +145,10 @@ class LocalFiles:
         return self._path(id, RESULT).open("rb")
 
     def drop_unfinished(self, id: str) -> None:
-        """Remove what a process that is dead was writing for a job."""
-        for path in self._path(id, RESULT).parent.glob(f"*{PART_SUFFIX}"):
-            path.unlink(missing_ok=True)
+        """Remove what a process that is dead was writing for a job; beside the result of a part others are written."""
+        if not is_part(id):
+            for path in (self.directory / id).glob(f"*{PART_SUFFIX}"):
+                path.unlink(missing_ok=True)
 
     def drop_recording(self, id: str) -> None:
         """Remove the recording of a job; that of a part stays, because the other parts need it."""

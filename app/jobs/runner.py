@@ -23,7 +23,7 @@ from ..memory import Throttle
 from ..speech.chain import SpeakRequest
 from ..speech.transcription import Transcription, TranscriptionRequest
 from .files import Files, segment_line
-from .job import FAILED, SUCCEEDED, TRANSCRIBE, Job, Store, is_part
+from .job import FAILED, SUCCEEDED, TRANSCRIBE, Job, Store
 
 if TYPE_CHECKING:
     from ..access.limits import Allowance
@@ -70,7 +70,7 @@ class Runner:
         ended = self.store.finish(job, state, now, said)
         if ended:
             log.info("job=%s %s attempt=%d%s", job.id, state, job.attempt, f" {error.code}" if error else "")
-            if state == FAILED and not is_part(job.id):  # others write beside a part
+            if state == FAILED:
                 self.files.drop_unfinished(job.id)
         return ended
 

@@ -89,8 +89,7 @@ class Performer(Runner):
         """The job *id*, now run by this process; None when there is nothing to do for it. NotNow."""
         for _ in range(3):
             if (claimed := self.store.claim(id, time.time(), process_name())) is not None:
-                # Only this attempt writes now, but beside a part others do.
-                if claimed.attempt > 1 and not is_part(id):
+                if claimed.attempt > 1:  # only this attempt writes now
                     self.files.drop_unfinished(id)
                 return claimed
             job = self.store.get(id)
