@@ -380,13 +380,13 @@ class Engine:
             self._changed.notify_all()
         self._end(process)
         code = process.returncode
+        how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
         if first:
             killed = "killed" if code == -signal.SIGKILL else "died"
             reason = "timeout" if timeout else "closed" if self._closed else killed
             self.observer.note("engine_exits_total", 1, self.name, reason)
-        how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
-        why = f"no progress for {self._timeout:g} s, so it was ended" if timeout else how
-        log.warning("engine=%s pid=%d ended: %s", self.name, process.pid, why)
+            why = f"no progress for {self._timeout:g} s, so it was ended" if timeout else how
+            log.warning("engine=%s pid=%d ended: %s", self.name, process.pid, why)
         return f"{how}, probably because memory ran out" if code == -signal.SIGKILL else how
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:

@@ -93,6 +93,16 @@ def test_who_cant_be_warmed_up_is_another_time(engine):
     until(lambda: engine.is_running, "it is started")
 
 
+def test_of_a_process_that_ends_one_line_is_logged_whatever_was_open_in_it(engine, caplog):
+    with closing(ask(engine, "a", "b")) as first, closing(ask(engine, "a", "b")) as second:
+        next(first), next(second)
+        os.kill(engine.state().pid, signal.SIGKILL)
+        for session in (first, second):
+            with pytest.raises(EngineDied, match="SIGKILL"):
+                next(session)
+    assert caplog.text.count("ended: SIGKILL") == 1
+
+
 def test_a_process_that_died_unused_is_replaced_and_the_new_one_counts(budget, engine):
     words(ask(engine, "one"))
     pid = engine.state().pid
