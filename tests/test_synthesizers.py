@@ -77,9 +77,14 @@ def said(tmp_path_factory):
     first, begin, rest = table.read_text().partition('\n        SynthesizerSpec(\n            "espeak",')
     assert begin
     table.write_text(first + ROW + begin + rest)
+    environment = {
+        "HOME": str(place),
+        "DISABLE_LOCAL_WHISPER": "true",
+        "TTS_ENGINE": "auto",
+        "KOKORO": "false",
+    }
     done = subprocess.run(
-        [sys.executable, "-c", ASK], cwd=place, check=True, capture_output=True, text=True, timeout=120,
-        env={"PATH": "/usr/bin:/bin", "DISABLE_LOCAL_WHISPER": "true", "TTS_ENGINE": "auto", "KOKORO": "false"},
+        [sys.executable, "-c", ASK], cwd=place, env=environment, check=True, capture_output=True, text=True, timeout=120
     )  # fmt: skip
     return json.loads(done.stdout)
 
