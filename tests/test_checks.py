@@ -65,7 +65,7 @@ def test_a_first_look_that_takes_long_is_no_health(clock, monkeypatch):
 
 def test_where_no_thread_is_left_that_is_said_until_there_is_one(clock):
     found = BackgroundChecks(lambda: [Check("a")], clock)
-    before = threading.stack_size(1 << 46)  # more than any machine can address
+    before = threading.stack_size(1 << 60)  # more than any machine can address
     try:
         (said,) = found.results()
     finally:

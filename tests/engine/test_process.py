@@ -68,7 +68,7 @@ def no_descriptors(engine):
 
 @contextmanager
 def no_threads(engine):
-    before = threading.stack_size(1 << 46)  # more than any machine can address
+    before = threading.stack_size(1 << 60)  # more than any machine can address
     try:
         yield
     finally:
