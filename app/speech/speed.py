@@ -44,7 +44,8 @@ def window_time(model: Path, threads: int) -> WindowTime | None:
     path = model.parent / KEPT
     with contextlib.suppress(OSError, ValueError, TypeError):
         kept = WindowTime(**json.loads(path.read_bytes()))
-        if (kept.model, kept.processors) == (model.name, processors):
+        is_measured = kept.encode_seconds > 0 < kept.generate_seconds  # TypeError where they are no numbers
+        if is_measured and (kept.model, kept.processors) == (model.name, processors):
             return kept
     command = [sys.executable, "-m", "app.speech.speed", str(model.absolute()), str(threads)]
     environment = {**os.environ, **WHISPER}

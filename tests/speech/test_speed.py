@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,17 @@ def test_a_window_is_measured_once_and_kept(model):
 def test_what_is_kept_and_no_measurement_is_measured_again(model, kept):
     (model.parent / speed.KEPT).write_bytes(kept)
     assert speed.window_time(model, 1).encode_seconds > 0
+
+
+@pytest.mark.parametrize(
+    "seconds", [None, *(pytest.param(each, marks=pytest.mark.long) for each in ("fast", math.nan, -1, 0))]
+)
+def test_times_that_can_be_none_are_measured_again(model, seconds):
+    written = speed.WindowTime(models.SMALLEST, speed.window_time(model, 1).processors, seconds, seconds)
+    (model.parent / speed.KEPT).write_text(json.dumps(written._asdict()))
+    speed.window_time.cache_clear()
+    assert speed.window_time(model, 1).encode_seconds > 0
+    assert models.largest(NAMES, Settings(model_dir=str(model.parent), stt_threads=1)) in NAMES
 
 
 def kept(model: Path, *, processors: str = "", seconds: float) -> Settings:
