@@ -131,8 +131,9 @@ class Webhooks:
                 return
             self._woken = True
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
+                thread.start()
+                self._thread = thread
             self._changed.notify_all()
 
     def wake_if_due(self, now: float) -> None:

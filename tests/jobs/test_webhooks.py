@@ -337,3 +337,16 @@ def test_the_documented_lines_tell_ours_from_others(receive, secret):
     assert not documented["verified"](secret, headers, body + b" ")
     assert not documented["verified"]("another", headers, body)
     assert not documented["verified"](secret, {**headers, "webhook-timestamp": "1"}, body)
+
+
+def test_a_thread_that_could_not_be_started_is_started_with_the_next_wake():
+    webhooks = Webhooks(Outbox(), SETTINGS)
+    before = threading.stack_size(1 << 60)  # which no kernel grants
+    try:
+        with pytest.raises(RuntimeError):
+            webhooks.wake()
+    finally:
+        threading.stack_size(before)
+    webhooks.wake()
+    until(lambda: any(thread.name == "webhooks" for thread in threading.enumerate()), "it has a thread")
+    webhooks.close()
