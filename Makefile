@@ -47,6 +47,7 @@ check: dev schemas
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/audit.py
+	$(BIN)/uv pip compile --quiet --python-version 3.10 --group dev > /dev/null # the oldest Python can install it
 
 # What hosts and tools read, against their schemas.
 schemas: dev

@@ -1,7 +1,17 @@
 """
 Every synthesizer in one table, best first: settings, routes, the doctor, the page and the engine read it here.
 
-To add one: its module in `app/engine_process/tts/`, its row, its package in `requirements.in`, its row in the README.
+To add one:
+
+1. Its module in `app/engine_process/tts/`, with a class of the protocol `Synthesizer` (`synthesizer.py`; `pico.py` is
+   the shortest), which is made without arguments. It may read files and compute, but start no program (`sandbox.py`).
+2. Its row here, where TTS_ENGINE=auto is to ask it, with its voices.
+3. Its package in `requirements.in`, then `make requirements`; `.env.example`, which is printed again.
+4. Its row in the README; its limit in `benchmarks/voices.py`; its place in the lists of `tests/speech/`.
+
+Two things more only if it needs them: voices that have to be found on the machine have a function in `Voices._spoken`
+of `app/speech/voices.py`, and arguments for the class stand in `Synthesis.__init__` of `app/speech/synthesis.py`. A
+model that is fetched instead of a package is Kokoro's alone so far (`app/speech/fetch.py`).
 """
 
 from typing import NamedTuple
@@ -23,7 +33,7 @@ class SynthesizerSpec(NamedTuple):
     name: str  # in requests, settings and metrics
     label: str  # for people
     made_by: str  # the module in `app/engine_process/tts/` and the class in it, a `Synthesizer`
-    package: str  # what is imported of it; "": its model is fetched
+    package: str  # what is imported of it; "": its model is fetched, as Kokoro's
     memory_mb: float  # PSS the engine process grows to; `benchmarks/voices.py` measures the whole service
     disk_mb: int  # of its package or model
     quality: str  # "natural", "parametric" or "robotic"

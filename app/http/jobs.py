@@ -89,7 +89,8 @@ def result(id: str) -> Response:
         return jsonify(_transcript(job))
     from ..jobs.files import read_segments
 
-    done = Transcription(job.result["model"], duration_seconds=job.result["duration"])
+    made = job.result
+    done = Transcription(made["model"], language=made["language"], duration_seconds=made["duration"])
     with services().jobs.result(job) as file:
         response = responses.render(done, read_segments(file), format)
     response.set_etag(f"{job.id}-{format}")

@@ -202,13 +202,7 @@ def read(table: Iterable[Field], fields: Fields) -> dict[str, Any]:
 # What our own API takes.
 TRANSCRIBE = (
     Recording("audio", "the recording; the field may also be called file", required=True),
-    Choice(
-        "format",
-        "what is answered: JSON, plain text or subtitles",
-        "json",
-        of=tuple(TRANSCRIPTS),
-        refusal=UnsupportedFormat,
-    ),
+    Choice("format", "what is answered", "json", of=tuple(TRANSCRIPTS), refusal=UnsupportedFormat),
     Flag("stream", "server-sent events as segments are found", False),
     Choice("task", "translate: into English", "transcribe", of=("transcribe", "translate")),
     Text("model", "one of WHISPER_MODEL; else the first of them that can do it"),

@@ -123,7 +123,7 @@ class JobWorker(threading.Thread, Runner):
         for job in self.store.abandoned():
             times = f"{job.count_failure()} times while it worked on this (JOB_ATTEMPTS)"
             self.files.drop_unfinished(job.id)  # nobody else is here who could be writing
-            if self.again(job, ServiceEnded(f"the service ended {times}"), now, now):
+            if self.retry_or_end(job, ServiceEnded(f"the service ended {times}"), now, now):
                 seconds = job.resume.get("seconds", 0.0)
                 log.warning(
                     "job=%s was being worked on when the service ended; done again from %.0f s",

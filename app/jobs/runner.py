@@ -53,10 +53,11 @@ class Runner:
     settings: Settings
     allowance: Allowance
 
-    def again(self, job: Job, error: ServiceError, now: float, due_at: float) -> bool:
+    def retry_or_end(self, job: Job, error: ServiceError, now: float, due_at: float) -> bool:
         """
-        Whether *job*, of which an attempt has failed or lost its process, is done again, from *due_at* on. It ends with
-        *error* where no attempt could do better, and after JOB_ATTEMPTS failures in a row (`Job.count_failure`).
+        Have *job*, of which an attempt has failed or lost its process, done again from *due_at* on; or end it with
+        *error*, where no attempt could do better, and after JOB_ATTEMPTS failures in a row (`Job.count_failure`).
+        Returns whether it is done again; False, too, where another attempt has begun meanwhile.
         """
         hopeless = isinstance(error, Misconfigured) or error.status < 500
         if hopeless or job.failures >= self.settings.job_attempts:
@@ -212,7 +213,7 @@ class Attempt:
             self.runner.store.put_back(job, now + (error.retry_after_seconds or 1))
             return
         due_at = now + self.retry_seconds(job.count_failure())
-        if self.runner.again(job, error, now, due_at):
+        if self.runner.retry_or_end(job, error, now, due_at):
             log.warning("job=%s failed: %s; it is tried again", job.id, error.code)
 
     def _end(self, state: str, error: ServiceError | None = None) -> bool:

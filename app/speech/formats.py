@@ -1,8 +1,9 @@
 """
 The formats of transcripts and of audio, a row for each.
 
-Both APIs, `/openapi.json`, the command line, the page and the speech engine go by these tables: a row, with what
-renders it, is all that a new format needs.
+Both APIs, `/openapi.json`, jobs, the command line, the page's list of audio formats and the speech engine go by these
+tables: a row, with what renders it, is all that a new format needs. What a browser downloads of a transcript it makes
+itself (`app/static/subtitles.js`).
 """
 
 import json

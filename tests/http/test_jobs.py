@@ -6,6 +6,11 @@ import threading
 
 import pytest
 
+from app import create_app
+from app.config import Settings
+from app.services import Services
+from app.speech.formats import TRANSCRIPTS
+
 from ..jobs.receiver import Receiver
 from ..likeness import understood
 from ..processes import until
@@ -388,3 +393,22 @@ def test_a_server_that_is_stopped_puts_its_job_back_and_goes_on_with_it(tmp_path
         assert ended(server, running)["attempts"] == 2
         assert ended(server, waiting)["attempts"] == 1
         assert [ended(server, one)["state"] for one in (running, waiting)] == ["succeeded"] * 2
+
+
+def test_whatever_a_format_says_of_the_recording_a_job_says_too(tmp_path, monkeypatch):
+    said = TRANSCRIPTS["text"]._replace(
+        render=lambda segments, done: iter([f"{done.model} {done.language} {done.duration_seconds:.0f}"])
+    )
+    monkeypatch.setitem(TRANSCRIPTS, "text", said)
+    settings = Settings(data_dir=str(tmp_path))
+    services = Services.build(settings)
+    client = create_app(settings, services).test_client()
+    try:
+        recording = AUSTEN_SHORT.path.read_bytes()
+        at_once = client.post("/api/v1/pam/voice/transcribe?format=text", data=recording)
+        location = client.post(f"{JOBS}?format=text", data=recording).headers["Location"]
+        until(lambda: client.get(location).json["state"] == "succeeded", "the job is done")
+        assert client.get(f"{location}/result").text == at_once.text
+        assert at_once.text.split()[1:] == ["en", f"{AUSTEN_SHORT.seconds:.0f}"]
+    finally:
+        services.close()

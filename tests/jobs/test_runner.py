@@ -208,10 +208,10 @@ def test_who_is_late_to_find_a_job_lost_leaves_alone_what_its_next_worker_writes
     job = store.claim_next(clock(), "a")
     late = store.get(job.id)
     late.failures = failures
-    assert runner.again(job, ServiceError("lost"), clock(), clock())
+    assert runner.retry_or_end(job, ServiceError("lost"), clock(), clock())
     again = store.claim_next(clock(), "b")
     with files.new_result(again.id) as output:
         output.write(b"whole")
-        assert not runner.again(late, ServiceError("lost"), clock(), clock())
+        assert not runner.retry_or_end(late, ServiceError("lost"), clock(), clock())
     with files.result(again.id) as result:
         assert result.read() == b"whole"

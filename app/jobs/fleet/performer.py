@@ -104,7 +104,7 @@ class Performer(Runner):
             if self.store.is_held(id):
                 raise NotNow(LEASE_SECONDS)
             now, lost = time.time(), f"{job.count_failure()} workers were lost while they worked on it"
-            if self.again(job, ServiceError(lost), now, now):
+            if self.retry_or_end(job, ServiceError(lost), now, now):
                 log.warning("job=%s attempt=%d lost its worker; another goes on with it", id, job.attempt)
             else:
                 self._end_with_part(id)
