@@ -25,6 +25,7 @@ from gunicorn.http.errors import InvalidHeader, ParseException, UnsupportedTrans
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from ..config import threads_for_bodies
+from ..logs import write_deferred
 from .client_socket import ClientSocket, watched
 
 HEAD_END = b"\r\n\r\n"
@@ -309,5 +310,6 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
             self.make_way(len(self.busy))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """One turn of the main loop; a short one while requests wait for a thread."""
+        """One turn of the main loop; a short one while requests wait for a thread. It ends with the log."""
         super().wait_for_and_dispatch_events(min(timeout, LOOK_UP_SECONDS) if self.held else timeout)
+        write_deferred(more=True)
