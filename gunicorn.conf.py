@@ -5,7 +5,6 @@ import gc
 gc.disable()  # until the worker is loaded: what imports leave behind is not worth looking for, 15 ms
 
 import os
-import sys
 
 from app import logs, memory, startup
 from app.config import is_ipv6
@@ -83,10 +82,6 @@ def post_worker_init(worker):
     memory.trim_heap()
     gc.freeze()
     gc.enable()
-    # Python's own 5 ms are waited for at every turn among busy threads: with fifty hostile clients, /health took
-    # 113-196 ms at the 99th percentile, so 70-100. Half a millisecond does no more, and wakes waiting threads so often
-    # that a request costs 5 µs more.
-    sys.setswitchinterval(0.002)
 
 
 def post_request(worker, req, environ, resp):

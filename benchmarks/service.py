@@ -71,6 +71,7 @@ class Service:
             "PORT": str(self.port),
             **(environment or {}),
         }
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each start would compile everything
         bind = f"--bind=127.0.0.1:{self.port}"
         self._command = [*command_prefix, sys.executable, "-m", "gunicorn", bind, *options, application]
         self._folder = folder

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 
 import pytest
 
@@ -124,3 +125,37 @@ def test_lines_are_written_without_a_lock():
     os.close(writing)
     with os.fdopen(reading) as output:
         assert output.read().endswith("WARNING app.test request_id=- Hello.\n")
+
+
+def test_a_requests_line_is_deferred_to_the_end_of_the_turn_and_stays_in_order(monkeypatch):
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    monkeypatch.setattr(logging.root, "handlers", [logs.Lines(logs.Text(), writing)])
+    monkeypatch.setattr(logging.root, "level", logging.INFO)
+
+    def answered(route):
+        logs.log_request(logs.RequestRecord("GET", route, 200, "id"))
+
+    def written():
+        try:
+            return re.findall(r"route=(\S+)|app.test request_id=- (\w+)", os.read(reading, 65536).decode())
+        except BlockingIOError:
+            return []
+
+    answered("/at-once")
+    assert written() == [("/at-once", "")]
+    logs.write_deferred(more=True)
+    answered("/a")
+    answered("/b")
+    assert written() == []
+    logs.write_deferred(more=True)
+    assert written() == [("/a", ""), ("/b", "")]
+    answered("/c")
+    logging.getLogger("app.test").warning("between")
+    assert written() == [("/c", ""), ("", "between")]
+    answered("/d")
+    logs.write_deferred(more=False)
+    answered("/e")
+    assert written() == [("/d", ""), ("/e", "")]
+    os.close(reading)
+    os.close(writing)

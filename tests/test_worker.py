@@ -1,9 +1,13 @@
 """The worker, over the real server: slow clients take no thread that others need."""
 
 import contextlib
+import http.client
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +15,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from app.config import PROJECT
 from tests.likeness import understood
-from tests.processes import until
+from tests.processes import free_port, until
 from tests.recordings import AUSTEN_SHORT
 
 from .server import Server, form
@@ -231,3 +236,73 @@ def test_it_stops_at_once_with_clients_in_every_state():
         for said in (b"", b"GET / HT", UPLOAD + b"Content-Length: 90\r\n\r\n"):
             hostile.enter_context(contextlib.closing(connected(server, said)))
         assert server.stop() == 0
+
+
+def test_every_request_that_was_answered_has_its_line_when_the_service_ends():
+    answered = []
+    with Server() as server:
+
+        def ask(client):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                for number in range(10_000):
+                    name = f"client-{client}-{number}"
+                    if server.get("/health/live", **{"X-Request-ID": name}).status == 200:
+                        answered.append(name)
+
+        clients = [threading.Thread(target=ask, args=(client,)) for client in range(4)]
+        for client in clients:
+            client.start()
+        until(lambda: len(answered) > 100, "there is some load")
+        server.stop()
+        for client in clients:
+            client.join()
+        logged = re.findall(
+            r"request_id=(client-\d-\d+) method=GET route=/health/live status=200", server.log
+        )
+        assert len(logged) == len(set(logged))
+        assert set(answered) <= set(logged)
+
+
+SWITCHING = """
+import sys, threading
+free = threading.Event()
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/hold":
+        free.wait(60)
+    elif environ["PATH_INFO"] == "/free":
+        free.set()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(sys.getswitchinterval()).encode()]
+"""
+
+
+def test_threads_take_turns_more_often_while_most_of_them_are_busy(tmp_path):
+    (tmp_path / "switching.py").write_text(SWITCHING)
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{port}", "--threads=6", "switching:app"]
+    held: list[threading.Thread] = []
+    with subprocess.Popen(
+        [*command, "--worker-class=app.server.worker.Worker"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stderr=subprocess.DEVNULL,
+    ) as gunicorn:
+
+        def told(path="/"):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            with contextlib.closing(connection), contextlib.suppress(OSError):
+                connection.request("GET", path)
+                return connection.getresponse().read()
+
+        try:
+            until(lambda: told() == b"0.005", "it answers, and threads take Python's turns")
+            held = [threading.Thread(target=told, args=("/hold",)) for _ in range(4)]
+            for one in held:
+                one.start()
+            until(lambda: told() == b"0.0005", "the turns are short")
+            told("/free")
+            until(lambda: told() == b"0.005", "the turns are as before")
+        finally:
+            gunicorn.terminate()
+            for one in held:
+                one.join()

@@ -11,12 +11,13 @@ import random
 import re
 import select
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Response, current_app, g, request
 from flask.sessions import NullSession, SessionInterface
+from flask.wrappers import Request as FlaskRequest
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.routing import Map, MapAdapter, Rule
@@ -103,6 +104,17 @@ class AppResponse(Response):
         return self
 
 
+class AppRequest(FlaskRequest):
+    """A request with its id, and what is counted of it; its blueprints are looked up once, not three times."""
+
+    id, began, received_bytes = "-", 0.0, 0
+
+    @cached_property
+    def blueprints(self) -> list[str]:
+        """The names of the route's blueprint, and of those it is in."""
+        return super().blueprints
+
+
 class Route(Rule):
     """
     A route with what `operations.py` describes: what it does, and the fields of a form, of JSON or of the query string
@@ -140,6 +152,12 @@ class NoSessions(SessionInterface):
         return self._none
 
 
+def current_request() -> AppRequest:
+    """The request of this thread itself, which `request` looks up for each attribute: 0.5 µs."""
+    found: AppRequest = request._get_current_object()  # type: ignore[attr-defined]
+    return found
+
+
 def services() -> Services:
     """What lives as long as this worker."""
     found: Services = current_app.extensions["services"]
@@ -172,54 +190,53 @@ def register(app: Flask, settings: Settings) -> None:
         _believe_proxies(app, settings.trusted_proxies)
     app.create_url_adapter = partial(_url_adapter, app.url_map, app.create_url_adapter)  # type: ignore[method-assign]
     app.ensure_sync = lambda func: func  # type: ignore[method-assign] # to see that a view is no coroutine takes 1 µs
-    app.response_class, app.session_interface = AppResponse, NoSessions()
+    app.request_class, app.response_class, app.session_interface = AppRequest, AppResponse, NoSessions()
     app.url_rule_class = Route  # type: ignore[assignment] # it takes more
     monitoring: Monitoring | None = app.extensions["services"].monitoring
     data = (NO_SNIFFING, NOTHING) if settings.cors_origins else (NO_SNIFFING, NOTHING, NOT_ELSEWHERE)
 
     refused: set[str] = set()  # origins that were logged
 
-    # One hook each, and what stands behind `request` and `g` looked up once: 3 µs for a hook, 0.5 for a look.
+    # One hook each, which is 3 µs.
     @app.before_request
     def begin() -> None:
-        own, environ = g._get_current_object(), request.environ
+        current = current_request()
         if monitoring is not None:
             monitoring.metrics.request_began()
-        own.began = perf_counter()
-        own.request_id = _id_of(environ.get("HTTP_X_REQUEST_ID"))
-        logs.request_id.set(own.request_id)
+        current.began = perf_counter()
+        current.id = _id_of(current.environ.get("HTTP_X_REQUEST_ID"))
+        logs.request_id.set(current.id)
 
     @app.after_request
     def end(response: Response) -> Response:
-        own = g._get_current_object()
-        current = request._get_current_object()  # type: ignore[attr-defined]
+        current = current_request()
         environ = current.environ
         answer = cast(AppResponse, response)
         more = answer.more or data
         if environ["wsgi.url_scheme"] == "https":
             more = (*more, BY_HTTPS_ONLY)
-        answer.more = (*more, ("X-Request-ID", own.request_id))
+        answer.more = (*more, ("X-Request-ID", current.id))
         if "HTTP_ORIGIN" in environ and "Access-Control-Allow-Origin" not in response.headers:
             _log_refused_origin(environ["HTTP_ORIGIN"], environ.get("HTTP_HOST", ""), refused)
         record = RequestRecord(
             current.method,
             current.url_rule.rule if current.url_rule is not None else UNMATCHED,
             response.status_code,
-            own.request_id,
-            received_bytes=int(environ.get("CONTENT_LENGTH") or own.get("received_bytes", 0)),
+            current.id,
+            received_bytes=int(environ.get("CONTENT_LENGTH") or current.received_bytes),
         )
         if record.status >= 400:
-            record.code = own.get("error_code", "") if current.url_rule is not None else ""
+            record.code = g.get("error_code", "") if current.url_rule is not None else ""
             record.path, record.peer = current.path, current.remote_addr
         body = response.response
         if isinstance(body, list):
             record.sent_bytes = sum(map(len, body))  # the header that says so would have to be parsed, 1 µs
-            _note(record, own.began, monitoring)
+            _note(record, current.began, monitoring)
         elif record.status == 101:  # a session, which is no request that takes long
-            _note(record, own.began, monitoring)
+            _note(record, current.began, monitoring)
         else:
             _count_bytes(response, record)
-            response.call_on_close(partial(_note, record, own.began, monitoring))
+            response.call_on_close(partial(_note, record, current.began, monitoring))
         return response
 
 

@@ -17,7 +17,7 @@ from .. import logs
 from ..config import split_list
 from ..errors import Forbidden, InvalidRequest, ServiceError, UpgradeRequired
 from . import auth, params
-from .hooks import AppResponse, services
+from .hooks import AppResponse, current_request, services
 from .params import LIVE, Field, Number, Text
 from .requests import receive_fields
 
@@ -133,7 +133,7 @@ def _upgraded(session: Session) -> Response:
     from wsproto.utilities import generate_accept_token
 
     app, rule = current_app._get_current_object(), request.url_rule  # type: ignore[attr-defined]
-    client, id = session.client, g.request_id
+    client, id = session.client, current_request().id
 
     def run() -> Iterator[bytes]:
         client.upgraded = True

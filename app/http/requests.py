@@ -27,7 +27,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 
 from ..errors import InvalidAudio, InvalidRequest, ServiceError, TooLarge
 from ..files import disk_of, nameless, write_all
-from .hooks import services
+from .hooks import current_request, services
 from .params import Fields
 
 if TYPE_CHECKING:
@@ -239,7 +239,9 @@ def receive(
                 upload = _from_field(fields, begun)
         if upload is not None:
             upload = _unwrapped(upload, begun)
-            g.received_bytes = upload.size_bytes  # for monitoring: a chunked body has no Content-Length
+            current_request().received_bytes = (
+                upload.size_bytes
+            )  # for monitoring: a chunked body has no Content-Length
             if not upload.size_bytes:
                 raise InvalidAudio(f"the recording is empty (0 bytes); {ACCEPTED}", "file")
         yield fields, upload

@@ -77,7 +77,8 @@ def _about() -> Response:
 
 @health.get("/health", summary="Each thing the service needs, and what is wrong with it")
 def report() -> Response:
-    body, status = _report(services().checks(), _uptime_seconds())
+    found = services()
+    body, status = _report(found.checks(), round(time.time() - found.started_at, 1))
     return AppResponse(body, status, content_type="application/json")
 
 
