@@ -7,7 +7,8 @@ To add one:
    the shortest), which is made without arguments. It may read files and compute, but start no program (`sandbox.py`).
 2. Its row here, where TTS_ENGINE=auto is to ask it, with its voices.
 3. Its package in `requirements.in`, then `make requirements`; `.env.example`, which is printed again.
-4. Its row in the README; its limit in `benchmarks/voices.py`; its place in the lists of `tests/speech/`.
+4. Its row in the README; its limit in `benchmarks/voices.py`; its place in the lists of `tests/speech/`, and in
+   `VOICES` of `tests/engine_process/tts/test_speech.py`, which has it tried.
 
 Two things more only if it needs them: voices that have to be found on the machine have a function in `Voices._spoken`
 of `app/speech/voices.py`, and arguments for the class stand in `Synthesis.__init__` of `app/speech/synthesis.py`. A

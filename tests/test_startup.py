@@ -16,6 +16,7 @@ from app.cli import cli
 from app.config import PROJECT, Settings
 from app.engine.budget import MACHINE, granted
 from app.startup import settings_or_exit, url, wait_for_port
+from app.synthesizers import SYNTHESIZERS
 
 from .processes import free_port, until
 from .recordings import AUSTEN_SHORT
@@ -99,7 +100,7 @@ WRONG = [
     ("OPENAI_BASE_URL=api.example.com", "OPENAI_BASE_URL: 'api.example.com' must start with http", "settings"),
     ("OPENAI_BASE_URL=http://host:99999", "OPENAI_BASE_URL: 'http://host:99999' must start with http", "settings"),
     ("OPENAI_API_KEY=ключ", "OPENAI_API_KEY: the value has a character that no HTTP header carries", "settings"),
-    ("TTS_ENGINE=parrot", "TTS_ENGINE: 'parrot' is none of auto, gtts, kokoro, neural, pico, espeak", "settings"),
+    ("TTS_ENGINE=parrot", "TTS_ENGINE: 'parrot' is none of " + ", ".join(("auto", *SYNTHESIZERS)), "settings"),
     ("TTS_LANGUAGE=e", "TTS_LANGUAGE: 'e' is not a language tag", "settings"),
     ("TTS_CACHE_DIR=FILE/cache", "TTS_CACHE_DIR: FILE is not a directory", "speech cache"),
     ("GTTS_URL=ftp://example.com", "GTTS_URL: 'ftp://example.com' must start with http", "settings"),

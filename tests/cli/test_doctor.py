@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.config import PROJECT, Settings
+from app.synthesizers import SYNTHESIZERS
 
 from ..processes import free_port, until
 from .command import ANOTHER, answering, run
@@ -136,12 +137,18 @@ def no_worker(directory: Path) -> Iterator[SetUp]:
             redis.terminate()
 
 
+WITH_PACKAGE = {name for name, one in SYNTHESIZERS.items() if one.package}
+OFFLINE_PACKAGES = tuple(
+    SYNTHESIZERS[name].package for name in WITH_PACKAGE if not SYNTHESIZERS[name].sends_texts_to
+)
+
+
 @contextlib.contextmanager
 def without_voices(directory: Path) -> Iterator[SetUp]:
     """A Python with every package but those that speak offline."""
     for place in map(Path, [path for path in sys.path if path.endswith("site-packages")]):
         for package in place.iterdir():
-            if not package.name.startswith(("hibari", "py_nanotts", "espeakng")):
+            if not package.name.startswith(OFFLINE_PACKAGES):
                 (directory / package.name).symlink_to(package)
     # Whatever the system has: nothing is looked for where it would be.
     (directory / "usercustomize.py").write_text(
@@ -208,7 +215,7 @@ def test_the_cause_is_named_with_a_remedy(broken, tmp_path):
     assert found["status"] == status
     assert found["remedy"]
     errors = {each["name"] for each in findings if each["status"] == "error"}
-    follow = {"synthesis", *(("gtts", "neural", "pico") if broken == "no voice installed" else ())}
+    follow = {"synthesis", *(WITH_PACKAGE - {"espeak"} if broken == "no voice installed" else ())}
     assert errors - follow == ({name} if status == "error" else set()), "only what is broken is an error"
     assert done.returncode == bool(errors)
     assert b"hunter2" not in done.stdout + done.stderr

@@ -3,6 +3,7 @@ import pytest
 from app.config import Settings
 from app.errors import InvalidRequest, NothingToSay, UnsupportedFormat
 from app.speech.chain import Breaker, Chain, SpeakRequest
+from app.speech.formats import AUDIO
 from app.speech.voices import Voices
 
 VOICES = Voices(Settings(kokoro=False))
@@ -48,7 +49,7 @@ def test_who_is_asked_and_in_what_order(first, request_, voices):
         ({"text": "x" * 4097}, InvalidRequest, "text", "at most 4096"),
         ({"voice": "bob"}, InvalidRequest, "voice", "gtts:af"),
         ({"engine": "sam"}, InvalidRequest, "engine", "auto, gtts, neural, pico, espeak"),
-        ({"format": "ogg"}, UnsupportedFormat, "format", "mp3, opus, aac, flac, wav, pcm"),
+        ({"format": "ogg"}, UnsupportedFormat, "format", ", ".join(AUDIO)),
         ({"voice": "heart", "language": "de"}, InvalidRequest, "voice", "speaks en-US"),
         ({"language": "xx"}, InvalidRequest, "language", "af, am"),
         ({"language": "klingon!"}, InvalidRequest, "language", "such as en"),
