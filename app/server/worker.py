@@ -318,7 +318,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn brings no types
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """One turn of the main loop; a short one while requests wait for a thread. It ends with the log."""
         super().wait_for_and_dispatch_events(min(timeout, LOOK_UP_SECONDS) if self.held else timeout)
-        write_deferred(more=True)
+        write_deferred(more=len(self.busy) > 1)
         self.share_interpreter()
 
     def share_interpreter(self) -> None:
