@@ -11,7 +11,7 @@ import random
 import re
 import select
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -244,7 +244,7 @@ def _url_adapter(
     routes: Map, by_flask: Callable[[Any], MapAdapter | None], current: Request | None
 ) -> MapAdapter | None:
     """
-    What finds the route of a request, as Flask's own does; that looks for the host twice, and for subdomains: 2 of a
+    What finds the route of a request, as Flask's own does; that looks for the host twice, and for subdomains: 4 of a
     health check's 52 µs.
     """
     if current is None or "HTTP_UPGRADE" in current.environ:  # a WebSocket has routes of its own
@@ -254,7 +254,14 @@ def _url_adapter(
         environ[name].encode("latin1").decode(errors="replace")
         for name in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
     )
-    return routes.bind(current.host, root, "", environ["wsgi.url_scheme"], current.method, path, query)
+    scheme = environ["wsgi.url_scheme"]
+    return MapAdapter(routes, _bound_name(current.host), root, "", scheme, path, current.method, query)
+
+
+@lru_cache(maxsize=64)
+def _bound_name(host: str) -> str:
+    """*host* as Werkzeug has it in its adapters; BadHost for what no name can be."""
+    return Map().bind(host).server_name
 
 
 def _log_refused_origin(origin: str, host: str, logged: set[str]) -> None:
