@@ -27,6 +27,7 @@ from .requests import receive_fields
 
 if TYPE_CHECKING:
     from ..monitoring.monitoring import Monitoring
+    from ..services import Services
 
 health = Blueprint("health", __name__)
 memory = Blueprint("memory", __name__)
@@ -78,12 +79,12 @@ def _about() -> Response:
 @health.get("/health", summary="Each thing the service needs, and what is wrong with it")
 def report() -> Response:
     found = services()
-    body, status = _report(found.checks(), round(time.time() - found.started_at, 1))
+    body, status = _report(found.checks(), _uptime_seconds(found))
     return AppResponse(body, status, content_type="application/json")
 
 
-def _uptime_seconds() -> float:
-    return round(time.time() - services().started_at, 1)
+def _uptime_seconds(own: Services) -> float:
+    return round(time.time() - own.started_at, 1)
 
 
 @lru_cache(maxsize=2)
@@ -126,7 +127,10 @@ def ready() -> tuple[Response, int]:
 )
 def status() -> Response:
     wanted = WITH.read(request.args)
-    found: dict[str, Any] = {"health": _health(services().checks(), _uptime_seconds()), "memory": _sizes()}
+    found: dict[str, Any] = {
+        "health": _health(services().checks(), _uptime_seconds(services())),
+        "memory": _sizes(),
+    }
     watched = services().monitoring
     if "requests" in wanted:
         found |= {"performance": None, "production": None, "jobs": []}

@@ -34,16 +34,12 @@ def text(services: Services, monitoring: Monitoring) -> bytes:
 
 def counted(total: Counts) -> Iterable[Metric]:
     """Every counter, gauge and histogram of *total*."""
-    for name, (help, *names) in COUNTERS.items():
-        counter = CounterMetricFamily(name, help, labels=names)
-        for labels, (value,) in of(total, name).items():
-            counter.add_metric(labels, value)
-        yield counter
-    for name, (help, *names) in GAUGES.items():
-        gauge = Gauge(name, help, labels=names)
-        for labels, (value,) in of(total, name).items():
-            gauge.add_metric(labels, value)
-        yield gauge
+    for kind, table in ((CounterMetricFamily, COUNTERS), (Gauge, GAUGES)):
+        for name, (help, *names) in table.items():
+            metric = kind(name, help, labels=names)
+            for labels, (value,) in of(total, name).items():
+                metric.add_metric(labels, value)
+            yield metric
     for name, (help, *names) in HISTOGRAMS.items():
         histogram = HistogramMetricFamily(name, help, labels=names)
         bounds = [*(str(float(bound)) for bound in BUCKETS[name]), "+Inf"]

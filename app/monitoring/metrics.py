@@ -147,8 +147,7 @@ class Metrics(Observer):
                 series = self._new_series(request)
             numbers = self._counters.numbers
             numbers[series.requests] += 1
-            numbers[series.seconds + bisect_left(LATENCY_BUCKETS, request.seconds)] += 1
-            numbers[series.seconds + len(LATENCY_BUCKETS) + 1] += request.seconds
+            self._observe(series.seconds, LATENCY_BUCKETS, request.seconds)
             numbers[series.received] += request.received_bytes
             numbers[series.sent] += request.sent_bytes
             self._gauges.numbers[self._in_progress] -= 1
@@ -172,15 +171,18 @@ class Metrics(Observer):
             if metric in GAUGES:
                 self._gauges.numbers[at] = value
             elif metric in HISTOGRAMS:
-                bounds = BUCKETS[metric]
-                self._counters.numbers[at + bisect_left(bounds, value)] += 1
-                self._counters.numbers[at + len(bounds) + 1] += value
+                self._observe(at, BUCKETS[metric], value)
             else:
                 self._counters.numbers[at] += value
                 if not value:  # a series that is only to be there
                     return
         if (then := self.then.get(metric)) is not None:
             then()
+
+    def _observe(self, begin: int, bounds: tuple[float, ...], value: float) -> None:
+        """Count *value* in the histogram that begins there."""
+        self._counters.numbers[begin + bisect_left(bounds, value)] += 1
+        self._counters.numbers[begin + len(bounds) + 1] += value
 
     def total(self) -> Counts:
         """Every metric, over all workers."""

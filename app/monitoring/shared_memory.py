@@ -48,7 +48,7 @@ class Table:
 
         | bytes of all keys, u64 | numbers, f64 ... | a line of JSON for each row: how many numbers, the key |
 
-    Rows are only added. One process writes, a thread at a time; any process that has the memory reads.
+    Rows are only added. One process writes, a thread at a time, with one object; who reads makes another.
     """
 
     def __init__(self, memory: memoryview) -> None:
@@ -56,43 +56,39 @@ class Table:
         self._length = memory[:8].cast("Q")
         self.numbers: memoryview[float] = memory[8:half].cast("d")
         self._keys = memory[half:]
-        self._begins = {key: begin for key, begin, _ in self._rows()}
-        self._end = sum(size for _, _, size in self._rows())
+        self._end, self._most = 0, len(self.numbers) - LONGEST_ROW
+        self._rows: dict[tuple[str, ...], slice] = {}
+        for line in self._keys[: self._length[0]].tobytes().splitlines():
+            size, *key = json.loads(line)
+            self._rows[tuple(key)] = slice(self._end, self._end + size)
+            self._end += size
 
     def row(self, key: tuple[str, ...], size: int) -> int:
         """Where the *size* numbers under *key* begin; added, as zeros, where they are not there yet."""
-        begin = self._begins.get(key)
-        if begin is None:
-            begin = self._begins[key] = self._add(key, size)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = self._add(key, size)
+        begin: int = row.start
         return begin
 
-    def _add(self, key: tuple[str, ...], size: int) -> int:
+    def _add(self, key: tuple[str, ...], size: int) -> slice:
         line = json.dumps([size, *key], separators=(",", ":")).encode() + b"\n"
-        begin, length = self._end, self._length[0]
-        spare = len(self.numbers) - LONGEST_ROW
-        if begin + size > spare or length + len(line) > len(self._keys):
+        row, length = slice(self._end, self._end + size), self._length[0]
+        if row.stop > self._most or length + len(line) > len(self._keys):
             log.warning("there is no room to count %s", " ".join(key))
-            return spare  # which nobody reads
+            return slice(self._most, self._most + size)  # which nobody reads
         self._keys[length : length + len(line)] = line
         self._length[0] = length + len(line)
-        self._end = begin + size
-        return begin
+        self._end = row.stop
+        return row
 
     def read(self) -> dict[tuple[str, ...], list[float]]:
-        """Every row."""
-        numbers = self.numbers
-        return {key: [*numbers[begin : begin + size]] for key, begin, size in self._rows()}
+        """Every row there was when this object was made, and those it added."""
+        return {key: [*self.numbers[row]] for key, row in self._rows.items() if row.start < self._most}
 
     def clear(self) -> None:
         """Make every number zero."""
         self.numbers[:] = memoryview(bytes(self.numbers.nbytes)).cast("d")
-
-    def _rows(self) -> Iterator[tuple[tuple[str, ...], int, int]]:
-        begin = 0
-        for line in self._keys[: self._length[0]].tobytes().splitlines():
-            size, *key = json.loads(line)
-            yield tuple(key), begin, size
-            begin += size
 
 
 class Record(NamedTuple):
