@@ -72,9 +72,8 @@ def send(
     if len(encoded) > HEADER_LIMIT or len(payload) > PAYLOAD_LIMIT:
         raise ValueError(f"message too large: {len(encoded)} + {len(payload)} bytes")
     rest = memoryview(PREFIX.pack(len(encoded), len(payload)) + encoded + payload)
-    most = (
-        len(rest) if before_write is None else select.PIPE_BUF
-    )  # a pipe with room takes that at once (pipe(7))
+    # A pipe with room takes PIPE_BUF at once (pipe(7)).
+    most = len(rest) if before_write is None else select.PIPE_BUF
     while rest:
         if before_write is not None:
             before_write()

@@ -59,9 +59,8 @@ BETA_SECRETS = tuple(
 def connect() -> Response:
     from_ticket = services().access.tickets.find(auth.presented())
     model = request.args.get("model", "")
-    beta = "realtime=v1" in map(str.lower, _listed("OpenAI-Beta")) or "openai-beta.realtime-v1" in _listed(
-        PROTOCOL
-    )
+    asked = map(str.lower, _listed("OpenAI-Beta"))
+    beta = "realtime=v1" in asked or "openai-beta.realtime-v1" in _listed(PROTOCOL)
     session = from_ticket.session if from_ticket else {}
     with _admitted():
         from .realtime_events import RealtimeSession

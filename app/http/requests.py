@@ -239,9 +239,8 @@ def receive(
                 upload = _from_field(fields, begun)
         if upload is not None:
             upload = _unwrapped(upload, begun)
-            current_request().received_bytes = (
-                upload.size_bytes
-            )  # for monitoring: a chunked body has no Content-Length
+            # For monitoring: a chunked body has no Content-Length.
+            current_request().received_bytes = upload.size_bytes
             if not upload.size_bytes:
                 raise InvalidAudio(f"the recording is empty (0 bytes); {ACCEPTED}", "file")
         yield fields, upload

@@ -362,9 +362,8 @@ class Session:
         segments, _ = writer.segments(hypothesis, doubt, encoded, frame, frames)
         writer.context = context
         text, stands = "".join(segment.text for segment in segments), vocabulary.decode(writer.stands)
-        if segments and not text.startswith(
-            stands
-        ):  # a segment without speech was left out that had been told
+        if segments and not text.startswith(stands):
+            # A segment without speech was left out that had been told.
             text = vocabulary.decode(tokens)
         return text[len(stands) :]
 
