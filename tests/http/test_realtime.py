@@ -497,7 +497,7 @@ def test_a_session_ends_when_nothing_is_sent():
 
 def test_a_session_that_lasts_too_long_completes_its_turn_and_says_why_it_ends():
     with (
-        Server(TTS_ENGINE="espeak", REALTIME_MINUTES="0.05") as server,
+        Server(TTS_ENGINE="espeak", REALTIME_MINUTES="0.1") as server,
         Client(server.port, OPENAI) as client,
     ):
         manual(client)
