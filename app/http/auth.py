@@ -18,8 +18,9 @@ from .hooks import caller
 VOICE = "/api/v1/pam/voice"
 PAGES = frozenset(("/", "/dashboard", "/static/<path:filename>"))
 HEALTH = frozenset(("/health", "/health/live", "/health/ready"))
-CATALOGUES = frozenset(("/v1/models", "/v1/models/<path:name>", "/v1/audio/voices", "/docs", "/openapi.json"))
-OPEN = PAGES | HEALTH | CATALOGUES
+CATALOGUES = frozenset(("/v1/models", "/v1/models/<path:name>", "/v1/audio/models", "/v1/audio/voices"))
+DOCUMENTS = frozenset(("/docs", "/openapi.json"))
+OPEN = PAGES | HEALTH | CATALOGUES | DOCUMENTS
 # What scrapes, probes and shows the service would use up what RATE_LIMIT leaves for work; and whoever looks for the
 # cause of many 429s must not get one.
 LOOKS = frozenset((

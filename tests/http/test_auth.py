@@ -52,7 +52,7 @@ def test_without_a_key_only_what_is_meant_to_be_open_is(guarded):
     assert refused == {(rule, method) for _, method, rule in asked} - is_open
     assert {
         "/", "/dashboard", "/static/<path:filename>", "/health", "/health/live", "/health/ready", "/v1/models",
-        "/v1/models/<path:name>", "/v1/audio/voices", "/docs", "/openapi.json",
+        "/v1/models/<path:name>", "/v1/audio/models", "/v1/audio/voices", "/docs", "/openapi.json",
     } == OPEN  # fmt: skip
 
 
