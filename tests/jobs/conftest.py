@@ -111,7 +111,10 @@ def redis_store(redis_server):
     from app.jobs.fleet.store import RedisStore
     from app.jobs.fleet.transactions import connect
 
-    client = connect(redis_server.url)
+    from .fleet.machines import patient
+
+    with patient():
+        client = connect(redis_server.url)
     client.flushall()
     yield RedisStore(client)
     client.close()

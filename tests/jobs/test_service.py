@@ -13,7 +13,7 @@ from app.jobs.job import Job
 from app.jobs.service import Jobs, build, build_fleet, checks
 
 from .conftest import NEEDS_REDIS
-from .fleet.machines import Redis
+from .fleet.machines import Redis, patient
 
 
 def look(settings, jobs=None, build=None):
@@ -33,7 +33,8 @@ def redis(tmp_path):
 def fleet(redis, tmp_path):
     """The settings and jobs of a web worker, with a worker that was just seen."""
     settings = Settings(celery_broker_url=redis.url, data_dir=str(tmp_path / "data"))
-    store, files, queue = build_fleet(settings)
+    with patient():
+        store, files, queue = build_fleet(settings)
     store.note_worker("there/1")
     yield settings, Jobs(store, files, queue, 1 << 30, None)
     queue.close()
@@ -98,7 +99,8 @@ def test_a_directory_of_files_that_is_lost_is_told(redis, tmp_path, url):
         data_dir=str(tmp_path / "data"),
         job_storage_url=url.format(tmp_path=tmp_path),
     )
-    store, files, queue = build_fleet(settings)
+    with patient():
+        store, files, queue = build_fleet(settings)
     jobs = Jobs(store, files, queue, 1 << 30, None)
     try:
         assert look(settings, jobs)["job storage"] == ""

@@ -20,7 +20,7 @@ from app.jobs.job import CANCELLED, FAILED, Job
 from app.jobs.service import Jobs
 from tests.processes import free_port, until
 
-from .machines import Redis
+from .machines import Redis, patient
 
 BEHIND = f"{QUEUE.name}\x06\x169"  # kombu's name for the list of those with priority 9
 
@@ -31,7 +31,8 @@ def queue_of(url, store):
 
 @pytest.fixture
 def queue(redis_server, store):
-    queue = queue_of(redis_server.url, store)
+    with patient():
+        queue = queue_of(redis_server.url, store)
     yield queue
     queue.close()
 
