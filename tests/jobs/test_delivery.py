@@ -4,11 +4,18 @@ import threading
 
 import pytest
 
+from app.jobs import delivery as delivering
 from app.jobs.delivery import DELIVERED, FAILED, REFUSED, Delivery
 
 from .receiver import Receiver
 
 HEADERS = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Receivers are threads of this process, which may have to wait for it."""
+    monkeypatch.setattr(delivering, "ANSWER_SECONDS", 60.0)
 
 
 def post(*arguments, **options):

@@ -129,7 +129,7 @@ def test_only_one_thread_runs_jobs_and_the_next_takes_over(thread, store, accept
 
 def test_closing_puts_the_running_job_back(thread, store, accept, speech, directory, clock):
     begun = threading.Event()
-    speech.words = ["one", begun.set, *["more"] * 100_000]
+    speech.words = ["one", lambda: (begun.set(), thread._closing.wait(60)), "more", "more"]
     job = accept()
     thread.start()
     assert begun.wait(60)

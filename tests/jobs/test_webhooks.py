@@ -4,6 +4,7 @@ import json
 import math
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trustme
@@ -11,6 +12,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.config import PROJECT, Settings
 from app.errors import InvalidRequest
+from app.jobs import delivery
 from app.jobs.job import FAILED, SUCCEEDED, WEBHOOKS_READ, Job
 from app.jobs.webhooks import BACKOFF_SECONDS, LONGEST_TEXT, Webhooks, check_url, payload
 
@@ -69,7 +71,8 @@ def ended(id, url, **fields):
 
 @pytest.fixture
 def receive(monkeypatch, tmp_path):
-    """Starts receivers whose certificate is trusted."""
+    """Starts receivers whose certificate is trusted; threads of this process, which may have to wait for it."""
+    monkeypatch.setattr(delivery, "ANSWER_SECONDS", 60.0)
     receivers = []
     authority = trustme.CA()
 
@@ -165,12 +168,25 @@ def test_a_receiver_that_never_ends_its_answer_holds_up_no_others(receive):
     slow, quick = receive(drip=True), receive()
     others = [ended(f"j{number}", quick.url) for number in range(WEBHOOKS_READ)]
     outbox = Outbox(ended("slow", slow.url), *others)
-    webhooks = Webhooks(outbox, SETTINGS, try_seconds=2)
-    assert webhooks.send_due() == 0.0  # the last one is due
+    webhooks = Webhooks(outbox, SETTINGS, try_seconds=60)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(webhooks.send_due)
+        until(
+            lambda: len(slow.got) + len(quick.got) == WEBHOOKS_READ, "all that were sent together are there"
+        )
+        slow.leave.set()
+        assert sent.result() == 0.0  # the last one is due
     webhooks.send_due()
     assert (len(slow.got), len(quick.got)) == (1, WEBHOOKS_READ)
     assert {outbox[job.id].webhook_state for job in others} == {"delivered"}
     assert outbox["slow"].webhook_state == "pending"
+
+
+def test_a_receiver_that_never_ends_its_answer_is_left(receive, clock):
+    outbox = Outbox(ended("slow", receive(drip=True).url))
+    assert Webhooks(outbox, SETTINGS, try_seconds=0.5, clock=clock).send_due() == BACKOFF_SECONDS[0]
+    until(lambda: "webhook" not in {thread.name for thread in threading.enumerate()}, "its thread ends")
+    assert (outbox["slow"].webhook_state, outbox["slow"].webhook_attempts) == ("pending", 1)
 
 
 class Resolver:
@@ -192,6 +208,9 @@ def test_a_resolver_that_hangs_takes_a_bounded_number_of_threads(receive, clock)
     webhooks = Webhooks(outbox, SETTINGS, try_seconds=0.2, clock=clock, resolve=resolver)
     for _ in range(5):
         assert webhooks.send_due() is not None
+    until(
+        lambda: resolver.asked >= WEBHOOKS_READ, "all its threads ask"
+    )  # some only after their try was ended
     assert resolver.asked == WEBHOOKS_READ
     tries = [job.webhook_attempts for job in outbox.jobs.values()]
     assert tries == [1] * WEBHOOKS_READ + [0] * 2 * WEBHOOKS_READ  # the others have lost none
