@@ -18,7 +18,7 @@ from app.engine.launch import Program  # noqa: E402
 from app.engine.process import Engine  # noqa: E402
 from app.speech.voices import ESPEAK_LIBRARY, package_directory  # noqa: E402
 
-from .processes import children  # noqa: E402
+from .processes import PATIENCE_SECONDS, children  # noqa: E402
 from .server import Server  # noqa: E402
 
 # What tests may know of the environment they are started in: programs, and how the run itself is set up.
@@ -120,6 +120,6 @@ def nothing_left_behind():
     before, started = set(threading.enumerate()), set(children(os.getpid()))
     yield
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(PATIENCE_SECONDS)
     assert set(threading.enumerate()) <= before
     assert set(children(os.getpid())) - started == set()

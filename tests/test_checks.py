@@ -43,6 +43,7 @@ def test_a_look_that_hangs_leaves_the_results_before_and_is_told(clock):
     before = found.results()
     clock.advance(checks.EVERY_SECONDS)
     assert found.results() == before
+    until(lambda: len(looks) == 2, "it is looked again")
     clock.advance(checks.HANGS_SECONDS + 1)
     *others, last = found.results()
     assert tuple(others) == before

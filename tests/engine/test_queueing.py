@@ -91,21 +91,20 @@ def test_who_is_no_longer_wanted_leaves_the_queue():
 def test_who_has_less_left_keeps_the_turn_between_two_steps():
     """It asks for the next only when what the last found was passed on; meanwhile another waits."""
     turns, order = Turns(time.monotonic, reserved_seconds=60), []
-    waits = threading.Thread(target=lambda: steps(other, "B"))
+    waits = threading.Thread(target=lambda: steps(other, "B", work))
     work, other = Work(90), Work(120)
 
-    def steps(session, name):
+    def steps(session, name, rival):
         while session.left > 0:
             with turns.taken(session, lambda: True):
                 order.append(name)
-                if name == "A" and not waits.is_alive() and len(order) == 1:
+                if len(order) == 1:
                     waits.start()
-                    while not turns._waiting:
-                        waits.join(0.001)
+                until(lambda: rival in turns._waiting or rival.left <= 0, "the other waits")
             session.left -= 30
         turns.leave(session)
 
-    steps(work, "A")
+    steps(work, "A", other)
     waits.join(30)
     # B's first step, which opens it, comes as soon as it can.
     assert "".join(order) == "ABAABBB"
