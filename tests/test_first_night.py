@@ -25,13 +25,18 @@ def hopeless():
 
 
 def lines_of(server, answer):
-    """What the log has of the request that was answered."""
+    """What the log has of the request that was answered; its own line, the last, may come after the answer."""
     id = answer.headers["X-Request-ID"]
-    return [
-        line.partition(f"request_id={id} ")[2]
-        for line in server.log.splitlines()
-        if f"request_id={id}" in line
-    ]
+
+    def lines():
+        return [
+            line.partition(f"request_id={id} ")[2]
+            for line in server.log.splitlines()
+            if f"request_id={id}" in line
+        ]
+
+    until(lambda: any(line.startswith("method=") for line in lines()), "the request has its line")
+    return lines()
 
 
 @pytest.mark.parametrize(

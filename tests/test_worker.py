@@ -24,6 +24,7 @@ from .server import Server, form
 
 IDLE_SECONDS = 1
 THREADS = 6
+ANSWER_SECONDS = 120  # within which anything comes: a transcription, too, where the machine has much to do
 UPLOAD = b"POST /api/v1/pam/voice/transcribe HTTP/1.1\r\nHost: x\r\nContent-Type: audio/wav\r\n"
 
 
@@ -43,7 +44,7 @@ def small() -> Iterator[Server]:
 
 def connected(server: Server, said: bytes = b"") -> socket.socket:
     """A connection that has said something."""
-    connection = socket.create_connection(("127.0.0.1", server.port), 20)
+    connection = socket.create_connection(("127.0.0.1", server.port), ANSWER_SECONDS)
     connection.sendall(said)
     return connection
 

@@ -39,7 +39,7 @@ def upstream():
         thread.join()
 
 
-def transcribe(url, *, timeout_seconds=5.0):
+def transcribe(url, *, timeout_seconds=60.0):
     transcriber = UpstreamTranscriber(
         Settings(
             openai_base_url=f"{url}/v1",
