@@ -30,13 +30,12 @@ def stand_in():
 
 @pytest.fixture
 def build(tmp_path, stand_in):
-    """Makes a Synthesis from settings; closed at the end."""
+    """Makes a Synthesis from settings, by default a patient one; closed at the end."""
     built = []
 
     def build(limit_mb: float = 2000, **environ: str) -> Synthesis:
-        settings = Settings.from_env(
-            {"KOKORO": "false", "TTS_CACHE_DIR": str(tmp_path / "cache"), "GTTS_URL": stand_in.url, **environ}
-        )
+        ours = {"KOKORO": "false", "TTS_CACHE_DIR": str(tmp_path / "cache"), "GTTS_URL": stand_in.url}
+        settings = Settings.from_env({**ours, "TTS_TIMEOUT_SECONDS": "120", **environ})
         built.append(Synthesis(settings, Budget(limit_mb, 0, lambda: 50.0)))
         return built[-1]
 
@@ -97,14 +96,18 @@ def test_when_google_fails_the_neural_voice_speaks(build, stand_in, behaviour):
 
 
 def test_an_endpoint_that_says_nothing_costs_half_the_time_at_most(build, stand_in):
+    synthesis = build()
+    for engine in ("gtts", "espeak"):  # to start them takes a time of its own
+        heard(synthesis.speak(request(engine=engine)))
+    synthesis._timeout = 4
     stand_in.behaviour = "silence"
-    spoken = build(TTS_TIMEOUT_SECONDS="4").speak(request(engine=None, language="pl"))
+    spoken = synthesis.speak(request(engine=None, language="pl"))
     assert spoken.engine == "espeak"
     assert heard(spoken)
 
 
 def test_without_network_and_with_no_room_the_small_ones_speak(build):
-    spoken = build(limit_mb=130, GTTS_URL="http://127.0.0.1:9/nothing", TTS_TIMEOUT_SECONDS="4").speak(HELLO)
+    spoken = build(limit_mb=130, GTTS_URL="http://127.0.0.1:9/nothing").speak(HELLO)
     assert spoken.engine == "pico"
     assert [reason.split(":")[0] for reason in spoken.fallback] == ["gtts", "neural"]
     assert "MEMORY_BUDGET_MB" in spoken.fallback[1]
@@ -114,7 +117,7 @@ def test_without_network_and_with_no_room_the_small_ones_speak(build):
 def test_when_nobody_can_every_reason_is_given(build, stand_in):
     stand_in.behaviour = "500"
     with pytest.raises(SynthesisUnavailable, match=r"gtts: .* 500") as failure:
-        build(limit_mb=110, TTS_TIMEOUT_SECONDS="2").speak(request(engine="gtts"))
+        build(limit_mb=110).speak(request(engine="gtts"))
     assert failure.value.status == 503
 
 
@@ -160,7 +163,9 @@ def test_why_a_synthesizer_failed_is_logged(build, stand_in, caplog):
 
 def test_speech_that_takes_longer_than_the_wait_for_its_first_audio_comes_whole(build):
     """TTS_TIMEOUT_SECONDS is about the first audio, whether or not the rest is streamed."""
-    synthesis = build(TTS_ENGINE="espeak", TTS_TIMEOUT_SECONDS="1")
+    synthesis = build(TTS_ENGINE="espeak")
+    heard(synthesis.speak(HELLO))  # it has started
+    synthesis._timeout = 1
     text = "This sentence is one of many that are spoken. " * 80
     spoken = synthesis.speak(request(text=text, format="mp3", speed=0.25, stream=False))
     assert len(heard(spoken)) == spoken.size_bytes
@@ -376,6 +381,7 @@ def test_where_the_budget_has_no_room_for_kokoro_the_next_speaks(build, tmp_path
     (tmp_path / "models" / "kokoro" / "kokoro.onnx").touch()
     (tmp_path / "models" / "kokoro" / "voices" / "ff_siwis.bin").touch()
     synthesis = build(limit_mb=300, KOKORO="true", MODEL_DIR=str(tmp_path / "models"))
+    mp3("Bonjour tout le monde.")
     spoken = synthesis.speak(request(text="Bonjour tout le monde.", voice="ff_siwis"))
     assert spoken.engine == "gtts"
     assert "kokoro" in spoken.fallback[0]
