@@ -1,6 +1,8 @@
 """Waiting for other processes, with a limit; the ports they listen on, and whose children they are."""
 
 import contextlib
+import itertools
+import os
 import random
 import socket
 import time
@@ -13,7 +15,13 @@ Found = TypeVar("Found")
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60.0  # what takes a second takes twenty where eight others want the same two processors
 # Below the ports the kernel gives to outgoing connections (32768 and up): one of those may not take it in between.
-PORTS = range(20_000, 32_000)
+# Nor may tests that run beside these take it: each process of pytest-xdist has ports of its own, and takes one once.
+_number, _processes = (
+    os.environ.get("PYTEST_XDIST_WORKER", "gw0"),
+    os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"),
+)
+PORTS = range(20_000, 32_000)[int(_number[2:]) :: int(_processes)]
+_next_port = itertools.cycle(random.sample(PORTS, len(PORTS)))
 
 
 def until(
@@ -39,7 +47,7 @@ def until(
 def free_port() -> int:
     """A port on the loopback interface that nobody listens on."""
     while True:
-        port = random.SystemRandom().choice(PORTS)
+        port = next(_next_port)
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
@@ -58,3 +66,12 @@ def descendants(pid: int) -> list[int]:
     """Its children, theirs, and so on."""
     found = children(pid)
     return [*found, *(pid for child in found for pid in descendants(child))]
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is no more, or a zombie: one in a container that lost its parent may stay that."""
+    try:
+        said = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return said.rpartition(")")[2].split()[0] in "ZX"

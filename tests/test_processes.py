@@ -2,13 +2,14 @@
 
 import importlib
 import os
+import subprocess
 import sys
 import time
 
 import pytest
 
 from .conftest import KEPT
-from .processes import free_port, until
+from .processes import PORTS, children, free_port, has_ended, until
 
 
 def test_waiting_in_vain_ends_and_says_what_for():
@@ -44,5 +45,17 @@ def test_the_environment_is_that_of_every_machine():
     assert time.localtime(0)[3:5] == (5, 45)
 
 
-def test_a_free_port_is_below_those_of_outgoing_connections():
-    assert all(20_000 <= free_port() < 32_000 for _ in range(20))
+def test_a_free_port_is_below_those_of_outgoing_connections_and_given_once():
+    found = [free_port() for _ in range(200)]
+    assert all(20_000 <= port < 32_000 for port in found)
+    assert set(found) <= set(PORTS)
+    assert len(set(found)) == 200
+
+
+def test_a_process_has_ended_when_it_is_a_zombie_or_gone():
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        assert not has_ended(process.pid)
+        process.stdin.close()
+        until(lambda: has_ended(process.pid), "it ends")
+        assert process.pid in children(os.getpid())  # nobody has taken note of it
+    assert has_ended(process.pid)

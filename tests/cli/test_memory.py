@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from app.cli import cli
 from app.cli.memory import bar, sparks
 
+from ..processes import until
 from ..server import Server
 from .command import ANOTHER, answering, run
 
@@ -16,6 +17,7 @@ NO_ADDRESS = ("localhost:8000", "ftp://localhost", "http://", "http://[::1", "ht
 
 
 def test_one_look_shows_every_process_against_the_budget(server):
+    until(lambda: len(server.get("/api/memory").json["service"]["processes"]) == 2, "no engine runs")
     done = run("memory", server.url, "--once", MEMORY_BUDGET_MB="512")
     lines = done.stdout.decode().splitlines()
     assert lines[0].startswith(server.url)

@@ -20,7 +20,7 @@ from app.config import PROJECT, Settings
 from app.speech.transcription import TranscriptionRequest
 
 from ..likeness import understood
-from ..processes import children, until
+from ..processes import children, has_ended, until
 from ..recordings import AUSTEN, AUSTEN_SHORT, recorded_as
 from .command import run
 
@@ -121,7 +121,7 @@ def test_ctrl_c_ends_the_engine_at_once_and_writes_nothing(tmp_path):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
         assert process.wait(60) == 130
         assert process.stderr.read() == b""
-    until(lambda: not Path(f"/proc/{engine}").exists(), "the engine ends")
+    until(lambda: has_ended(engine), "the engine ends")
     assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
 
 
