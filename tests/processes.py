@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 Found = TypeVar("Found")
 
@@ -51,6 +51,16 @@ def free_port() -> int:
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def written(file: IO[str]) -> str:
+    """
+    All that a process has written into *file*, which is its output.
+
+    Read at a place of its own: after `seek` here the process, too, would write there, over the first lines.
+    """
+    descriptor = file.fileno()
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
 
 def children(pid: int) -> list[int]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from app.config import PROJECT, Settings
 
-from .processes import free_port, until
+from .processes import free_port, until, written
 
 LONG_ENOUGH = 8  # characters of a secret, not to be found by chance
 
@@ -47,6 +47,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self._data = tempfile.TemporaryDirectory()
         own = {"HOST": "127.0.0.1", "PORT": str(self.port), "DATA_DIR": self._data.name}
+        # The same sentence sounds a little different each time: no server has what another one said.
+        own["TTS_CACHE_DIR"] = os.path.join(self._data.name, "speech")
         self._environment = {**os.environ, **own, **environment}
         self._secrets = set(secrets_in(environment))
         self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in `__exit__`)
@@ -95,8 +97,7 @@ class Server:
 
     @property
     def log(self) -> str:
-        self.output.seek(0)
-        return self.output.read()
+        return written(self.output)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.request("GET", path, headers=headers)

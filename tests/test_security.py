@@ -35,7 +35,7 @@ def test_a_secret_in_a_servers_log_is_noticed():
         pytest.raises(AssertionError, match="1 of the server's secrets"),
         Server(API_KEYS="a-key-that-leaks") as server,
     ):
-        server.output.write("a-key-that-leaks")
+        print("a-key-that-leaks", file=server.output, flush=True)
 
 
 def test_what_is_open_is_what_the_guard_leaves_open():

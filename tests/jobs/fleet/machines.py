@@ -23,7 +23,7 @@ from app.jobs.fleet.transactions import connect
 from app.jobs.job import FINISHED, SUCCEEDED, TRANSCRIBE, Job
 from app.jobs.service import Jobs, build_fleet
 from tests.likeness import understood
-from tests.processes import children, descendants, free_port, until
+from tests.processes import children, descendants, free_port, until, written
 from tests.recordings import AUSTEN_SHORT, CLIPS, wav
 from tests.server import secrets_in
 
@@ -122,8 +122,7 @@ class Worker:
 
     @property
     def log(self) -> str:
-        self.output.seek(0)
-        return self.output.read()
+        return written(self.output)
 
 
 class Fleet:
