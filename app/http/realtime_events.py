@@ -243,6 +243,7 @@ class RealtimeSession(Session):
             self._configuration = self._configuration.updated(kept, beta="beta" in session)
         self.request = self._configuration.request
         self.speech.choose_live(self.request)
+        self._expires_at = int(time.time() + 60 * self.settings.realtime_minutes)
         self._text = ""  # of a message that is not whole
         self._append: Append | None = None
         self._item = ""  # of the turn under way, where it has an id already
@@ -257,9 +258,7 @@ class RealtimeSession(Session):
 
     def _tell_session(self, what: str) -> None:
         prefix = "transcription_session" if self._beta else "session"
-        left = 60 * self.settings.realtime_minutes - (time.monotonic() - self.began_at)
-        expires = int(time.time() + left)
-        session = {**self._configuration.shown(beta=self._beta), "expires_at": expires}
+        session = {**self._configuration.shown(beta=self._beta), "expires_at": self._expires_at}
         self._send(f"{prefix}.{what}", session=session)
 
     def _send(self, kind: str, **fields: Any) -> None:
