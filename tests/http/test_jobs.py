@@ -16,6 +16,7 @@ from ..likeness import understood
 from ..processes import until
 from ..recordings import AUSTEN, AUSTEN_SHORT, silence
 from ..server import Server, form
+from .test_openai_audio import long_wav
 
 JOBS = "/api/v1/pam/voice/jobs"
 ENDED = ("succeeded", "failed", "cancelled")
@@ -56,6 +57,13 @@ def slow(server):
     """Where a job is that takes a few seconds; those made after it wait."""
     answer = server.upload(JOBS, AUSTEN.path.read_bytes(), beam_size="5")
     return answer.headers["Location"]
+
+
+def endless(server):
+    """Where a job is that is at work until it is cancelled."""
+    location = server.upload(JOBS, long_wav(600)).headers["Location"]
+    begun(server, location)
+    return location
 
 
 def test_a_recording_becomes_a_job_and_then_a_text(server):
@@ -210,20 +218,19 @@ def test_the_events_of_a_job_tell_its_text_and_end_with_it(server):
 
 
 def test_a_queued_job_is_cancelled_and_can_be_queued_again(server):
-    first, second = slow(server), submit(server, AUSTEN_SHORT)
+    first, second = endless(server), submit(server, AUSTEN_SHORT)
     assert server.get(second).json["position"] >= 0
     answer = server.request("DELETE", second)
     assert (answer.status, answer.json["state"]) == (200, "cancelled")
     assert server.get(f"{second}/result").status == 409
     assert server.post(f"{second}/requeue").status == 202
+    assert server.request("DELETE", first).status == 200
     assert ended(server, second)["state"] == "succeeded"
     assert server.post(f"{second}/requeue").status == 409
-    ended(server, first)
 
 
 def test_a_running_job_is_cancelled_and_the_next_begins(server):
-    location = submit(server, AUSTEN, beam_size="5")
-    begun(server, location)
+    location = endless(server)
     assert server.request("DELETE", location).json["state"] == "cancelled"
     assert ended(server, submit(server, AUSTEN_SHORT))["state"] == "succeeded"
     assert server.get(location).json["state"] == "cancelled"
@@ -323,7 +330,7 @@ def test_silence_is_an_empty_text(server):
 
 
 def test_the_queue_is_in_the_metrics(server):
-    submit(server, text="Hello.")
+    ended(server, submit(server, text="Hello."))
     said = server.get("/metrics").body.decode()
     for name in (
         "jobs_queue_length",
@@ -387,9 +394,11 @@ def test_past_the_space_set_aside_jobs_are_refused_until_some_are_removed(tmp_pa
 
 def test_a_server_that_is_stopped_puts_its_job_back_and_goes_on_with_it(tmp_path):
     with Server(TTS_ENGINE="espeak", DATA_DIR=str(tmp_path)) as server:
-        running, waiting = slow(server), submit(server, AUSTEN_SHORT)
+        running = server.upload(JOBS, long_wav(60)).headers["Location"]
+        waiting = submit(server, AUSTEN_SHORT)
         begun(server, running)
     with Server(TTS_ENGINE="espeak", DATA_DIR=str(tmp_path)) as server:
+        until(lambda: server.get(running).json["state"] in ENDED, "the long job ends", 300)
         assert ended(server, running)["attempts"] == 2
         assert ended(server, waiting)["attempts"] == 1
         assert [ended(server, one)["state"] for one in (running, waiting)] == ["succeeded"] * 2

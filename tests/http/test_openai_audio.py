@@ -131,7 +131,10 @@ def test_an_event_stream_begins_with_a_comment_and_ends_with_done(openai_server)
     frames = answer.body.decode().split("\n\n")
     assert frames[0].startswith(":")
     assert frames[-2:] == ["data: [DONE]", ""]
-    assert all(json.loads(frame.removeprefix("data: ")) for frame in frames[1:-2])
+    # Another comment comes when nothing was ready for long.
+    found = [frame for frame in frames[1:-2] if not frame.startswith(":")]
+    assert found
+    assert all(json.loads(frame.removeprefix("data: ")) for frame in found)
 
 
 def test_what_is_refused_before_the_first_byte_has_its_status_when_streamed_too(client):
@@ -301,7 +304,7 @@ def test_a_file_over_the_limit_is_too_large(client):
 
 
 def test_a_client_that_goes_frees_its_seat_and_its_file(openai_server, client):
-    stream = client.audio.transcriptions.create(model="whisper-1", file=("a.wav", long_wav(300)), stream=True)
+    stream = client.audio.transcriptions.create(model="whisper-1", file=("a.wav", long_wav(700)), stream=True)
     next(iter(stream))
     assert seats_taken(openai_server) == 1
     stream.close()
@@ -328,13 +331,15 @@ class Attempts:
 def test_a_full_queue_is_tried_again_by_the_client_itself():
     with Server(ENGINE_SEATS="1") as server, OpenAI(base_url=f"{server.url}/v1", api_key="x") as first:
         stream = first.audio.transcriptions.create(
-            model="whisper-1", file=("a.wav", long_wav(300)), stream=True
+            model="whisper-1", file=("a.wav", long_wav(700)), stream=True
         )
         next(iter(stream))
         attempts = Attempts(on_refusal=stream.close)
-        with attempts.client(server) as second:
+        with attempts.client(server, max_retries=10) as second:
             answer = transcribe(second)
-    assert attempts.statuses == [503, 200]
+    assert (attempts.statuses[0], attempts.statuses[-1]) == (503, 200)
+    # More than one refusal where a busy machine sees late that the first client left.
+    assert set(attempts.statuses[1:-1]) <= {503}
     assert understood(answer.text, AUSTEN_SHORT.text)
 
 
@@ -355,6 +360,8 @@ def test_work_that_can_never_be_done_here_is_not_tried_again():
 def test_twenty_clients_at_once_are_all_answered(openai_server):
     """With the client's default of two retries; there are ten seats."""
     answers, errors = [], []
+    with OpenAI(base_url=f"{openai_server.url}/v1", api_key="x") as client:
+        transcribe(client)  # the engine is awake, and who is refused is told when there may be a seat
 
     def ask():
         with OpenAI(base_url=f"{openai_server.url}/v1", api_key="x") as client:

@@ -14,14 +14,20 @@ VOICE = "/api/v1/pam/voice"
 
 @pytest.fixture(scope="module")
 def busy():
-    """A server at work on ten minutes of speech for a client that waits as long as that takes."""
+    """A server at work on 25 minutes of speech for a client that waits as long as that takes."""
     with (
         Server(ENGINE_IDLE_SECONDS="30", MAX_UPLOAD_MB="100") as server,
         contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection,
     ):
         patient = {"Content-Type": "audio/wav", "Prefer": "wait=3600"}
-        connection.request("POST", f"{VOICE}/transcribe", long_wav(600), patient)
+        connection.request("POST", f"{VOICE}/transcribe", long_wav(1500), patient)
         yield server
+
+
+@pytest.fixture(scope="module")
+def longer():
+    """A recording that comes after that."""
+    return long_wav(1600)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +38,8 @@ def busy():
         ("/v1/audio/transcriptions?model=whisper-1", {"X-Stainless-Read-Timeout": "1.5"}),
     ],
 )
-def test_a_long_recording_behind_another_is_refused_with_what_to_do_instead(busy, path, headers):
-    answer = busy.request("POST", path, long_wav(700), {"Content-Type": "audio/wav", **headers})
+def test_a_long_recording_behind_another_is_refused_with_what_to_do_instead(busy, longer, path, headers):
+    answer = busy.request("POST", path, longer, {"Content-Type": "audio/wav", **headers})
     assert (answer.status, answer.error["code"]) == (503, "queue_full")
     assert "Prefer: respond-async" in answer.error["message"]
     assert "Prefer: wait=SECONDS" in answer.error["message"]
@@ -41,9 +47,9 @@ def test_a_long_recording_behind_another_is_refused_with_what_to_do_instead(busy
     assert answer.headers["X-Should-Retry"] == "true"
 
 
-def test_what_the_refusal_offers_is_accepted(busy):
+def test_what_the_refusal_offers_is_accepted(busy, longer):
     headers = {"Content-Type": "audio/wav", "Prefer": "respond-async, wait=1"}
-    answer = busy.request("POST", f"{VOICE}/transcribe", long_wav(700), headers)
+    answer = busy.request("POST", f"{VOICE}/transcribe", longer, headers)
     assert answer.status == 202
     busy.request("DELETE", answer.headers["Location"])
 
