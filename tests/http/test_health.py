@@ -25,7 +25,7 @@ def service(**settings):
 
 def reason(client, name):
     """Why it is not healthy, once that is known; where it is, the empty text."""
-    return client.get("/health").json["checks"][name]["reason"]
+    return until(lambda: client.get("/health").json["checks"].get(name), "it was looked at")["reason"]
 
 
 @pytest.mark.parametrize(("setting", "check"), [("upload_dir", "uploads"), ("data_dir", "jobs")])

@@ -129,15 +129,14 @@ def test_speech_that_is_streamed_has_no_parts(server):
 
 
 def test_what_was_sent_of_a_part_is_what_is_counted(server, places):
-    def sent():
-        rule = "/api/v1/pam/voice/jobs/<id>/result"
+    def counted(series):
         lines = server.get("/metrics").body.decode().splitlines()
-        return sum(
-            float(line.split()[-1])
-            for line in lines
-            if line.startswith(f'http_response_body_bytes_total{{route="{rule}"')
-        )
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(series))
 
+    def sent():
+        return counted(f'http_response_body_bytes_total{{route="{VOICE}/jobs/<id>/result"')
+
+    until(lambda: counted("http_requests_in_progress") == 1, "whatever was asked before is counted")
     before = sent()
     server.get(places["speech"], Range="bytes=0-99")
     until(lambda: sent() == before + 100, "the part was counted, which happens once it is out")

@@ -1,5 +1,7 @@
 """All that the page shows, in one answer."""
 
+import re
+
 import pytest
 
 from ..server import Server
@@ -13,13 +15,13 @@ def watched(request):
 
 
 def same(one, other, volatile=("uptime_seconds",)):
-    """Whether two answers have the same shape, and the same texts."""
+    """Whether two answers have the same shape, and the same texts but for the numbers in them."""
     if isinstance(one, dict):
         assert one.keys() == other.keys()
         for name in one.keys() - set(volatile):
             same(one[name], other[name])
-    elif isinstance(one, str):
-        assert one == other
+    elif isinstance(one, str):  # how much of a disk is free changes
+        assert re.sub(r"[\d.]+", "N", one) == re.sub(r"[\d.]+", "N", other)
     else:
         assert type(one) is type(other)
 

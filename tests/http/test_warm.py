@@ -16,7 +16,8 @@ LARGE = bytes(200_000)  # no audio, and more than what comes with a head
 
 @pytest.fixture
 def server():
-    with Server(ENGINE_IDLE_SECONDS="60", TTS_ENGINE="espeak") as server:
+    # An upload pauses here until an engine is warm, however long that takes.
+    with Server(ENGINE_IDLE_SECONDS="60", CLIENT_IDLE_SECONDS="120", TTS_ENGINE="espeak") as server:
         yield server
 
 

@@ -28,7 +28,8 @@ test("bytes under a wrong name are transcribed", async () => {
 test("every format comes as it is", async () => {
   const verbose = await transcribe({ response_format: "verbose_json", timestamp_granularities: ["word", "segment"] });
   assert.equal(verbose.language, "english");
-  assert.equal(verbose.words[0].word, "He");
+  assert.ok(verbose.words[0].word);
+  assert.ok(verbose.text.startsWith(verbose.words[0].word));
   assert.equal(Object.keys(verbose.segments[0]).length, 10);
   assert.match(await transcribe({ response_format: "text" }), spoken);
   assert.match(await transcribe({ response_format: "srt" }), /^1\n00:00:00,\d{3} --> /);
