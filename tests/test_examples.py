@@ -178,7 +178,7 @@ class Reader:
             return False
 
         if name in PORTS:
-            until(answers, f"{name} answers", said=Path(log.name).read_text)
+            until(answers, f"{name} answers", LONGEST_SECONDS, said=Path(log.name).read_text)
 
     def end(self, name: str) -> None:
         """Ctrl-C, as far as there is something to end."""
@@ -320,7 +320,7 @@ def test_a_document_runs_as_printed(document, clone, registry):
         for fence in run:
             reader.follow(fence)
         if any("/jobs -F" in fence.text for fence in run):
-            until(reader.jobs_are_done, "every job succeeds")
+            until(reader.jobs_are_done, "every job succeeds", LONGEST_SECONDS)
     assert bool(reader.opened) == any(re.search(PAGE, fence.prose) for fence in run)
     assert [path.name for path in clone.iterdir() if path.is_file() and not path.stat().st_size] == []
 
