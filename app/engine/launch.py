@@ -33,8 +33,9 @@ WHISPER = {
 PACKED = {**WHISPER, "CT2_PACKED_GEMM": "1"}
 PACKED_BYTES = 5
 # RLIMIT_DATA counts what is reserved, used or not: stacks of threads, arenas. tiny.en weighs 175 MB at its peak and
-# has 293 reserved, 415 with eight sessions open.
-RESERVED_MB, RESERVED_SESSION_MB = 150, 20
+# has 293 reserved with two threads, 415 with eight sessions open. Each further thread that transcribes reserves 28, for
+# it has one of OpenMP and one of the encoder, of 8 MB of stack each: 196 MB with one, 392 with eight, 611 with sixteen.
+RESERVED_MB, RESERVED_THREAD_MB, RESERVED_SESSION_MB = 86, 32, 20
 
 
 class Program(NamedTuple):
@@ -66,10 +67,11 @@ def processor(fact: str) -> str:
 
 
 def program(
-    name: str, options: Header, environment: Mapping[str, str], *, cost_mb: float, seats: int
+    name: str, options: Header, environment: Mapping[str, str], *, cost_mb: float, seats: int, threads: int
 ) -> Program:
     """The engine *name* of `app.engine_process`, with a hard bound on what it may allocate."""
+    reserved_mb = RESERVED_MB + RESERVED_THREAD_MB * threads + RESERVED_SESSION_MB * seats
     # What a GPU's driver reserves has no known bound.
-    limit_mb = None if "backend" in options else round(cost_mb + RESERVED_MB + RESERVED_SESSION_MB * seats)
+    limit_mb = None if "backend" in options else round(cost_mb + reserved_mb)
     given = json.dumps({**options, "data_limit_mb": limit_mb})
     return Program((sys.executable, "-m", "app.engine_process", name, given), environment, cost_mb)

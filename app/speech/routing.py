@@ -228,10 +228,11 @@ class LocalModels:
     def _transcriber(self, model: models.Model, cost_mb: float, engine_name: str) -> LocalTranscriber:
         settings = self._settings
         place = models.find(model.name, self._model_dir) or self._model_dir / model.name
+        threads = settings.stt_threads or cgroup.processors()
         options = {
             "model": model.label,
             "model_dir": str(place.absolute()),  # the engine's process has a working directory of its own
-            "threads": settings.stt_threads or cgroup.processors(),
+            "threads": threads,
             "encoder": settings.whisper_encoder,
         }
         environment = self._environment
@@ -242,6 +243,7 @@ class LocalModels:
                 "compute_type": settings.whisper_compute_type,
             }
             environment = COMMON
-        run = program("whisper", options, environment, cost_mb=cost_mb, seats=settings.engine_seats + 1)
+        seats = settings.engine_seats + 1
+        run = program("whisper", options, environment, cost_mb=cost_mb, seats=seats, threads=threads)
         engine = Engine(engine_name, run._replace(model=model.label), self._budget, settings)
         return LocalTranscriber(engine, model, settings)

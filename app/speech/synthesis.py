@@ -55,18 +55,20 @@ class Synthesis:
         self.cache = Cache(Path(settings.tts_cache_dir), settings.tts_cache_mb << 20)
         self.breakers, self.observer = {name: Breaker() for name in ONLINE}, Observer()
         self._budget, self._timeout = budget, settings.tts_timeout_seconds
+        threads = settings.stt_threads or cgroup.processors()
         options: Header = {
             "gtts": {"url": settings.gtts_url},
             "kokoro": {
                 "directory": str((voices.kokoro or Path()).absolute()),
                 "espeak": voices.espeak,
-                "threads": settings.stt_threads or cgroup.processors(),
+                "threads": threads,
             },
             "neural": {"allow_download": settings.neural_voice_download},
             "espeak": {"candidates": voices.espeak},
         }
         largest_mb = max(SYNTHESIZERS[name].memory_mb for name in voices.engines)
-        run = program("speech", options, COMMON, cost_mb=largest_mb, seats=settings.engine_seats)
+        seats = settings.engine_seats
+        run = program("speech", options, COMMON, cost_mb=largest_mb, seats=seats, threads=threads)
         self.engine = Engine("speech", run, budget, settings)
 
     def speak(self, request: SpeakRequest, wanted: Wanted = lambda: True) -> SynthesisResult:

@@ -33,6 +33,14 @@ def test_text_goes_to_standard_output_and_nothing_else_does():
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("threads", ["1", "8", pytest.param("64", marks=pytest.mark.long)])
+def test_it_works_with_as_many_threads_as_a_small_or_large_machine_has_processors(threads):
+    """Each reserves memory, of which an engine has a bound."""
+    done = run("transcribe", str(AUSTEN_SHORT.path), STT_THREADS=threads)
+    assert done.returncode == 0, done.stderr
+    assert understood(done.stdout.decode(), AUSTEN_SHORT.text)
+
+
 def test_a_relative_path_is_looked_for_where_the_user_is(tmp_path):
     (tmp_path / "clip.flac").write_bytes(AUSTEN_SHORT.path.read_bytes())
     script = 'cd "$1" && shift && exec "$@"'
