@@ -5,6 +5,7 @@ import http.client
 import os
 import random
 import signal
+import socket
 import time
 from dataclasses import dataclass
 
@@ -63,9 +64,17 @@ class Ordeal:
             self.restart()
 
     def restart(self) -> None:
-        """Start the server again, which was killed; its workers notice and leave."""
+        """Start the server again, which was killed, once its workers have noticed and left: they had its port."""
         self.server.process.wait(60)
+        until(self._port_is_free, "its workers leave", said=self._said)
         self.server.__enter__()
+
+    def _port_is_free(self) -> bool:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
+            probe.bind(("127.0.0.1", self.server.port))
+            return True
+        return False
 
     def pause(self, longest: float) -> None:
         """Let it work for a random while: when something is killed is what this is about."""
