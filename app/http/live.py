@@ -186,7 +186,7 @@ class Session:
         elif now - self.began_at > 60 * settings.realtime_minutes:
             lasted = f"a session lasts for at most {settings.realtime_minutes:g} minutes (REALTIME_MINUTES)"
             self.end = End(NORMAL, SessionExpired(lasted))
-        elif now - self._active_at > settings.realtime_idle_seconds:
+        elif now - self._active_at > settings.realtime_idle_seconds and not self.socket.waiting_bytes:
             nothing = f"nothing was sent for {settings.realtime_idle_seconds} s (REALTIME_IDLE_SECONDS)"
             self.end = End(NORMAL, SessionIdle(nothing))
 

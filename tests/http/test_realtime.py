@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import struct
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -489,6 +490,29 @@ def test_a_session_ends_when_nothing_is_sent():
         assert error["error"]["code"] == "session_idle"
         assert "REALTIME_IDLE_SECONDS" in error["error"]["message"]
         assert client.close_code == 1000
+
+
+def test_a_session_is_not_idle_whose_engine_took_long():
+    with Server(TTS_ENGINE="espeak", REALTIME_IDLE_SECONDS="1") as server:
+        server.upload("/api/v1/pam/voice/transcribe", AUSTEN_SHORT.path.read_bytes())
+        pid = engine_pid(server)
+        os.kill(pid, signal.SIGSTOP)
+        resumed = threading.Timer(2, os.kill, (pid, signal.SIGCONT))
+        resumed.start()
+        audio = base64.b64encode(raw(AUSTEN)).decode()
+        sent = (
+            {
+                "type": "session.update",
+                "session": {"type": "transcription", "audio": {"input": {"turn_detection": None}}},
+            },
+            {"type": "input_audio_buffer.append", "audio": audio},
+            {"type": "input_audio_buffer.commit"},
+        )
+        # All of it with the request: nobody waits for a client here.
+        behind = b"".join(frame(json.dumps(event).encode()) for event in sent)
+        with Client(server.port, OPENAI, behind=behind) as client:
+            assert understood(texts(client.until(f"{TEXT}completed"))[0], AUSTEN.text)
+        resumed.join()
 
 
 def test_a_session_that_lasts_too_long_completes_its_turn_and_says_why_it_ends():
