@@ -9,6 +9,9 @@ import struct
 
 import pytest
 
+from app.server import websocket
+from app.server.client_socket import watched
+
 from .processes import until
 from .server import Server
 from .websocket import BINARY, CLOSE, PING, TEXT, Client, Refused, frame
@@ -47,6 +50,20 @@ def test_it_is_opened_pinged_and_closed_at_every_address(server, route):
         client.socket.sendall(frame(b"are you there", PING) + frame(struct.pack("!H", 1000), CLOSE))
         assert ("pong", b"are you there") in list(client.messages())
         assert client.close_code == 1000
+
+
+def test_a_client_that_was_not_listened_to_is_not_gone(monkeypatch):
+    """An engine may take longer for a step than answers to pings are waited for."""
+    monkeypatch.setattr(websocket, "PING_SECONDS", 0.0)
+    monkeypatch.setattr(websocket, "GONE_SECONDS", 0.0)
+    ours, client = socket.socketpair()
+    with client, watched(ours, 60) as connection:
+        service = websocket.WebSocket(connection)
+        client.sendall(frame(b"hello"))
+        assert [*service.receive(30)] == [websocket.Part("hello", True)]
+        assert [*service.receive(0), *service.receive(0)] == []
+        with pytest.raises(websocket.Closed):
+            [*service.receive(0)]
 
 
 def test_the_accept_header_is_that_of_the_standard(server):

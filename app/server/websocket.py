@@ -27,7 +27,8 @@ PART_BYTES = 1 << 15  # read at a time: half a second of PCM at 24 kHz in base64
 # The system keeps 2 s of that for us, and what a client does not read is soon too much; its own limits are 6 and 4 MB.
 RECEIVE_BUFFER, SEND_BUFFER = 1 << 17, 1 << 16
 PING_SECONDS = 15.0  # routers close what is silent for 55 s, browsers answer by themselves
-GONE_SECONDS = 40.0  # without a byte, two pings unanswered
+GONE_SECONDS = 40.0  # without a byte,
+GONE_PINGS = 2  # and pings unanswered: while an engine is at work nobody listens
 
 
 class Closed(ClientGone):
@@ -57,6 +58,7 @@ class WebSocket:
         self._poll.register(client, select.POLLIN)
         self._heard_at = now = time.monotonic()
         self._ping_at = now + PING_SECONDS
+        self._pings = 0  # sent since anything was heard
         self._message_bytes = 0  # of the message that is coming
 
     @property
@@ -69,9 +71,10 @@ class WebSocket:
         """The parts of messages that come within *seconds*, often none; what is behind a part is read after it."""
         now = time.monotonic()
         if now >= self._ping_at:
-            if now - self._heard_at > GONE_SECONDS:
+            if self._pings >= GONE_PINGS and now - self._heard_at > GONE_SECONDS:
                 raise Closed("vanished")
             self._ping_at = now + PING_SECONDS
+            self._pings += 1
             self._send(Ping())
         received, self._received = self._received, b""
         if not received:
@@ -81,7 +84,7 @@ class WebSocket:
             # Also of who only says no more: without a close frame nothing more can come of it.
             if not received:
                 raise Closed("vanished")
-        self._heard_at = time.monotonic()
+        self._heard_at, self._pings = time.monotonic(), 0
         self._protocol.receive_data(received)
         for event in self._protocol.events():
             if (part := self._part(event)) is not None:
