@@ -41,7 +41,7 @@ def test_whatever_is_sent_the_answer_is_as_described(described):
             suppress_health_check=list(HealthCheck),
         )
         def answers_as_described(case):
-            case.call_and_validate(checks=CHECKS)
+            case.call_and_validate(checks=CHECKS, timeout=60)  # 10 s if not said
 
         answers_as_described()
 
