@@ -2,6 +2,8 @@
 
 import { chromium } from "playwright-core";
 
+export const PATIENCE_MS = 120_000; // for whatever is awaited: what takes a second takes twenty on a busy machine
+
 export function launch({ microphone } = {}) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -19,6 +21,7 @@ export function launch({ microphone } = {}) {
 // its time is told to pass.
 export async function visit(browser, url, { microphone = "granted", clock = false, ...options } = {}) {
   const context = await browser.newContext({ ...options, permissions: microphone === "granted" ? ["microphone"] : [] });
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   const wrong = [];
   const requests = [];
@@ -34,9 +37,9 @@ export async function visit(browser, url, { microphone = "granted", clock = fals
   return { page, context, requests, wrong };
 }
 
-// What *look* finds, once it *holds*; after half a minute an error with what it found last.
+// What *look* finds, once it *holds*; after a while an error with what it found last.
 export async function becomes(look, holds) {
-  for (const limit = Date.now() + 30_000; ; ) {
+  for (const limit = Date.now() + PATIENCE_MS; ; ) {
     const found = await look();
     if (holds(found)) return found;
     if (Date.now() > limit) throw new Error(`in vain: ${holds}, last ${JSON.stringify(found)}`);

@@ -30,7 +30,6 @@ async function open(options = {}) {
   tab = await visit(browser, BASE_URL, options);
   page = tab.page;
   expected = null; // what the console may say
-  page.setDefaultTimeout(30_000);
 }
 
 const says = (selector, pattern) => page.locator(selector).filter({ hasText: pattern }).waitFor();
@@ -249,9 +248,11 @@ test("the chart rises while an engine runs and falls when it has gone", async ()
     });
   const came = await page.locator("#chart polygon.mark.whisper.start").count();
   assert.equal(await height(), 0);
-  await transcribe();
-  await says("#roles", /whisper engine\s*\d+\.\d/);
-  await becomes(height, (now) => now > 10);
+  await Promise.all([
+    transcribe(),
+    says("#roles", /whisper engine\s*\d+\.\d/),
+    becomes(height, (now) => now > 10), // from its start on: it goes 4 s after its work
+  ]);
   await becomes(() => page.locator("#chart polygon.mark.whisper.start").count(), (marks) => marks === came + 1);
   await says("#roles", /whisper engine\s*not running/);
   await says("#engine-log", /whisper ended after \d+ s, −\d+ MB/);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { launch } from "./browser.js";
+import { launch, PATIENCE_MS } from "./browser.js";
 
 const { PAGE, MICROPHONE } = process.env;
 
@@ -10,7 +10,7 @@ test("what is said is shown, and spoken where the page speaks", async () => {
   const browser = await launch({ microphone: MICROPHONE });
   const context = await browser.newContext({ permissions: ["microphone"] });
   const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
+  page.setDefaultTimeout(PATIENCE_MS);
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(String(error)));
   await page.addInitScript(() => {

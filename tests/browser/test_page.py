@@ -36,7 +36,7 @@ def run(file, tmp_path, server, **environment):
         },
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
