@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 Found = TypeVar("Found")
 
 POLL_SECONDS = 0.02
-PATIENCE_SECONDS = 60.0  # what takes a second takes twenty where eight others want the same two processors
+PATIENCE_SECONDS = 120.0  # what takes a second takes twenty where eight others want the same two processors
 # Below the ports the kernel gives to outgoing connections (32768 and up): one of those may not take it in between.
 # Nor may tests that run beside these take it: each process of pytest-xdist has ports of its own, and takes one once.
 _number, _processes = (

@@ -25,7 +25,7 @@ NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a
 def test_killed_at_random_every_job_ends_once_and_right(workers, capsys):
     with Server(WEB_CONCURRENCY=workers, **SETTINGS) as server:
         ordeal = Ordeal(server, seed=SEED)
-        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=2.0, seconds=900 if FULL else 240)
+        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=2.0, seconds=1800 if FULL else 600)
     if FULL:
         roles = [killed.role for killed in ordeal.killed]
         with capsys.disabled():
@@ -48,7 +48,7 @@ def test_a_database_broken_at_the_start_loses_no_job(tmp_path):
             file.write(b"\xff" * 5000)
         database.with_name("jobs.sqlite3-wal").write_bytes(b"")  # it would heal the other
         ordeal.restart()
-        ordeal.wait_until_all_ended(240)
+        ordeal.wait_until_all_ended(600)
         ordeal.check()
         (aside,) = tmp_path.glob("jobs.sqlite3.broken-*Z")
         assert "is broken" in server.log
@@ -103,7 +103,7 @@ def test_a_full_disk_refuses_new_jobs_and_loses_none(small_disk):
         os.kill(web[0], signal.SIGKILL)  # and the next one starts on a full disk
         assert ordeal._insist("GET", "/health/live").status == 200
         (small_disk / "others").unlink()
-        ordeal.wait_until_all_ended(240)
+        ordeal.wait_until_all_ended(600)
         ordeal.check()
         assert (
             ordeal._insist("POST", JOBS, b'{"text": "Hi."}', {"Content-Type": "application/json"}).status
@@ -126,5 +126,5 @@ def test_an_upload_that_would_fill_the_disk_is_refused_and_leaves_nothing(small_
         disk = os.statvfs(small_disk)
         assert disk.f_bfree * disk.f_frsize > 45 << 20
         ordeal.submit()
-        ordeal.wait_until_all_ended(240)
+        ordeal.wait_until_all_ended(600)
         ordeal.check()

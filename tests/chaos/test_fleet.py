@@ -110,7 +110,7 @@ def test_killed_at_random_every_job_ends_once_and_right(broker, tmp_path, capsys
             "workers are ready",
             said=fleet.said,
         )
-        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=4.0, seconds=900 if FULL else 300)
+        ordeal.go_through(jobs=COUNT, kills=KILLS, longest_pause=4.0, seconds=1800 if FULL else 600)
         seconds = time.monotonic() - ordeal.began
     if FULL:
         roles = [killed.role for killed in ordeal.killed]

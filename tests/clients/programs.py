@@ -12,7 +12,7 @@ from pathlib import Path
 RATE = 24_000
 PIECE_SECONDS = 0.05
 SILENCE_SECONDS = 1.5  # after what is said, for those who have the service find the end of a turn
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 150.0
 
 
 async def spoken(pcm: bytes) -> AsyncIterator[bytes]:

@@ -33,7 +33,7 @@ def test_a_framework_hears_what_is_said(program, clip, server, tmp_path):
     sound.write_bytes(samples(clip, pause=0).tobytes())
     done = subprocess.run(
         [PYTHON, Path(__file__).with_name("programs.py"), program, f"{server.url}/v1", KEY, sound],
-        env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=180,
+        env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert understood(" ".join(json.loads(done.stdout)), clip.text), done.stdout

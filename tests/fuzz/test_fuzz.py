@@ -13,7 +13,7 @@ from app.config import PROJECT
 from . import targets
 
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "0"))
-LIMIT_SECONDS = 600
+LIMIT_SECONDS = 1800
 
 
 @pytest.fixture(scope="module")

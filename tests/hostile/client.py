@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .request import Attack
 
-LONGEST_SECONDS = 60.0
+LONGEST_SECONDS = 300.0
 
 
 @dataclass

@@ -27,7 +27,7 @@ from tests.processes import children, descendants, free_port, until, written
 from tests.recordings import AUSTEN_SHORT, CLIPS, wav
 from tests.server import secrets_in
 
-END_SECONDS = 40
+END_SECONDS = 60
 NO_REDIS = "redis-server is not installed; `make test` as root installs it"
 CELERY = (sys.executable, "-m", "celery", "-A", "app.jobs.fleet.worker")
 
@@ -164,7 +164,7 @@ class Fleet:
             Job(id, TRANSCRIBE, params, created_at=time.time(), extra={"caller": "test"}, **fields), 1 << 40
         )
 
-    def ended(self, id: str, seconds: float = 120) -> Job:
+    def ended(self, id: str, seconds: float = 300) -> Job:
         """The job, once it has ended."""
 
         def over() -> Job | None:
@@ -180,7 +180,7 @@ class Fleet:
         until(lambda: self.store.get("parts").seconds_done > 0, "a part is begun", said=self.said)
         worker.kill()
         self.worker()
-        job = self.ended("parts", 240)
+        job = self.ended("parts")
         assert (job.state, job.extra["parts"]) == (SUCCEEDED, 2)
         assert understood(job.text, read_aloud_text(3))
 

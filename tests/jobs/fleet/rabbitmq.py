@@ -12,7 +12,7 @@ import pytest
 from tests.processes import descendants, free_port, until
 
 SERVER = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin") or shutil.which("rabbitmq-server")
-START_SECONDS = 90
+START_SECONDS = 180
 CONFIG = """\
 listeners.tcp.1 = 127.0.0.1:{port}
 loopback_users = none

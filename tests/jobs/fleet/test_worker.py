@@ -163,7 +163,7 @@ def test_a_job_whose_messages_were_swallowed_is_done(tmp_path, minute, divided):
         with connect(fleet.redis.url) as client:
             assert client.delete(QUEUE.name) == 1
         fleet.worker()
-        job = fleet.ended("a", 240)
+        job = fleet.ended("a")
         assert (job.state, job.failures) == (SUCCEEDED, 0)
         assert understood(job.text, read_aloud_text(3) if divided else AUSTEN_SHORT.text)
 
@@ -178,7 +178,7 @@ def test_parts_that_were_lost_are_done_again_and_counted_by_their_chord(tmp_path
         first.kill()
         assert client.rpop(BEHIND)
         fleet.worker()
-        job = fleet.ended("a", 240)
+        job = fleet.ended("a")
         assert (job.state, job.extra["parts"]) == (SUCCEEDED, 5)
         assert understood(job.text, read_aloud_text(10))
         until(lambda: not client.keys("celery-taskset-meta-*"), "the chord is over", said=fleet.said)
