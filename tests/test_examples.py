@@ -266,8 +266,9 @@ def npm_registry(folder: Path) -> Iterator[str]:
 def repository(tmp_path_factory):
     """What is here, committed or not, as a repository to clone."""
     repository = tmp_path_factory.mktemp("repository") / "repository"
+    # Also of what other tests write meanwhile.
     made = shutil.ignore_patterns(
-        ".git", ".venv", "models", "node_modules", "cache", "build", "__pycache__", ".env", ".*_cache"
+        *".git .venv models node_modules cache build __pycache__ .env .*_cache .hypothesis".split()
     )
 
     def left_out(folder: str, names: list[str]) -> set[str]:
