@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..cgroup import processors
+from ..config import Settings
 from .protocol import Header
 
 # pip compiles no bytecode for level 2: under PYTHONOPTIMIZE=2 every start would compile numpy and av again,
@@ -48,6 +50,11 @@ class Program(NamedTuple):
     environment: Mapping[str, str]
     cost_mb: float
     model: str = ""
+
+
+def threads(settings: Settings) -> int:
+    """How many an engine computes with."""
+    return settings.stt_threads or processors()
 
 
 def uses_mkl() -> bool:

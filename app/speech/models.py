@@ -11,10 +11,9 @@ from os.path import isfile  # not Path's, which raises for a name that is too lo
 from pathlib import Path
 from typing import NamedTuple
 
-from ..cgroup import processors
 from ..config import ConfigError, Settings, platform
 from ..engine.budget import budget_source
-from ..engine.launch import PACKED_BYTES
+from ..engine.launch import PACKED_BYTES, threads
 from ..synthesizers import SYNTHESIZERS
 
 CONFIG = "config.json"
@@ -217,7 +216,7 @@ def largest(names: list[str], settings: Settings) -> str:
 
     reference = CATALOGUE[names[-1]]
     directory = find(reference.name, Path(settings.model_dir))
-    measured = directory and window_time(directory, settings.stt_threads or processors())
+    measured = directory and window_time(directory, threads(settings))
     if not measured:
         return reference.name
     for name in names:

@@ -10,11 +10,10 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from .. import cgroup
 from ..checks import Check
 from ..config import Settings
 from ..engine.budget import Budget
-from ..engine.launch import COMMON, PACKED, WHISPER, program, uses_mkl
+from ..engine.launch import COMMON, PACKED, WHISPER, program, threads, uses_mkl
 from ..engine.process import Engine
 from ..engine.protocol import Header, Message
 from ..engine.queueing import Wanted, Work
@@ -228,11 +227,11 @@ class LocalModels:
     def _transcriber(self, model: models.Model, cost_mb: float, engine_name: str) -> LocalTranscriber:
         settings = self._settings
         place = models.find(model.name, self._model_dir) or self._model_dir / model.name
-        threads = settings.stt_threads or cgroup.processors()
+        count = threads(settings)
         options = {
             "model": model.label,
             "model_dir": str(place.absolute()),  # the engine's process has a working directory of its own
-            "threads": threads,
+            "threads": count,
             "encoder": settings.whisper_encoder,
         }
         environment = self._environment
@@ -244,6 +243,6 @@ class LocalModels:
             }
             environment = COMMON
         seats = settings.engine_seats + 1
-        run = program("whisper", options, environment, cost_mb=cost_mb, seats=seats, threads=threads)
+        run = program("whisper", options, environment, cost_mb=cost_mb, seats=seats, threads=count)
         engine = Engine(engine_name, run._replace(model=model.label), self._budget, settings)
         return LocalTranscriber(engine, model, settings)

@@ -10,12 +10,11 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import cgroup
 from ..checks import Check
 from ..config import Settings
 from ..engine import Observer
 from ..engine.budget import Budget
-from ..engine.launch import COMMON, program
+from ..engine.launch import COMMON, program, threads
 from ..engine.process import Engine
 from ..engine.protocol import Header
 from ..engine.queueing import Wanted
@@ -55,20 +54,20 @@ class Synthesis:
         self.cache = Cache(Path(settings.tts_cache_dir), settings.tts_cache_mb << 20)
         self.breakers, self.observer = {name: Breaker() for name in ONLINE}, Observer()
         self._budget, self._timeout = budget, settings.tts_timeout_seconds
-        threads = settings.stt_threads or cgroup.processors()
+        count = threads(settings)
         options: Header = {
             "gtts": {"url": settings.gtts_url},
             "kokoro": {
                 "directory": str((voices.kokoro or Path()).absolute()),
                 "espeak": voices.espeak,
-                "threads": threads,
+                "threads": count,
             },
             "neural": {"allow_download": settings.neural_voice_download},
             "espeak": {"candidates": voices.espeak},
         }
         largest_mb = max(SYNTHESIZERS[name].memory_mb for name in voices.engines)
         seats = settings.engine_seats
-        run = program("speech", options, COMMON, cost_mb=largest_mb, seats=seats, threads=threads)
+        run = program("speech", options, COMMON, cost_mb=largest_mb, seats=seats, threads=count)
         self.engine = Engine("speech", run, budget, settings)
 
     def speak(self, request: SpeakRequest, wanted: Wanted = lambda: True) -> SynthesisResult:
