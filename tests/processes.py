@@ -16,11 +16,9 @@ POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 120.0  # what takes a second takes twenty where eight others want the same two processors
 # Below the ports the kernel gives to outgoing connections (32768 and up): one of those may not take it in between.
 # Nor may tests that run beside these take it: each process of pytest-xdist has ports of its own, and takes one once.
-_number, _processes = (
-    os.environ.get("PYTEST_XDIST_WORKER", "gw0"),
-    os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"),
-)
-PORTS = range(20_000, 32_000)[int(_number[2:]) :: int(_processes)]
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+_workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+PORTS = range(20_000, 32_000)[int(_worker.removeprefix("gw")) :: int(_workers)]
 _next_port = itertools.cycle(random.sample(PORTS, len(PORTS)))
 
 

@@ -208,9 +208,8 @@ def test_a_resolver_that_hangs_takes_a_bounded_number_of_threads(receive, clock)
     webhooks = Webhooks(outbox, SETTINGS, try_seconds=0.2, clock=clock, resolve=resolver)
     for _ in range(5):
         assert webhooks.send_due() is not None
-    until(
-        lambda: resolver.asked >= WEBHOOKS_READ, "all its threads ask"
-    )  # some only after their try was ended
+    # Some only after their try was ended.
+    until(lambda: resolver.asked >= WEBHOOKS_READ, "all its threads ask")
     assert resolver.asked == WEBHOOKS_READ
     tries = [job.webhook_attempts for job in outbox.jobs.values()]
     assert tries == [1] * WEBHOOKS_READ + [0] * 2 * WEBHOOKS_READ  # the others have lost none

@@ -69,10 +69,8 @@ class Redis:
         until(self._answers, "Redis answers")
 
     def _answers(self) -> bool:
-        with (
-            contextlib.suppress(redis.RedisError),
-            connect(self.url) as client,
-        ):  # also where it takes too long
+        # It may refuse, or take too long.
+        with contextlib.suppress(redis.RedisError), connect(self.url) as client:
             return client.ping()
         return False
 
